@@ -1,2 +1,7 @@
-//! tercet
-fn main() {}
+//! The `tercet` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tercet::cli::main()
+}
