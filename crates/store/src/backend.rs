@@ -1,0 +1,21 @@
+//! What a backend implements: each shape's trait, and the commit they share.
+
+use crate::logs::Logs;
+use crate::records::Records;
+use crate::{Batch, Pending};
+
+/// A place to store things. Kinds were resolved and bounds checked by [`crate::Store`]; the promises
+/// are those of its methods.
+pub(crate) trait Backend: Records + Logs + Send + Sync {
+    /// [`crate::Store::commit`].
+    fn commit(&self, batch: Batch) -> Pending<()>;
+
+    /// [`crate::Store::flush`].
+    fn flush(&self) -> Pending<()>;
+
+    /// [`crate::Store::close`].
+    fn close(&self) -> Pending<()>;
+
+    /// [`crate::Store::stats`].
+    fn stats(&self) -> crate::Stats;
+}
