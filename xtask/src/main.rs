@@ -1,2 +1,39 @@
-//! xtask
-fn main() {}
+//! The project's own chores, run as `cargo xtask NAME`. They need nothing that `cargo test` does not need.
+//!
+//! `check` runs every part that decides whether a change may land and names all that fail, not only the first.
+
+mod check;
+mod docs;
+mod duplicates;
+mod licences;
+mod repo;
+mod rust_source;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  check [PART…]            all parts, or the named ones: fmt clippy tidy docs licences duplicates
+  tidy                     our own rules about the sources
+  docs                     write the generated documents
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["check", parts @ ..] => check::run(parts),
+        ["tidy"] => check::run(&["tidy"]),
+        ["docs"] => docs::write(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
