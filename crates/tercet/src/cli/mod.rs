@@ -1,8 +1,86 @@
 //! The command line: `tercet serve`, `init`, `check`, `user …`.
 
+pub mod args;
+mod init;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Runs the command that the process's arguments ask for and returns its exit code.
+use clap::Parser as _;
+
+use crate::config::fault::ConfigError;
+use crate::config::{Config, reference};
+use args::{Arguments, Command};
+
+/// Read when no file is named, if it is there.
+const DEFAULT_FILE: &str = "tercet.toml";
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration cannot be used: exit code 2.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Anything else, as a sentence for people: exit code 1.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs the command that the process's arguments ask for and returns its exit code: 0 done, 1 refused or failed,
+/// 2 the configuration or the command line is faulty.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure, arguments.json),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Some(Command::Init(init)) => init::run(init, arguments.json),
+        Some(Command::Reference) => {
+            print!("{}", reference::markdown());
+            Ok(())
+        }
+        _ => {
+            configuration(arguments)?;
+            Ok(())
+        }
+    }
+}
+
+/// Prints why nothing was done, on standard error, in JSON on standard output if asked for.
+fn report(failure: &Failure, json: bool) -> ExitCode {
+    if json {
+        let mut answer = serde_json::json!({ "ok": false, "error": failure.to_string() });
+        if let Failure::Config(ConfigError::Faulty { file, faults }) = failure {
+            answer["error"] = "the configuration has faults".into();
+            answer["file"] = file.display().to_string().into();
+            answer["faults"] = serde_json::json!(faults);
+        }
+        println!("{answer}");
+    } else {
+        eprintln!("tercet: {failure}");
+    }
+    ExitCode::from(match failure {
+        Failure::Config(_) => 2,
+        Failure::Other(_) => 1,
+    })
+}
+
+/// The configuration that the command line means: the named file, or `tercet.toml` here, or the built-in defaults.
+fn configuration(arguments: &Arguments) -> Result<Config, ConfigError> {
+    match file(arguments) {
+        Some(file) => Config::load(&file),
+        None => Ok(Config::default()),
+    }
+}
+
+fn file(arguments: &Arguments) -> Option<PathBuf> {
+    let here = Path::new(DEFAULT_FILE);
+    arguments
+        .config
+        .clone()
+        .or_else(|| here.exists().then(|| here.to_owned()))
 }

@@ -1,0 +1,95 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Tercet, an XMPP server.
+#[derive(Debug, Parser)]
+#[command(name = "tercet", version, about, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The configuration file [default: tercet.toml in this folder, if there is one]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do; `serve` if left out
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (this is what `tercet` alone does)
+    Serve,
+    /// Write a commented tercet.toml
+    Init(Init),
+    /// Say what is wrong with the configuration, certificates, ports and data folder, and how to mend it
+    Check,
+    /// Make, change, show and delete accounts
+    #[command(subcommand)]
+    User(User),
+    /// Print docs/configuration.md
+    #[command(hide = true)]
+    Reference,
+}
+
+/// Where to write the configuration file.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The file to write
+    #[arg(default_value = "tercet.toml")]
+    pub path: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What to do with accounts. Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Make an account
+    Add {
+        /// Its address, as in you@example.org
+        jid: String,
+        /// Where the password comes from
+        #[command(flatten)]
+        password: Password,
+        /// Let it administer the server
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Set an account's password
+    Password {
+        /// Its address
+        jid: String,
+        /// Where the password comes from
+        #[command(flatten)]
+        password: Password,
+    },
+    /// List all accounts, or those of one domain
+    List {
+        /// Only this domain
+        domain: Option<String>,
+    },
+    /// Show one account
+    Show {
+        /// Its address
+        jid: String,
+    },
+    /// Delete an account and everything kept for it
+    Delete {
+        /// Its address
+        jid: String,
+    },
+}
+
+/// Where the password comes from.
+#[derive(Debug, Args)]
+pub struct Password {
+    /// The password; without this it is asked for, or read as one line from standard input
+    #[arg(long = "password", value_name = "PASSWORD")]
+    pub given: Option<String>,
+}

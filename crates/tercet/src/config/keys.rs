@@ -1,0 +1,166 @@
+//! Every key there is. One place for truth: types, defaults, bounds, the example file and docs/configuration.md come from here.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::section::section;
+use super::value::{Domain, LogFilter, Period, Port, Size, Uri, choice};
+
+choice! {
+    /// Who may make an account.
+    RegistrationPolicy {
+        /// Only administrators make accounts.
+        Closed = "closed",
+        /// Only who holds an invitation.
+        Invite = "invite",
+        /// Everybody, from a client.
+        Open = "open",
+    }
+}
+
+choice! {
+    /// How log lines look.
+    LogFormat {
+        /// One line for people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+section! {
+    /// The keys above all tables. They have to stand before the first `[table]`.
+    General "" {
+        /// The domain that this server serves: the part behind the `@` of its addresses.
+        /// For several, or for settings of one domain alone, see `[[host]]`.
+        domain: Domain = super::default_domain(), like "\"example.org\"" => Restart;
+        /// The folder for everything that the server keeps: accounts, messages, its own certificates, the admin socket.
+        /// It is made at the first start, readable by its owner only.
+        data_dir: PathBuf = PathBuf::from("data") => Restart;
+        /// Accounts that may administer the server from their clients, beside those made with `tercet user add --admin`.
+        admins: Vec<super::Admin> = Vec::new(), like "[\"you@example.org\"]" => Live;
+    }
+}
+
+section! {
+    /// Where the server listens. A port is a number, `0` for any free port (its number is printed at the start), or `false` for none.
+    Listen "listen" {
+        /// The addresses to listen on, the same for every port. Left out, it is this machine alone (`127.0.0.1` and `::1`) while every domain is
+        /// `localhost`, and every address of the machine (`0.0.0.0` and `::`) otherwise.
+        addresses: Option<Vec<IpAddr>> = None, like "[\"127.0.0.1\", \"::1\"]" => Restart;
+        /// Clients, with STARTTLS.
+        c2s: Port = Port::At(5222) => Restart;
+        /// Clients, with TLS from the first byte (XEP-0368).
+        c2s_tls: Port = Port::At(5223) => Restart;
+        /// Other servers.
+        s2s: Port = Port::At(5269) => Reserved;
+        /// HTTP.
+        http: Port = Port::At(5280) => Reserved;
+        /// HTTPS.
+        https: Port = Port::At(5281) => Reserved;
+        /// External components (XEP-0114).
+        component: Port = Port::At(5347) => Reserved;
+    }
+}
+
+section! {
+    /// Certificates. Without any, the server makes its own at the first start, signed by an authority of its own; clients trust it once they know the
+    /// file `ca.crt` in the data folder.
+    Tls "tls" {
+        /// The certificate chain in PEM, the server's own certificate first. It is read again on reload.
+        certificate: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/fullchain.pem\"" => Live;
+        /// The certificate's private key in PEM.
+        key: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/privkey.pem\"" => Live;
+        /// Further certificate authorities in PEM, added to the system's; they vouch for client certificates.
+        ca_file: Option<PathBuf> = None, like "\"/etc/tercet/ca.crt\"" => Live;
+        /// Whether clients must use TLS before they log in. Turn it off in a laboratory only: passwords and messages travel readable without it.
+        required: bool = true => Live;
+    }
+}
+
+section! {
+    /// How clients log in.
+    Login "login" {
+        /// Whether anybody may log in without an account (SASL ANONYMOUS, RFC 4505), under an address made for that session.
+        anonymous: bool = false => Live;
+    }
+}
+
+section! {
+    /// Who may make an account.
+    Registration "registration" {
+        /// `closed`: administrators only (`tercet user add`). `open`: everybody, from a client (XEP-0077). `invite`: whoever holds an invitation;
+        /// invitations do not exist yet in this version, so that it means `closed` for now.
+        policy: RegistrationPolicy = RegistrationPolicy::Closed => Live;
+    }
+}
+
+section! {
+    /// Bounds. Who exceeds one gets the error that XMPP has for it; the server does not grow.
+    Limits "limits" {
+        /// Whether rates are limited and failures slowed down per address and account. Turn it off in a laboratory only.
+        rates: bool = true => Live;
+        /// Largest stanza before login.
+        stanza_bytes_before_login: Size = Size(10 << 10), in 10_000..=1 << 20 => Live;
+        /// Largest stanza after login. Clients are told (XEP-0478).
+        stanza_bytes: Size = Size(256 << 10), in 10_000..=16 << 20 => Live;
+        /// How deep elements may be nested in a stanza.
+        depth: u32 = 64, in 16..=1000 => Live;
+        /// How many attributes an element may have.
+        attributes: u32 = 64, in 16..=1000 => Live;
+        /// Time from the first byte to the end of login, TLS included.
+        unauthenticated: Period = Period(30), in 1..=600 => Live;
+        /// Silence after which a connection is closed. Clients are told (XEP-0478), and keep alive with white space or pings.
+        idle: Period = Period(900), in 30..=86_400 => Live;
+        /// Bytes that may wait for a client that does not read.
+        outbox_bytes: Size = Size(1 << 20), in 65_536..=1 << 30 => Live;
+        /// Sessions that one account may have at a time.
+        sessions_per_account: u32 = 32, in 1..=10_000 => Live;
+        /// Connections that one address (for IPv6: one /64) may have at a time.
+        connections_per_address: u32 = 256, in 1..=1_000_000 => Live;
+        /// Logins that may fail on one connection.
+        login_attempts: u32 = 10, in 1..=100 => Live;
+        /// Messages kept for an account while it is offline; further ones are returned to their sender.
+        offline_messages: u32 = 1000, in 0..=1_000_000 => Live;
+        /// Contacts in one account's list.
+        roster_items: u32 = 5000, in 10..=1_000_000 => Live;
+    }
+}
+
+section! {
+    /// The message archive.
+    Archive "archive" {
+        /// Whether messages are archived (XEP-0313).
+        enabled: bool = false => Reserved;
+    }
+}
+
+section! {
+    /// Whom to ask: addresses that everybody may see (XEP-0157), as in `["mailto:abuse@example.org", "xmpp:help@example.org"]`.
+    Contact "contact" {
+        /// For reports of abuse.
+        abuse: Vec<Uri> = Vec::new(), like "[\"mailto:abuse@example.org\"]" => Live;
+        /// For reaching the administrators.
+        admin: Vec<Uri> = Vec::new(), like "[\"mailto:admin@example.org\", \"xmpp:admin@example.org\"]" => Live;
+        /// For comments.
+        feedback: Vec<Uri> = Vec::new() => Live;
+        /// For customers.
+        sales: Vec<Uri> = Vec::new() => Live;
+        /// For reports of weaknesses.
+        security: Vec<Uri> = Vec::new() => Live;
+        /// Where the state of the service is shown.
+        status: Vec<Uri> = Vec::new(), like "[\"https://status.example.org\"]" => Live;
+        /// For help.
+        support: Vec<Uri> = Vec::new() => Live;
+    }
+}
+
+section! {
+    /// What is written to standard error. Passwords and messages never are.
+    Log "log" {
+        /// `error`, `warn`, `info`, `debug`, `trace` or `off`; also by part, as in `"info,tercet_stream=debug"`.
+        level: LogFilter = LogFilter("info".into()) => Live;
+        /// `text` for people, `json` for machines.
+        format: LogFormat = LogFormat::Text => Restart;
+    }
+}

@@ -1,0 +1,294 @@
+//! The configuration: one file, `tercet.toml`, in which every key may be left out.
+//!
+//! [`keys`] declares every key once. Reading collects all faults, each with line, column, key and nearest known name, and never stops at the first.
+
+pub mod fault;
+pub mod keys;
+pub mod reference;
+pub mod section;
+pub mod value;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use fault::{ConfigError, Fault, Problem, position};
+pub use keys::{
+    Archive, Contact, General, Limits, Listen, Log, LogFormat, Login, Registration,
+    RegistrationPolicy, Tls,
+};
+use section::{Effect, Reader, Section};
+pub use value::{Domain, LogFilter, Period, Port, Size, Uri, Value};
+
+/// A whole configuration, checked, with paths resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it came from; `None` for the built-in defaults.
+    pub file: Option<PathBuf>,
+    /// Everything the server keeps lies in this folder.
+    pub data_dir: PathBuf,
+    /// Administrators named in the file.
+    pub admins: Vec<Admin>,
+    /// The domains served; at least one, each once.
+    pub hosts: Vec<Host>,
+    /// Listeners as written; see [`Config::addresses`].
+    pub listen: Listen,
+    /// Bounds.
+    pub limits: Limits,
+    /// The archive.
+    pub archive: Archive,
+    /// Logging.
+    pub log: Log,
+}
+
+/// One domain and its own settings; what it does not set is as for the whole server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Host {
+    /// The domain.
+    pub domain: Domain,
+    /// Its certificate.
+    pub tls: Tls,
+    /// How its users log in.
+    pub login: Login,
+    /// Who may make an account on it.
+    pub registration: Registration,
+    /// Whom to ask.
+    pub contact: Contact,
+}
+
+/// The bare JID of an administrator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin(pub String);
+
+impl Value for Admin {
+    fn expects() -> String {
+        "an account such as \"you@example.org\"".into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Admin> {
+        let text = value::word(value, &Admin::expects(), problems)?;
+        match text.split_once('@') {
+            Some((local, domain)) if !local.is_empty() && Domain::parse(domain).is_ok() => {
+                Some(Admin(text.to_owned()))
+            }
+            _ => {
+                let message = format!("{} is not {}", value::quoted(text), Admin::expects());
+                problems.push(Problem::new(value.span(), message));
+                None
+            }
+        }
+    }
+    fn write(&self) -> Option<String> {
+        Some(value::quoted(&self.0))
+    }
+}
+
+fn default_domain() -> Domain {
+    Domain::parse("localhost").expect("`localhost` is a domain")
+}
+
+impl Default for Config {
+    /// What holds without a file: `localhost`, the folder `data` in the current one.
+    fn default() -> Config {
+        let (config, _) = Config::parse("", Path::new(""));
+        config
+    }
+}
+
+impl Config {
+    /// Reads and checks `file`. Relative paths in it are meant from its own folder.
+    pub fn load(file: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError::Unreadable {
+            file: file.to_owned(),
+            error,
+        })?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let (mut config, faults) = Config::parse(&text, folder);
+        if !faults.is_empty() {
+            return Err(ConfigError::Faulty {
+                file: file.to_owned(),
+                faults,
+            });
+        }
+        config.file = Some(file.to_owned());
+        Ok(config)
+    }
+
+    /// Reads `text`, meaning relative paths from `folder`. What is faulty has its default in the result; the faults are ordered by place.
+    pub fn parse(text: &str, folder: &Path) -> (Config, Vec<Fault>) {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let mut faults: Vec<Fault> = errors.iter().map(|error| syntax(text, error)).collect();
+        let (config, mut found) = Config::read(text, document.get_ref(), folder);
+        // A line that is no TOML has been reported as that; what was recovered of it means nothing.
+        found.retain(|fault| faults.iter().all(|other| other.line != fault.line));
+        faults.extend(found);
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+        (config, faults)
+    }
+
+    fn read(text: &str, document: &DeTable<'_>, folder: &Path) -> (Config, Vec<Fault>) {
+        let mut reader = Reader::new(text, "", document);
+        let general = General::read(&mut reader, &General::default());
+        let listen = reader.section(&Listen::default());
+        let mut tls = reader.section(&Tls::default());
+        check_pair(&mut reader, &tls);
+        resolve(folder, &mut tls);
+        let login = reader.section(&Login::default());
+        let registration = reader.section(&Registration::default());
+        let limits = reader.section(&Limits::default());
+        let archive = reader.section(&Archive::default());
+        let contact = reader.section(&Contact::default());
+        let log = reader.section(&Log::default());
+
+        let shared = Host {
+            domain: general.domain,
+            tls,
+            login,
+            registration,
+            contact,
+        };
+        let tables = reader.tables("host");
+        let mut hosts = Vec::new();
+        if reader.has("domain") || tables.is_empty() {
+            hosts.push(shared.clone());
+        }
+        for table in tables {
+            let mut inner = Reader::new(text, "host", table);
+            let host = Host::read(&mut inner, &shared, folder);
+            if inner.has("domain") && hosts.iter().any(|other| other.domain == host.domain) {
+                let message = format!("{} is served already", host.domain.as_str());
+                inner.fault("domain", message);
+            }
+            hosts.push(host);
+            reader.adopt(inner.finish());
+        }
+        let config = Config {
+            file: None,
+            data_dir: folder.join(general.data_dir),
+            admins: general.admins,
+            hosts,
+            listen,
+            limits,
+            archive,
+            log,
+        };
+        (config, reader.finish())
+    }
+
+    /// The addresses to listen on, and whether the file names them: one that it names must work, a default may be missing on this machine.
+    pub fn addresses(&self) -> (Vec<IpAddr>, bool) {
+        if let Some(named) = &self.listen.addresses {
+            return (named.clone(), true);
+        }
+        let both: [IpAddr; 2] = match self.hosts.iter().all(|host| host.domain.is_local()) {
+            true => [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            false => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        };
+        (both.into(), false)
+    }
+
+    /// Full names of the keys that differ between `self` and `new`, with the time at which a change of each takes effect.
+    pub fn changes(&self, new: &Config) -> Vec<(String, Effect)> {
+        let (old, new) = (self.flat(), new.flat());
+        let effect = |name: &str| old.iter().chain(&new).find(|k| k.0 == name).map(|k| k.2);
+        let mut names: Vec<&String> = old.iter().chain(&new).map(|key| &key.0).collect();
+        names.sort();
+        names.dedup();
+        let value =
+            |keys: &[Flat], name: &str| keys.iter().find(|k| k.0 == name).map(|key| key.1.clone());
+        names
+            .into_iter()
+            .filter(|name| value(&old, name) != value(&new, name))
+            .filter_map(|name| Some((name.clone(), effect(name)?)))
+            .collect()
+    }
+
+    fn flat(&self) -> Vec<Flat> {
+        let mut keys = Vec::new();
+        let general = General {
+            domain: self.hosts[0].domain.clone(),
+            data_dir: self.data_dir.clone(),
+            admins: self.admins.clone(),
+        };
+        flatten(&mut keys, "", &general);
+        flatten(&mut keys, "listen", &self.listen);
+        flatten(&mut keys, "limits", &self.limits);
+        flatten(&mut keys, "archive", &self.archive);
+        flatten(&mut keys, "log", &self.log);
+        for host in &self.hosts {
+            let name = host.domain.as_str();
+            keys.push((format!("host {name}"), None, Effect::Restart));
+            flatten(&mut keys, &format!("host {name}: tls"), &host.tls);
+            flatten(&mut keys, &format!("host {name}: login"), &host.login);
+            let registration = format!("host {name}: registration");
+            flatten(&mut keys, &registration, &host.registration);
+            flatten(&mut keys, &format!("host {name}: contact"), &host.contact);
+        }
+        keys
+    }
+}
+
+/// Full name, value as TOML, effect.
+type Flat = (String, Option<String>, Effect);
+
+fn flatten<S: Section>(keys: &mut Vec<Flat>, path: &str, section: &S) {
+    for ((name, value), key) in section.values().into_iter().zip(S::keys()) {
+        let full = match path.is_empty() {
+            true => name.to_owned(),
+            false => format!("{path}.{name}"),
+        };
+        keys.push((full, value, key.effect));
+    }
+}
+
+impl Host {
+    fn read(reader: &mut Reader<'_>, shared: &Host, folder: &Path) -> Host {
+        if !reader.has("domain") {
+            reader.fault("", "every [[host]] needs its own domain");
+        }
+        let domain = reader.value("domain", &shared.domain, None);
+        let mut tls = reader.section(&shared.tls);
+        if (tls.certificate == shared.tls.certificate) != (tls.key == shared.tls.key) {
+            reader.fault("tls", "set certificate and key together, or neither");
+        }
+        resolve(folder, &mut tls);
+        Host {
+            domain,
+            tls,
+            login: reader.section(&shared.login),
+            registration: reader.section(&shared.registration),
+            contact: reader.section(&shared.contact),
+        }
+    }
+}
+
+/// A certificate is of no use without its key, nor the reverse.
+fn check_pair(reader: &mut Reader<'_>, tls: &Tls) {
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => reader.fault("tls", "tls.certificate is set and tls.key is not"),
+        (None, Some(_)) => reader.fault("tls", "tls.key is set and tls.certificate is not"),
+        _ => {}
+    }
+}
+
+fn resolve(folder: &Path, tls: &mut Tls) {
+    for path in [&mut tls.certificate, &mut tls.key, &mut tls.ca_file] {
+        *path = path.take().map(|path| folder.join(path));
+    }
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Fault {
+    let start = error.span().map_or(0, |span| span.start);
+    let (line, column) = position(text, start);
+    Fault {
+        line,
+        column,
+        key: String::new(),
+        message: format!("not TOML: {}", error.message().replace('\n', "; ")),
+        nearest: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

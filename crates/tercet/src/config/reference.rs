@@ -1,0 +1,156 @@
+//! The example file and docs/configuration.md, made from the table of keys.
+
+use std::fmt::Write as _;
+
+use super::keys::{Archive, Contact, General, Limits, Listen, Log, Login, Registration, Tls};
+use super::section::{Effect, Key, Section};
+
+/// A table as the reference shows it.
+struct Table {
+    name: &'static str,
+    doc: &'static str,
+    keys: Vec<Key>,
+    /// Whether it may stand inside `[[host]]` too.
+    per_host: bool,
+}
+
+fn table<S: Section>(per_host: bool) -> Table {
+    Table {
+        name: S::TABLE,
+        doc: S::DOC,
+        keys: S::keys(),
+        per_host,
+    }
+}
+
+fn tables() -> [Table; 9] {
+    [
+        table::<General>(false),
+        table::<Listen>(false),
+        table::<Tls>(true),
+        table::<Login>(true),
+        table::<Registration>(true),
+        table::<Limits>(false),
+        table::<Archive>(false),
+        table::<Contact>(true),
+        table::<Log>(false),
+    ]
+}
+
+const HOST: &str = "Further domains, one `[[host]]` table each, and settings of one domain alone. Each has a `domain`; the tables \
+    `[host.tls]`, `[host.login]`, `[host.registration]` and `[host.contact]` below it change what the tables of the same name say for the whole \
+    server. With `[[host]]` tables and no `domain` above, only those domains are served. A change of the domains takes effect at a restart.";
+
+const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";
+
+/// The full name of a key called `name`, when exactly one table has one.
+pub(super) fn key_elsewhere(name: &str) -> Option<String> {
+    let mut found = tables().into_iter().flat_map(|table| {
+        let path = table.name;
+        let keys = table.keys.into_iter().filter(|key| key.name == name);
+        keys.map(move |key| match path.is_empty() {
+            true => key.name.to_owned(),
+            false => format!("{path}.{}", key.name),
+        })
+    });
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// A `tercet.toml` that says everything and changes nothing: each key is there, explained, commented out, with its default.
+pub fn example() -> String {
+    let mut out = String::from(
+        "# Configuration of Tercet. Everything here is optional: a line that starts with # is off, and shows the default or an example.\n\
+         # `tercet check` tells what is wrong with this file; a running server reads it again on SIGHUP.\n",
+    );
+    for table in tables() {
+        out.push('\n');
+        comment(&mut out, table.doc);
+        if !table.name.is_empty() {
+            let _ = writeln!(out, "[{}]", table.name);
+        }
+        for key in table.keys {
+            out.push('\n');
+            comment(&mut out, key.doc);
+            if key.effect == Effect::Reserved {
+                out.push_str("# (Reserved: accepted, without effect in this version.)\n");
+            }
+            let value = match (&key.default, key.example) {
+                (_, Some(example)) => example.to_owned(),
+                (Some(default), None) => default.clone(),
+                (None, None) => continue,
+            };
+            let _ = writeln!(out, "#{} = {value}", key.name);
+        }
+    }
+    out.push('\n');
+    comment(&mut out, HOST);
+    for line in HOST_EXAMPLE.lines() {
+        let _ = writeln!(out, "#{line}");
+    }
+    out
+}
+
+/// The reference, docs/configuration.md.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         <!-- Made by `tercet reference` from crates/tercet/src/config/keys.rs: change it there. -->\n\n\
+         One file, `tercet.toml`, in which every key may be left out. `tercet --config FILE` names it; without that, `tercet.toml` in the current \
+         folder is read if there is one, and the defaults hold if there is none. Relative paths are meant from the file's own folder.\n\n\
+         An unknown key or a bad value stops the start with exit code 2, and every fault is reported at once, with line, key and the nearest known \
+         name. `tercet check` looks further: certificates, ports, the data folder. A running server reads the file again on SIGHUP; if it has faults, \
+         the old settings stay.\n\n\
+         Sizes are numbers of bytes or strings such as `\"256 KiB\"`; times are numbers of seconds or strings such as `\"15 min\"`.\n",
+    );
+    for table in tables() {
+        let title = match table.name {
+            "" => "Top of the file".to_owned(),
+            name => format!("`[{name}]`"),
+        };
+        let _ = write!(out, "\n## {title}\n\n{}\n", paragraph(table.doc));
+        if table.per_host {
+            let _ = write!(out, "\nFor one domain alone: `[host.{}]`.\n", table.name);
+        }
+        out.push_str(
+            "\n| key | default | change takes effect | meaning |\n| --- | --- | --- | --- |\n",
+        );
+        for key in table.keys {
+            let default = key.default.map_or("unset".to_owned(), |d| format!("`{d}`"));
+            let effect = match key.effect {
+                Effect::Live => "on reload",
+                Effect::Restart => "at restart",
+                Effect::Reserved => "reserved: no effect yet",
+            };
+            let mut meaning = paragraph(key.doc);
+            if let Some((low, high)) = key.bounds {
+                let _ = write!(meaning, " From {low} to {high}.");
+            }
+            let meaning = meaning.replace('|', "\\|");
+            let _ = writeln!(out, "| `{}` | {default} | {effect} | {meaning} |", key.name);
+        }
+    }
+    let _ = write!(
+        out,
+        "\n## `[[host]]`\n\n{HOST}\n\n```toml\n{HOST_EXAMPLE}```\n"
+    );
+    out
+}
+
+fn paragraph(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Writes `doc` as comment lines of at most 110 characters.
+fn comment(out: &mut String, doc: &str) {
+    let mut line = String::from("#");
+    for word in doc.split_whitespace() {
+        if line.len() + word.len() > 110 {
+            let _ = writeln!(out, "{line}");
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(out, "{line}");
+}
