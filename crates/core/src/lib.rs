@@ -1,1 +1,12 @@
-//! core
+//! The vocabulary of XMPP without any IO: addresses, XML, stanzas, errors and the grammar that extensions share.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod error;
+pub mod jid;
+
+pub use error::{Condition, ErrorType, SaslFailure, StanzaError, StreamCondition, StreamError};
+pub use jid::{
+    BareJid, FullJid, Jid, JidError, JidPart, mint_local, mint_resource, prepare_domain,
+    prepare_local, prepare_resource,
+};
