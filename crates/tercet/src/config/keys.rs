@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::section::section;
-use super::value::{Domain, LogFilter, Period, Port, Size, Uri, choice};
+use super::value::{Admin, Domain, LogFilter, Period, Port, Size, Uri, choice};
 
 choice! {
     /// Who may make an account.
@@ -38,7 +38,7 @@ section! {
         /// It is made at the first start, readable by its owner only.
         data_dir: PathBuf = PathBuf::from("data") => Restart;
         /// Accounts that may administer the server from their clients, beside those made with `tercet user add --admin`.
-        admins: Vec<super::Admin> = Vec::new(), like "[\"you@example.org\"]" => Live;
+        admins: Vec<Admin> = Vec::new(), like "[\"you@example.org\"]" => Live;
     }
 }
 

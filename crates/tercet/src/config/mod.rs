@@ -4,6 +4,7 @@
 
 pub mod fault;
 pub mod keys;
+pub mod measure;
 pub mod reference;
 pub mod section;
 pub mod value;
@@ -11,16 +12,15 @@ pub mod value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use fault::{ConfigError, Fault, Problem, position};
+use fault::{ConfigError, Fault, position};
 pub use keys::{
     Archive, Contact, General, Limits, Listen, Log, LogFormat, Login, Registration,
     RegistrationPolicy, Tls,
 };
 use section::{Effect, Reader, Section};
-pub use value::{Domain, LogFilter, Period, Port, Size, Uri, Value};
+pub use value::{Admin, Domain, LogFilter, Period, Port, Size, Uri, Value};
 
 /// A whole configuration, checked, with paths resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,32 +56,6 @@ pub struct Host {
     pub registration: Registration,
     /// Whom to ask.
     pub contact: Contact,
-}
-
-/// The bare JID of an administrator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin(pub String);
-
-impl Value for Admin {
-    fn expects() -> String {
-        "an account such as \"you@example.org\"".into()
-    }
-    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Admin> {
-        let text = value::word(value, &Admin::expects(), problems)?;
-        match text.split_once('@') {
-            Some((local, domain)) if !local.is_empty() && Domain::parse(domain).is_ok() => {
-                Some(Admin(text.to_owned()))
-            }
-            _ => {
-                let message = format!("{} is not {}", value::quoted(text), Admin::expects());
-                problems.push(Problem::new(value.span(), message));
-                None
-            }
-        }
-    }
-    fn write(&self) -> Option<String> {
-        Some(value::quoted(&self.0))
-    }
 }
 
 fn default_domain() -> Domain {

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use tercet_core::BareJid;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::fault::{Problem, nearest};
+pub use super::measure::{Period, Size};
 
 /// A type that a key can have.
 pub trait Value: Clone + PartialEq {
@@ -82,7 +83,7 @@ fn whole(value: &DeValue<'_>) -> Option<i128> {
     }
 }
 
-fn number<T: TryFrom<i128>>(
+pub(super) fn number<T: TryFrom<i128>>(
     value: &Spanned<DeValue<'_>>,
     expects: &str,
     problems: &mut Vec<Problem>,
@@ -132,108 +133,6 @@ impl Value for u32 {
     fn magnitude(&self) -> Option<u64> {
         Some(u64::from(*self))
     }
-}
-
-/// A number of bytes; written as a number or with a unit: `262144`, `"256 KiB"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
-
-const SIZES: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
-
-impl Value for Size {
-    fn expects() -> String {
-        "a size such as \"256 KiB\", or a number of bytes".into()
-    }
-    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Size> {
-        measure(value, &Size::expects(), &SIZES, problems).map(Size)
-    }
-    fn write(&self) -> Option<String> {
-        Some(quoted(&Size::bound(self.0)))
-    }
-    fn magnitude(&self) -> Option<u64> {
-        Some(self.0)
-    }
-    fn bound(magnitude: u64) -> String {
-        in_largest_unit(magnitude, &SIZES)
-    }
-}
-
-/// A span of time; written as seconds or with a unit: `30`, `"30 s"`, `"15 min"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Period(pub u64);
-
-const PERIODS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
-
-impl Period {
-    /// As the standard library's type.
-    pub fn duration(self) -> Duration {
-        Duration::from_secs(self.0)
-    }
-}
-
-impl Value for Period {
-    fn expects() -> String {
-        "a time such as \"30 s\", \"15 min\", \"2 h\" or \"7 d\", or a number of seconds".into()
-    }
-    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Period> {
-        measure(value, &Period::expects(), &PERIODS, problems).map(Period)
-    }
-    fn write(&self) -> Option<String> {
-        Some(quoted(&Period::bound(self.0)))
-    }
-    fn magnitude(&self) -> Option<u64> {
-        Some(self.0)
-    }
-    fn bound(magnitude: u64) -> String {
-        in_largest_unit(magnitude, &PERIODS)
-    }
-}
-
-/// A whole number with one of `units`, or without a unit for the last of them.
-fn measure(
-    value: &Spanned<DeValue<'_>>,
-    expects: &str,
-    units: &[(&str, u64)],
-    problems: &mut Vec<Problem>,
-) -> Option<u64> {
-    let DeValue::String(text) = value.get_ref() else {
-        return number(value, expects, problems);
-    };
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let unit = unit.trim();
-    let factor = units
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit));
-    let count = digits.parse::<u64>().ok();
-    let product = match (count, factor) {
-        (Some(count), Some((_, factor))) => count.checked_mul(*factor),
-        _ => None,
-    };
-    if product.is_none() {
-        problems.push(Problem::new(
-            value.span(),
-            format!("expected {expects}, found {}", quoted(text)),
-        ));
-    }
-    product
-}
-
-fn in_largest_unit(number: u64, units: &[(&str, u64)]) -> String {
-    let (name, factor) = units
-        .iter()
-        .find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor))
-        .or(units.last())
-        .copied()
-        .unwrap_or(("", 1));
-    format!("{} {name}", number / factor)
 }
 
 /// Where a listener listens: a port number, `0` for any free one, or `false` for nowhere.
@@ -302,13 +201,9 @@ pub struct Domain(String);
 impl Domain {
     /// Normalises `text`; the error says why it is no domain.
     pub fn parse(text: &str) -> Result<Domain, String> {
-        let bad = text.is_empty()
-            || text.len() > 1023
-            || text
-                .contains(|c: char| c.is_whitespace() || c.is_control() || "@/\"'<>&".contains(c));
-        match bad {
-            true => Err(format!("{} is not a domain", quoted(text))),
-            false => Ok(Domain(text.to_lowercase())),
+        match tercet_core::prepare_domain(text) {
+            Ok(domain) => Ok(Domain(domain.into_owned())),
+            Err(error) => Err(format!("{} is not a domain: {error}", quoted(text))),
         }
     }
 
@@ -332,6 +227,31 @@ impl Value for Domain {
     }
     fn write(&self) -> Option<String> {
         Some(quoted(&self.0))
+    }
+}
+
+/// The bare JID of an administrator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin(pub BareJid);
+
+impl Value for Admin {
+    fn expects() -> String {
+        "an account such as \"you@example.org\"".into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Admin> {
+        from_string(
+            value,
+            Admin::expects(),
+            problems,
+            |text| match BareJid::parse(text) {
+                Ok(jid) if jid.local().is_some() => Ok(Admin(jid)),
+                Ok(_) => Err(format!("{} is not {}", quoted(text), Admin::expects())),
+                Err(error) => Err(format!("{} is not an account: {error}", quoted(text))),
+            },
+        )
+    }
+    fn write(&self) -> Option<String> {
+        Some(quoted(self.0.as_str()))
     }
 }
 
@@ -518,29 +438,6 @@ mod tests {
         let mut problems = Vec::new();
         let read = T::read(&value, &mut problems);
         read.ok_or_else(|| problems.into_iter().map(|p| p.message).collect())
-    }
-
-    #[test]
-    fn sizes_and_periods_are_read_with_and_without_units_and_written_back() {
-        assert_eq!(read::<Size>("10240"), Ok(Size(10_240)));
-        assert_eq!(read::<Size>("\"10 KiB\""), Ok(Size(10_240)));
-        assert_eq!(read::<Size>("\"1MiB\""), Ok(Size(1 << 20)));
-        assert_eq!(Size(10_240).write().unwrap(), "\"10 KiB\"");
-        assert_eq!(Size(10_000).write().unwrap(), "\"10000 B\"");
-        assert_eq!(read::<Period>("90"), Ok(Period(90)));
-        assert_eq!(read::<Period>("\"15 min\""), Ok(Period(900)));
-        assert_eq!(Period(900).write().unwrap(), "\"15 min\"");
-        for bad in [
-            "\"10 KB\"",
-            "\"KiB\"",
-            "\"\"",
-            "-1",
-            "1.5",
-            "true",
-            "\"99999999999 GiB\"",
-        ] {
-            assert!(read::<Size>(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]
