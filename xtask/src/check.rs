@@ -3,28 +3,55 @@
 use std::time::Instant;
 
 use crate::repo::{self, cargo};
-use crate::{docs, duplicates, licences, tidy};
+use crate::{docs, duplicates, fuzz, licences, tidy};
+
+/// Seconds of mutation that each fuzz target gets in the check.
+const FUZZ_SECONDS: &str = "3";
 
 type Part = (&'static str, fn() -> Result<(), String>);
 
 const PARTS: &[Part] = &[
-    ("fmt", || cargo(&["fmt", "--all", "--check"])),
+    ("fmt", format),
     ("tidy", tidy::run),
     ("licences", licences::run),
     ("duplicates", duplicates::run),
+    ("clippy", clippy),
     ("docs", docs::check),
-    ("clippy", || {
-        cargo(&[
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ])
-    }),
+    ("fuzz", || fuzz::run(&["--seconds", FUZZ_SECONDS])),
 ];
+
+/// The formatter over both workspaces: the fuzz targets are one of their own.
+fn format() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", fuzz::MANIFEST, "--check"])
+}
+
+/// The lints over both workspaces; no warning is allowed.
+fn clippy() -> Result<(), String> {
+    cargo(&[
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
+    cargo(&[
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        fuzz::MANIFEST,
+        "--target-dir",
+        "target",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ])
+}
 
 /// Runs the named parts (all of them when none is named) and reports each; an error if any fails or is unknown.
 pub(crate) fn run(names: &[&str]) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! Documents generated from the code, and whether those in the repository are fresh.
 
 mod conformance;
+mod modules;
 
 use std::fs;
 
@@ -9,7 +10,24 @@ use crate::repo;
 /// A document: where it lives and what makes it.
 type Document = (&'static str, fn() -> Result<String, String>);
 
-const DOCUMENTS: &[Document] = &[("docs/conformance.md", conformance::generate)];
+const DOCUMENTS: &[Document] = &[
+    ("docs/conformance.md", conformance::generate),
+    ("docs/modules.md", modules::generate),
+    ("docs/configuration.md", configuration),
+];
+
+/// The reference of all keys, as the binary prints it.
+fn configuration() -> Result<String, String> {
+    repo::cargo_output(&[
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "tercet",
+        "--",
+        "reference",
+    ])
+}
 
 /// Writes every document that is not as the code says.
 pub(crate) fn write() -> Result<(), String> {
