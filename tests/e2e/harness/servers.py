@@ -1,0 +1,230 @@
+"""The servers that the scenarios can run against, each with its own folder and loopback address.
+
+`Tercet` is the server under test; `Prosody` is a peer that tests the scenarios themselves.
+"""
+
+import asyncio
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+from .certs import Certificates
+
+DOMAIN = "tercet.test"
+SECOND_DOMAIN = "second.test"
+ADMIN = ("admin", "admin")
+START_SECONDS = 30
+STOP_SECONDS = 15
+
+
+class ServerFailed(Exception):
+    """The server did not start, stop or answer as it must."""
+
+
+def free_address(first: int) -> str:
+    """A loopback address on which nothing listens at the standard XMPP ports."""
+    for last in range(first, 250):
+        address = f"127.0.1.{last}"
+        try:
+            for port in (5222, 5223, 5269, 5280, 5281, 5347):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, port))
+        except OSError:
+            continue
+        return address
+    raise ServerFailed("no loopback address has the standard ports free")
+
+
+class Server:
+    """A server process in the foreground, its data and its log in `folder`."""
+
+    name = "server"
+    domain = DOMAIN
+    second_domain = SECOND_DOMAIN
+    c2s_port = 5222
+    tls_port = 5223
+
+    def __init__(self, folder: pathlib.Path, address: str):
+        self.folder = folder
+        self.address = address
+        self.log_file = folder / "server.log"
+        self.process: subprocess.Popen | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.certificates = Certificates(folder / "certificates", [DOMAIN, SECOND_DOMAIN])
+        self.ca_file = self.certificates.ca_file
+        self.ca_folder = self.certificates.ca_folder
+
+    def start(self) -> None:
+        """Starts the process; returns once it accepts clients."""
+        raise NotImplementedError
+
+    def add_user_command(self, jid: str, password: str, admin: bool) -> list[str]:
+        """The command line that makes an account."""
+        raise NotImplementedError
+
+    async def add_user(self, jid: str, password: str, admin: bool = False) -> None:
+        """Makes an account with the server's own command."""
+        process = await asyncio.create_subprocess_exec(
+            *self.add_user_command(jid, password, admin), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        if process.returncode:
+            raise ServerFailed(f"adding {jid} failed:\n{output.decode(errors='replace')}")
+
+    def stop(self) -> None:
+        """SIGTERM; the server must end by itself with status 0."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise ServerFailed(f"still running {STOP_SECONDS} s after SIGTERM") from None
+        if status:
+            raise ServerFailed(f"ended with status {status} after SIGTERM")
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to write anything."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The end of the server's log."""
+        if not self.log_file.exists():
+            return ""
+        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+
+    def _spawn(self, command: list[str], stdout, cwd=None) -> subprocess.Popen:
+        with open(self.log_file, "ab") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=cwd,
+                                    stdout=log if stdout is None else stdout, stderr=log)
+
+    def _wait_for_port(self, port: int) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            if self.process.poll() is not None:
+                raise ServerFailed(f"the server ended at its start:\n{self.log_tail()}")
+            try:
+                socket.create_connection((self.address, port), 1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise ServerFailed(f"nothing listens on {self.address}:{port}:\n{self.log_tail()}") from None
+                time.sleep(0.02)
+
+
+class Tercet(Server):
+    """The server under test, with the lab profile of its manual."""
+
+    name = "tercet"
+
+    def __init__(self, folder: pathlib.Path, address: str, binary: pathlib.Path):
+        super().__init__(folder, address)
+        self.binary = binary
+        self.config = folder / "tercet.toml"
+        self.data = folder / "data"
+        self.config.write_text(f"""\
+domain   = "{DOMAIN}"
+data_dir = "{self.data}"
+
+[listen]
+addresses = ["{address}"]
+
+[tls]
+certificate = "{self.certificates.chain}"
+key         = "{self.certificates.key}"
+ca_file     = "{self.certificates.ca_file}"
+required    = false
+
+[registration]
+policy = "open"
+
+[limits]
+rates = false
+
+[archive]
+enabled = true
+
+[[host]]
+domain = "{SECOND_DOMAIN}"
+""")
+
+    def start(self) -> None:
+        self.process = self._spawn([str(self.binary), "serve", "--config", str(self.config)], subprocess.PIPE)
+        self.process.stdout = await_ready(self.process, self)
+
+    def add_user_command(self, jid: str, password: str, admin: bool) -> list[str]:
+        command = [str(self.binary), "--config", str(self.config), "user", "add", jid, "--password", password]
+        return command + ["--admin"] if admin else command
+
+
+def await_ready(process: subprocess.Popen, server: Server):
+    """Reads standard output until the line `ready`; the rest of it is left to the caller."""
+    deadline = time.monotonic() + START_SECONDS
+    os.set_blocking(process.stdout.fileno(), False)
+    seen = b""
+    while b"ready" not in seen.splitlines():
+        piece = process.stdout.read()
+        if piece:
+            seen += piece
+        elif process.poll() is not None:
+            raise ServerFailed(f"the server ended at its start:\n{server.log_tail()}")
+        elif time.monotonic() > deadline:
+            raise ServerFailed(f"no line `ready` within {START_SECONDS} s:\n{server.log_tail()}")
+        else:
+            time.sleep(0.005)
+    return process.stdout
+
+
+class Prosody(Server):
+    """A peer: Prosody 0.12 or later as installed on the machine."""
+
+    name = "prosody"
+
+    def __init__(self, folder: pathlib.Path, address: str):
+        super().__init__(folder, address)
+        self.config = folder / "prosody.cfg.lua"
+        data = folder / "data"
+        data.mkdir(exist_ok=True)
+        modules = ("disco roster saslauth tls blocklist private vcard ping register time version uptime "
+                   "lastactivity admin_adhoc announce posix server_contact_info").split()
+        self.config.write_text(f"""\
+run_as_root = true
+daemonize = false
+pidfile = "{folder}/prosody.pid"
+data_path = "{data}"
+log = {{ {{ levels = {{ min = "info" }}, to = "console" }} }}
+admins = {{ "{ADMIN[0]}@{DOMAIN}" }}
+modules_enabled = {{ {", ".join(f'"{m}"' for m in modules)} }}
+modules_disabled = {{ "s2s" }}
+interfaces = {{ "{address}" }}
+c2s_ports = {{ {self.c2s_port} }}
+c2s_direct_tls_ports = {{ {self.tls_port} }}
+c2s_require_encryption = false
+allow_registration = true
+authentication = "internal_hashed"
+contact_info = {{ abuse = {{ "mailto:abuse@{DOMAIN}" }} }}
+ssl = {{ certificate = "{self.certificates.chain}", key = "{self.certificates.key}" }}
+VirtualHost "{DOMAIN}"
+VirtualHost "{SECOND_DOMAIN}"
+""")
+
+    def start(self) -> None:
+        self.process = self._spawn(["prosody", "--config", str(self.config), "-F"], None)
+        self._wait_for_port(self.tls_port)
+
+    def add_user_command(self, jid: str, password: str, admin: bool) -> list[str]:
+        local, domain = jid.split("@")
+        return ["prosodyctl", "--config", str(self.config), "register", local, domain, password]
+
+
+SERVERS = {"tercet": Tercet, "prosody": Prosody}
