@@ -86,7 +86,8 @@ class Aio:
         self._connected = self.client.connected(presence=aioxmpp.PresenceState(True))
         try:
             await asyncio.wait_for(self._connected.__aenter__(), TIMEOUT)
-        except (aioxmpp.errors.StreamNegotiationFailure, aiosasl.SASLError, OSError) as refused:
+        except (aioxmpp.errors.StreamNegotiationFailure, aiosasl.SASLError, OpenSSL.SSL.Error,
+                OSError) as refused:
             self._connected = None
             raise LoginRefused(repr(refused)) from refused
         await self.settle()

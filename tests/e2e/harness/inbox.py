@@ -57,9 +57,11 @@ class Inbox:
         """A message with this body and these attributes."""
         return await self.expect(f"message {body!r} {attributes}", lambda s: is_message(s, body, attributes))
 
-    async def presence(self, sender: str, type_: str | None = None) -> ET.Element:
-        """Presence of that type (None: available) from exactly that JID."""
-        return await self.expect(f"presence type {type_} from {sender}", lambda s: is_presence(s, sender, type_))
+    async def presence(self, sender: str, type_: str | None = None, status: str | None = None) -> ET.Element:
+        """Presence of that type (None: available) from exactly that JID, with that status if one is given."""
+        def fits(stanza):
+            return is_presence(stanza, sender, type_) and status in (None, stanza.findtext(CLIENT + "status"))
+        return await self.expect(f"presence type {type_} status {status} from {sender}", fits)
 
     async def roster_push(self, jid: str, **attributes: str) -> ET.Element:
         """A roster push whose item has that JID and these attributes."""
