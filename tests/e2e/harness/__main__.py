@@ -53,11 +53,12 @@ async def play(one: Scenario, server: Server, folder: pathlib.Path) -> tuple[Sce
     began = time.monotonic()
     report = None
     try:
-        await asyncio.wait_for(one.body(stage), one.limit)
-    except asyncio.TimeoutError:
-        report = f"not done within {one.limit:.0f} s\n"
+        async with asyncio.timeout(one.limit) as limit:
+            await one.body(stage)
     except Exception as error:
         report = "".join(traceback.format_exception(error))
+        if limit.expired():
+            report = f"not done within {one.limit:.0f} s\n{report}"
     if report is not None:
         report += stage.dialogue()
     await stage.close()

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from slixmpp.exceptions import IqError
+
 from .scenario import Account, Stage
 from .slix import Slix
 
@@ -33,6 +35,15 @@ async def quiet(*clients: Slix) -> None:
     """Comes back when nothing that these clients sent is still under way between them."""
     for client in clients:
         await asyncio.gather(*(client.fence(other.jid) for other in clients))
+
+
+async def full_name(client: Slix, to: str | None = None) -> str | None:
+    """The name in a vCard. XEP-0054 §3.1 lets a server answer for none with an empty one or `item-not-found`."""
+    try:
+        return (await client.iq("get", "<vCard xmlns='vcard-temp'/>", to)).findtext(".//{vcard-temp}FN")
+    except IqError as error:
+        assert error.condition == "item-not-found", error.condition
+        return None
 
 
 def _pushed(stanza, jid: str, states: tuple[str, ...]) -> bool:

@@ -77,9 +77,9 @@ class Stage:
         await self.server.add_user(account.jid, account.password, admin)
         return account
 
-    def nobody(self, name: str) -> Account:
+    def nobody(self, name: str, domain: str | None = None) -> Account:
         """An account that does not exist."""
-        return Account(f"{name}-{self._number}@{self.server.domain}", "any password")
+        return Account(f"{name}-{self._number}@{domain or self.server.domain}", "any password")
 
     def joined(self, client):
         """Remembers a client that must leave when the scenario ends."""
