@@ -3,6 +3,7 @@
 //! The binary is [`cli::main`] and nothing else; it is a library so that integration tests reach the parts.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod logging;

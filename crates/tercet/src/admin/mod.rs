@@ -1,0 +1,10 @@
+//! Administration on this machine: typed operations, and the ways to a server that carries them out.
+//!
+//! [`Operation`] is the one list: the command line, the admin socket in the data folder, and whatever comes later speak it. While a server runs,
+//! operations go to it through the socket ([`socket`]); while none does, the command line takes the data folder ([`folder`]) and works on the store.
+
+pub mod folder;
+pub mod operation;
+pub mod socket;
+
+pub use operation::{Answer, Operation, Reason, Refusal, Secret, User};

@@ -1,0 +1,173 @@
+//! What can be asked of a server by those who run it, and what it answers. Plain data with a stable JSON form.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+/// One administrative operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Makes an account.
+    AddUser {
+        /// Its bare JID.
+        jid: String,
+        /// Its password.
+        password: Secret,
+        /// Whether it may administer the server.
+        admin: bool,
+    },
+    /// Gives an account another password. Open sessions go on.
+    SetPassword {
+        /// Its bare JID.
+        jid: String,
+        /// The new password.
+        password: Secret,
+    },
+    /// A page of the accounts, ordered by address.
+    ListUsers {
+        /// Only those of this domain.
+        domain: Option<String>,
+        /// Only those behind this one.
+        after: Option<String>,
+    },
+    /// One account.
+    ShowUser {
+        /// Its bare JID.
+        jid: String,
+    },
+    /// Deletes an account and everything that is kept for it, and ends its sessions.
+    DeleteUser {
+        /// Its bare JID.
+        jid: String,
+    },
+}
+
+/// What an operation gives back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done, and durable.
+    Done {},
+    /// The account asked for.
+    User(User),
+    /// Accounts.
+    Users {
+        /// The page.
+        users: Vec<User>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<String>,
+    },
+}
+
+/// What is known of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its bare JID.
+    pub jid: String,
+    /// Whether it may administer the server.
+    pub admin: bool,
+    /// When it was made, by XEP-0082.
+    pub created: String,
+    /// The resources that are connected now.
+    pub online: Vec<String>,
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// For programs.
+    pub reason: Reason,
+    /// For people: a sentence without a full stop.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal with its sentence.
+    pub fn new(reason: Reason, text: impl Into<String>) -> Refusal {
+        Refusal {
+            reason,
+            text: text.into(),
+        }
+    }
+}
+
+/// The sorts of refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// What was asked makes no sense: a malformed address, a password that cannot be used, an unknown operation.
+    Invalid,
+    /// It exists already.
+    Exists,
+    /// It does not exist.
+    Missing,
+    /// The server failed; its log says more.
+    Failed,
+}
+
+/// A password on its way: not shown in debug output, wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes `text` as a secret.
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_have_a_stable_json_form() {
+        let add = Operation::AddUser {
+            jid: "a@b".into(),
+            password: Secret::new("pw".into()),
+            admin: true,
+        };
+        let json = r#"{"operation":"add_user","jid":"a@b","password":"pw","admin":true}"#;
+        assert_eq!(serde_json::to_string(&add).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Operation>(json).unwrap(), add);
+        let list = r#"{"operation":"list_users","domain":null,"after":null}"#;
+        assert!(serde_json::from_str::<Operation>(list).is_ok());
+        for bad in [
+            r#"{"operation":"add_user","jid":"a@b"}"#,
+            r#"{"operation":"show_user","jid":"a@b","more":1}"#,
+            r#"{"operation":"rm"}"#,
+            "[]",
+        ] {
+            assert!(serde_json::from_str::<Operation>(bad).is_err(), "{bad}");
+        }
+        let done = serde_json::to_string(&Answer::Done {}).unwrap();
+        assert_eq!(done, r#"{"done":{}}"#);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::new("hunter2".into());
+        assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+}
