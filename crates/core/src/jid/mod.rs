@@ -22,6 +22,7 @@
 //!    table here ever holds two entries that either of them calls equal.
 
 mod parse;
+mod precis;
 mod prepare;
 #[cfg(test)]
 mod tests;

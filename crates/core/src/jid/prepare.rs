@@ -4,11 +4,9 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use idna::uts46::{AsciiDenyList, Hyphens, Uts46};
-use precis_core::profile::PrecisFastInvocation;
-use precis_core::{IdentifierClass, StringClass};
-use precis_profiles::{OpaqueString, UsernameCaseMapped};
 
 use super::parse::{is_plain_domain, is_plain_local, is_plain_resource};
+use super::precis::{is_identifier, opaque_string, username_case_mapped};
 use super::{JidError, JidPart, MAX_PART_BYTES};
 
 /// A part longer than this is refused unseen: it bounds the work, and no writing shrinks that far in preparation.
@@ -42,7 +40,7 @@ pub fn prepare_resource(s: &str) -> Result<Cow<'_, str>, JidError> {
     prepare(
         s,
         JidPart::Resource,
-        precis_resource,
+        opaque_string,
         stringprep::resourceprep,
     )
 }
@@ -101,9 +99,9 @@ pub fn prepare_domain(s: &str) -> Result<Cow<'_, str>, JidError> {
         return Err(JidError::Empty(PART));
     }
     // UTS 46 lets symbols through; IDNA2008 has letters, digits and marks, as has the IdentifierClass.
-    let labels_ok = name.split('.').all(|label| {
-        !label.is_empty() && (label.is_ascii() || IdentifierClass::default().allows(label).is_ok())
-    });
+    let labels_ok = name
+        .split('.')
+        .all(|label| !label.is_empty() && (label.is_ascii() || is_identifier(label)));
     if !labels_ok {
         return Err(JidError::Forbidden(PART));
     }
@@ -113,12 +111,12 @@ pub fn prepare_domain(s: &str) -> Result<Cow<'_, str>, JidError> {
 fn prepare<'a>(
     s: &'a str,
     part: JidPart,
-    precis: fn(&str) -> Option<Cow<'_, str>>,
+    precis: fn(&str) -> Option<String>,
     stringprep: for<'s> fn(&'s str) -> Result<Cow<'s, str>, stringprep::Error>,
 ) -> Result<Cow<'a, str>, JidError> {
     check_raw(s, part)?;
     if let Some(prepared) = settle(s, precis) {
-        return within_limit(prepared, part);
+        return within_limit(Cow::Owned(prepared), part);
     }
     // Stringprep's Unicode ends at 3.2; what it does not know, a query may pass through it (RFC 3454 §7), which leaves the
     // removal of invisible characters.
@@ -130,37 +128,31 @@ fn prepare<'a>(
             .collect(),
     };
     match settle(&mapped, precis) {
-        Some(prepared) => within_limit(Cow::Owned(prepared.into_owned()), part),
+        Some(prepared) => within_limit(Cow::Owned(prepared), part),
         None => Err(JidError::Forbidden(part)),
     }
 }
 
 /// Applies `precis` until it changes nothing.
-fn settle(s: &str, precis: fn(&str) -> Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
-    let first = precis(s)?;
-    if first == s {
-        return Some(Cow::Borrowed(s));
-    }
-    let mut current = first.into_owned();
+fn settle(s: &str, precis: fn(&str) -> Option<String>) -> Option<String> {
+    let mut current = precis(s)?;
+    let mut changed = current != s;
     for _ in 1..MAX_ROUNDS {
-        let next = precis(&current)?;
-        if next == current {
-            return Some(Cow::Owned(current));
+        if !changed {
+            return Some(current);
         }
-        current = next.into_owned();
+        let next = precis(&current)?;
+        changed = next != current;
+        current = next;
     }
-    None
+    (!changed).then_some(current)
 }
 
-fn precis_local(s: &str) -> Option<Cow<'_, str>> {
-    let prepared = UsernameCaseMapped::enforce(s).ok()?;
+fn precis_local(s: &str) -> Option<String> {
+    let prepared = username_case_mapped(s)?;
     // RFC 7622 §3.3.1: judged afterwards too, since a full-width `＠` becomes `@`.
     let excluded = |c| matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@');
     (!prepared.contains(excluded)).then_some(prepared)
-}
-
-fn precis_resource(s: &str) -> Option<Cow<'_, str>> {
-    OpaqueString::enforce(s).ok()
 }
 
 fn check_raw(s: &str, part: JidPart) -> Result<(), JidError> {

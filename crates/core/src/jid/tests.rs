@@ -273,6 +273,57 @@ fn writing_directions_are_not_mixed_in_a_localpart() {
 }
 
 #[test]
+fn characters_in_context_are_allowed_where_idna_allows_them() {
+    for s in [
+        // Persian, with a non-joiner between joining letters; Devanagari, after a virama.
+        "\u{646}\u{627}\u{645}\u{647}\u{200c}\u{627}\u{6cc}@d",
+        "\u{915}\u{94d}\u{200d}\u{937}@d",
+        "\u{915}\u{94d}\u{200c}\u{937}@d",
+        "col\u{b7}legi@d",
+        "\u{375}\u{3b1}@d",
+        "\u{5d0}\u{5f3}@d",
+        "\u{30a2}\u{30fb}@d",
+        "\u{627}\u{661}\u{662}@d",
+        // Vowel signs in the middle of a right-to-left name.
+        "\u{5e9}\u{5b8}\u{5dc}\u{5d5}\u{5b9}\u{5dd}@d",
+        "\u{5e9}\u{5dc}.\u{5d5}\u{5dd}@d",
+        "\u{627}\u{301}1@d",
+    ] {
+        assert_eq!(normal(s), s, "{s:?}");
+    }
+    // Out of context: refused, or taken out as stringprep does.
+    assert_eq!(normal("a\u{200d}b@d"), "ab@d");
+    for s in [
+        "a\u{b7}b@d",
+        "\u{375}a@d",
+        "\u{5f3}\u{5d0}@d",
+        "a\u{30fb}@d",
+        "\u{627}\u{661}\u{6f1}@d",
+        "\u{5d0}!@d",
+    ] {
+        assert!(Jid::parse(s).is_err(), "{s:?}");
+    }
+}
+
+#[test]
+fn letters_and_emoji_younger_than_the_standards_are_known() {
+    for s in [
+        // Unicode 11, 8, 13.
+        "d/\u{1f970}",
+        "d/\u{1f914}\u{1f3fd}",
+        "\u{31a0}\u{31bb}@d",
+        "\u{1e900}\u{1e944}@d",
+    ] {
+        assert!(Jid::parse(s).is_ok(), "{s:?}");
+    }
+    // What joins them is not shown, and goes.
+    assert_eq!(
+        normal("d/\u{1f469}\u{200d}\u{1f680}\u{fe0f}"),
+        "d/\u{1f469}\u{1f680}"
+    );
+}
+
+#[test]
 fn nul_and_other_controls_are_refused_everywhere() {
     for c in [
         '\0',
