@@ -4,6 +4,7 @@ mod manifests;
 mod modules;
 mod namespaces;
 mod sources;
+mod tests_named;
 mod text;
 
 use crate::repo::{self, File};
@@ -71,6 +72,7 @@ const RULES: &[Rule] = &[
     sources::files_are_short,
     sources::no_leftovers,
     sources::tests_do_not_wait,
+    tests_named::exist,
     text::ends_with_a_newline,
     text::names_no_machine,
 ];
