@@ -7,12 +7,13 @@ use super::{Jid, JidError, MAX_PART_BYTES};
 /// has the part's bit.
 const LOCAL: u8 = 1;
 const DOMAIN: u8 = 2;
-const RESOURCE: u8 = 4;
 /// Not an ASCII upper-case letter.
-const LOWER: u8 = 8;
-/// Neither `.` nor `-`: two of those in a row, or one at an end of the domainpart, go to the long way, which alone knows
-/// about `xn--`, empty labels and the trailing dot.
-const WORD: u8 = 16;
+const LOWER: u8 = 4;
+/// `.` and `-`: two of those in a row, or one at an end of the domainpart, go to the long way, which alone knows about
+/// `xn--`, empty labels and the trailing dot.
+const JOINT: u8 = 8;
+/// `@` and `/`.
+const SEPARATOR: u8 = 16;
 
 static CLASS: [u8; 256] = {
     let mut table = [0; 256];
@@ -29,14 +30,14 @@ static CLASS: [u8; 256] = {
                 class |= DOMAIN;
             }
         }
-        if b >= 0x20 && b <= 0x7e {
-            class |= RESOURCE;
-        }
         if !b.is_ascii_uppercase() {
             class |= LOWER;
         }
-        if !matches!(b, b'.' | b'-') {
-            class |= WORD;
+        if matches!(b, b'.' | b'-') {
+            class |= JOINT;
+        }
+        if matches!(b, b'@' | b'/') {
+            class |= SEPARATOR;
         }
         table[i] = class;
         i += 1;
@@ -54,33 +55,35 @@ struct Scan {
     upper: bool,
 }
 
+#[inline]
 fn scan(bytes: &[u8]) -> Scan {
     let (mut at, mut bare) = (0, bytes.len());
-    let (mut class, mut case) = (0xff, 0xff);
-    let (mut plain, mut gap, mut word) = (true, false, 0);
+    let (mut plain, mut upper) = (true, false);
+    // Of the part so far: the AND of its classes, `JOINT` where two met, and the class of the last byte.
+    let (mut class, mut joints, mut last) = (0xff, 0, JOINT);
     for (i, &b) in bytes.iter().enumerate() {
-        if b == b'/' {
-            bare = i;
-            break;
-        }
-        if b == b'@' {
-            // A second `@` makes the domainpart fail below; a first at 0 is an empty localpart.
+        let c = CLASS[usize::from(b)];
+        if c & SEPARATOR != 0 {
+            if b == b'/' {
+                bare = i;
+                break;
+            }
+            // A first `@` at 0 ends an empty localpart; a second one stands in the domainpart.
             plain &= at == 0 && i > 0 && class & LOCAL != 0;
+            upper |= class & LOWER == 0;
             at = i;
-            (class, gap, word) = (0xff, false, 0);
+            (class, joints, last) = (0xff, 0, JOINT);
             continue;
         }
-        let c = CLASS[usize::from(b)];
         class &= c;
-        case &= c;
-        gap |= (word | c) & WORD == 0;
-        word = c;
+        joints |= last & c;
+        last = c;
     }
     Scan {
         at,
         bare,
-        plain: plain && class & DOMAIN != 0 && !gap && word & WORD != 0,
-        upper: case & LOWER == 0,
+        plain: plain && class & DOMAIN != 0 && (joints | last) & JOINT == 0,
+        upper: upper || class & LOWER == 0,
     }
 }
 
@@ -104,10 +107,10 @@ pub(super) fn parse(s: &str) -> Result<Jid, JidError> {
 }
 
 fn plain_resource(bytes: &[u8]) -> bool {
-    let class = bytes
-        .iter()
-        .fold(RESOURCE, |class, &b| class & CLASS[usize::from(b)]);
-    class != 0 && !bytes.is_empty()
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .fold(true, |all, b| all & matches!(b, b' '..=b'~'))
 }
 
 #[cold]
