@@ -24,18 +24,27 @@ class ServerFailed(Exception):
     """The server did not start, stop or answer as it must."""
 
 
+STANDARD_PORTS = (5222, 5223, 5269, 5280, 5281, 5347)
+
+
+def all_free(address: str) -> bool:
+    """Whether nothing listens at the standard XMPP ports of this address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in STANDARD_PORTS:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return False
+    return True
+
+
 def free_address(first: int) -> str:
-    """A loopback address on which nothing listens at the standard XMPP ports."""
+    """The first of 127.0.1.`first`, … on which nothing listens at the standard XMPP ports."""
     for last in range(first, 250):
-        address = f"127.0.1.{last}"
-        try:
-            for port in (5222, 5223, 5269, 5280, 5281, 5347):
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((address, port))
-        except OSError:
-            continue
-        return address
+        if all_free(f"127.0.1.{last}"):
+            return f"127.0.1.{last}"
     raise ServerFailed("no loopback address has the standard ports free")
 
 
