@@ -1,6 +1,7 @@
 //! The command line: `tercet serve`, `init`, `check`, `user …`.
 
 pub mod args;
+mod check;
 mod init;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ pub enum Failure {
     /// Anything else, as a sentence for people: exit code 1.
     #[error("{0}")]
     Other(String),
+    /// Everything has been said already: exit code 1.
+    #[error("")]
+    Said,
 }
 
 /// Runs the command that the process's arguments ask for and returns its exit code: 0 done, 1 refused or failed,
@@ -43,6 +47,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             print!("{}", reference::markdown());
             Ok(())
         }
+        Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
         _ => {
             configuration(arguments)?;
             Ok(())
@@ -52,6 +57,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Prints why nothing was done, on standard error, in JSON on standard output if asked for.
 fn report(failure: &Failure, json: bool) -> ExitCode {
+    if matches!(failure, Failure::Said) {
+        return ExitCode::FAILURE;
+    }
     if json {
         let mut answer = serde_json::json!({ "ok": false, "error": failure.to_string() });
         if let Failure::Config(ConfigError::Faulty { file, faults }) = failure {
@@ -65,7 +73,7 @@ fn report(failure: &Failure, json: bool) -> ExitCode {
     }
     ExitCode::from(match failure {
         Failure::Config(_) => 2,
-        Failure::Other(_) => 1,
+        Failure::Other(_) | Failure::Said => 1,
     })
 }
 

@@ -1,0 +1,201 @@
+//! `tercet check`: what would keep the server from starting or serving well, each with a sentence on how to mend it.
+
+mod certificate;
+mod places;
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::config::section::{Effect, Section};
+use crate::config::{Config, Registration, RegistrationPolicy};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Works, and is probably not meant.
+    Warning,
+    /// Does not work.
+    Fault,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    verdict: Verdict,
+    /// What was looked at, as in `certificate of example.org`.
+    subject: String,
+    /// What was found.
+    message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+impl Finding {
+    fn ok(subject: impl Into<String>, message: impl Into<String>) -> Finding {
+        Finding::new(Verdict::Ok, subject, message, None)
+    }
+    fn warning(
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Finding {
+        Finding::new(Verdict::Warning, subject, message, Some(mend.into()))
+    }
+    fn fault(
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Finding {
+        Finding::new(Verdict::Fault, subject, message, Some(mend.into()))
+    }
+    fn new(
+        verdict: Verdict,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        mend: Option<String>,
+    ) -> Finding {
+        Finding {
+            verdict,
+            subject: subject.into(),
+            message: message.into(),
+            mend,
+        }
+    }
+}
+
+/// Looks at everything. `config` has been read without faults, or we would not be here.
+pub(super) fn run(config: &Config, json: bool) -> Result<(), Failure> {
+    let file = config.file.as_ref().map_or_else(
+        || "no file: the built-in defaults".to_owned(),
+        |file| file.display().to_string(),
+    );
+    let mut findings = vec![Finding::ok("configuration", file)];
+    findings.extend(settings(config));
+    for host in &config.hosts {
+        findings.extend(certificate::look(config, host));
+    }
+    findings.extend(places::data_folder(config));
+    findings.extend(places::ports(config));
+    let count = |verdict| findings.iter().filter(|f| f.verdict == verdict).count();
+    let (faults, warnings) = (count(Verdict::Fault), count(Verdict::Warning));
+    if json {
+        let answer = serde_json::json!({ "ok": faults == 0, "findings": findings });
+        println!("{answer}");
+    } else {
+        for finding in &findings {
+            print!("{}", shown(finding));
+        }
+    }
+    match faults {
+        0 => {
+            if !json {
+                println!(
+                    "Nothing is in the way of a start; {}.",
+                    counted(warnings, "warning")
+                );
+            }
+            Ok(())
+        }
+        _ if json => Err(Failure::Said),
+        _ => Err(Failure::Other(format!(
+            "{}, {}",
+            counted(faults, "fault"),
+            counted(warnings, "warning")
+        ))),
+    }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+fn shown(finding: &Finding) -> String {
+    let verdict = match finding.verdict {
+        Verdict::Ok => "ok     ",
+        Verdict::Warning => "warning",
+        Verdict::Fault => "FAULT  ",
+    };
+    let mut text = format!("{verdict}  {}: {}\n", finding.subject, finding.message);
+    if let Some(mend) = &finding.mend {
+        text.push_str(&format!("         -> {mend}\n"));
+    }
+    text
+}
+
+/// Settings that are meant for laboratories, or do nothing.
+fn settings(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !config.limits.rates {
+        findings.push(Finding::warning(
+            "limits.rates",
+            "nothing is rate-limited",
+            "Remove `rates = false` from [limits] unless this is a laboratory.",
+        ));
+    }
+    for host in &config.hosts {
+        let domain = host.domain.as_str();
+        if !host.tls.required {
+            findings.push(Finding::warning(
+                format!("tls.required of {domain}"),
+                "clients may log in without TLS, readable for everybody on the way",
+                "Remove `required = false` from [tls] unless this is a laboratory.",
+            ));
+        }
+        match host.registration.policy {
+            RegistrationPolicy::Open => findings.push(Finding::warning(
+                format!("{}.policy of {domain}", Registration::TABLE),
+                "everybody may make accounts, spammers included",
+                "Set it to \"closed\" unless that is what you want.",
+            )),
+            RegistrationPolicy::Invite => findings.push(Finding::warning(
+                format!("{}.policy of {domain}", Registration::TABLE),
+                "there are no invitations in this version, so nobody can register",
+                "Make accounts with `tercet user add`.",
+            )),
+            RegistrationPolicy::Closed => {}
+        }
+    }
+    for (name, effect) in Config::default().changes(config) {
+        if effect == Effect::Reserved {
+            findings.push(Finding::warning(
+                name,
+                "has no effect in this version",
+                "Leave it for later, or remove it.",
+            ));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn laboratory_settings_and_reserved_keys_are_pointed_out() {
+        let text = "registration.policy = \"open\"\n[tls]\nrequired = false\n[limits]\nrates = false\n[archive]\nenabled = true\n";
+        let (config, faults) = Config::parse(text, Path::new(""));
+        assert_eq!(faults, []);
+        let subjects: Vec<_> = settings(&config)
+            .into_iter()
+            .map(|f| (f.verdict, f.subject))
+            .collect();
+        let expected = [
+            "limits.rates",
+            "tls.required of localhost",
+            "registration.policy of localhost",
+            "archive.enabled",
+        ];
+        assert_eq!(subjects, expected.map(|s| (Verdict::Warning, s.to_owned())));
+        assert_eq!(settings(&Config::default()), []);
+    }
+}
