@@ -28,6 +28,7 @@ mod logs;
 mod memory;
 mod pending;
 mod records;
+mod sqlite;
 mod store;
 
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_OWNER_BYTES, MAX_VALUE_BYTES};

@@ -1,10 +1,12 @@
 //! The store as the rest of the server sees it. The methods of each shape are in the shape's file.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::kind::{Catalogue, KindId, KnownKind};
 use crate::memory::Memory;
+use crate::sqlite::Sqlite;
 use crate::{Batch, Export, Kind, Owner, Pending, StoreError};
 
 /// An open store; clones are the same store.
@@ -54,6 +56,20 @@ impl Store {
             backend: Arc::new(Memory::new(Arc::clone(&catalogue))),
             catalogue,
         }
+    }
+
+    /// The store in a data folder: `tercet.db`, made if there is none, migrated to this program's
+    /// layout if it is older. Blocks until it is open.
+    ///
+    /// Fails with [`StoreError::InUse`] while another process (or another store of this one) has the
+    /// folder open, with [`StoreError::NewerSchema`] if a newer program wrote it, with
+    /// [`StoreError::Catalogue`] if the kinds are faulty, and as the disk does.
+    pub fn sqlite(folder: &Path, catalogue: &[&'static Kind]) -> Result<Store, StoreError> {
+        let (sqlite, catalogue) = Sqlite::open(folder, catalogue)?;
+        Ok(Store {
+            backend: Arc::new(sqlite),
+            catalogue,
+        })
     }
 
     /// The names are well formed and unique: what opening a store checks first.

@@ -1,0 +1,106 @@
+//! A bounded queue between callers and a thread. What exceeds its bound is refused at once.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::{Pending, StoreError};
+
+/// First in, first out; bounded in items and in bytes.
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    ready: Condvar,
+    max_items: usize,
+    max_bytes: usize,
+}
+
+struct State<T> {
+    items: VecDeque<(usize, T)>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new(max_items: usize, max_bytes: usize) -> Queue<T> {
+        Queue {
+            state: Mutex::new(State {
+                items: VecDeque::new(),
+                bytes: 0,
+                closed: false,
+            }),
+            ready: Condvar::new(),
+            max_items,
+            max_bytes,
+        }
+    }
+
+    /// Makes and queues an item with its answer to come, or answers `Busy` or `Closed` at once. An
+    /// item of no bytes is a question about the queue itself and is never refused as `Busy`.
+    pub(super) fn push<A>(
+        &self,
+        bytes: usize,
+        make: impl FnOnce() -> (T, Pending<A>),
+    ) -> Pending<A> {
+        let pending = {
+            let mut state = self.lock();
+            if state.closed {
+                return Pending::ready(Err(StoreError::Closed));
+            }
+            let full = state.items.len() >= self.max_items || state.bytes + bytes > self.max_bytes;
+            if full && bytes > 0 {
+                return Pending::ready(Err(StoreError::Busy));
+            }
+            let (item, pending) = make();
+            state.items.push_back((bytes, item));
+            state.bytes += bytes;
+            pending
+        };
+        self.ready.notify_one();
+        pending
+    }
+
+    /// The next item; waits for one. `None` once the queue is closed and empty.
+    pub(super) fn pop(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.take() {
+                return Some(item);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self
+                .ready
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The next item if there is one.
+    pub(super) fn try_pop(&self) -> Option<T> {
+        self.lock().take()
+    }
+
+    /// Refuses further items; those inside can still be taken.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_all();
+    }
+
+    /// Number and bytes of the items that wait.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.items.len(), state.bytes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn take(&mut self) -> Option<T> {
+        let (bytes, item) = self.items.pop_front()?;
+        self.bytes -= bytes;
+        Some(item)
+    }
+}
