@@ -1,1 +1,16 @@
-//! stream
+//! XMPP streams without IO: framing, negotiation, SASL and binding as state machines.
+//!
+//! **Invariant**: nothing here names a socket, a clock, a source of randomness, a TLS library or a
+//! store. Time, random seeds and what TLS agreed on are arguments; whatever else a stream needs to
+//! know it asks as a [`Question`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod sasl;
+
+mod question;
+mod random;
+mod tls;
+
+pub use question::{Answer, Password, Question, Ticket};
+pub use tls::{PeerCertificate, TlsInfo, TlsVersion};

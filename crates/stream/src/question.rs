@@ -1,0 +1,105 @@
+//! What a stream cannot know by itself: questions to the driver, answered later.
+
+use tercet_core::{BareJid, FullJid, SaslFailure, StanzaError};
+use zeroize::Zeroizing;
+
+use crate::sasl::{ScramHash, ScramKeys};
+
+/// Names one question of one stream. An answer counts only with the ticket of the question that is
+/// outstanding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub(crate) u32);
+
+/// A question. `host` and the domainparts of accounts are always names of served hosts, as the
+/// configuration spells them.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// The SCRAM keys of an account. Answer: [`Answer::ScramKeys`]; for a name without an account,
+    /// [`ScramKeys::fake`] of `hash` and `username`, and `Err(NotAuthorized)` as its account, after
+    /// the same look-up. A store that fails: [`Answer::Account`] with a failure.
+    ScramKeys {
+        /// The host logged in to.
+        host: String,
+        /// The account meant; `None` if no account can have the name.
+        account: Option<BareJid>,
+        /// The name, normalised if it can be.
+        username: String,
+        /// Which keys.
+        hash: ScramHash,
+    },
+    /// Whether a password is the account's. Answer: [`Answer::Account`]. For a name without an
+    /// account, check against [`ScramKeys::fake`] of `username` (it costs the same) and answer
+    /// `Err(NotAuthorized)`. See [`verify_plain`](crate::sasl::verify_plain): not on a thread that
+    /// serves connections.
+    CheckPassword {
+        /// The host logged in to.
+        host: String,
+        /// The account meant; `None` if no account can have the name.
+        account: Option<BareJid>,
+        /// The name, normalised if it can be.
+        username: String,
+        /// The password as it came, wiped when dropped.
+        password: Password,
+    },
+    /// Whether the account, which the client's verified certificate names, exists and may log in.
+    /// Answer: [`Answer::Account`].
+    External {
+        /// The account.
+        account: BareJid,
+    },
+    /// A fresh account for an anonymous client. Answer: [`Answer::Account`].
+    Anonymous {
+        /// The host logged in to.
+        host: String,
+    },
+    /// Binds a resource (RFC 6120 §7), settling conflicts by the owner's policy (§7.7.2.2).
+    /// Answer: [`Answer::Bound`].
+    Bind {
+        /// The account that logged in.
+        account: BareJid,
+        /// The resourcepart the client asks for, prepared; `None`: the server's choice.
+        resource: Option<String>,
+        /// An unpredictable resourcepart, for the server's choice.
+        fallback: String,
+    },
+}
+
+/// An answer to a [`Question`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Keys, real or fake, and who has logged in if the client proves to know them. The account's
+    /// failure (no account, disabled, …) shows only after the proof.
+    ScramKeys {
+        /// The keys, of the hash asked for.
+        keys: ScramKeys,
+        /// The account, or why it may not log in.
+        account: Result<BareJid, SaslFailure>,
+    },
+    /// Who has logged in, or why not.
+    Account(Result<BareJid, SaslFailure>),
+    /// The full JID of the new session. For an error the client may try again.
+    Bound(Result<FullJid, StanzaError>),
+}
+
+/// A password on its way to be checked. Wiped when dropped, never shown.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// The password's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Zeroizing<String>> for Password {
+    fn from(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
