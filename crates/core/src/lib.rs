@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod error;
+pub mod grammar;
 pub mod jid;
 
 pub use error::{Condition, ErrorType, SaslFailure, StanzaError, StreamCondition, StreamError};

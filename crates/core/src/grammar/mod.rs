@@ -1,0 +1,3 @@
+//! Grammar that several extensions share; each has its own namespace constant where it has one.
+
+pub mod time;
