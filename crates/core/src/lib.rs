@@ -5,9 +5,18 @@
 pub mod error;
 pub mod grammar;
 pub mod jid;
+pub mod stanza;
+pub mod xml;
 
 pub use error::{Condition, ErrorType, SaslFailure, StanzaError, StreamCondition, StreamError};
 pub use jid::{
     BareJid, FullJid, Jid, JidError, JidPart, mint_local, mint_resource, prepare_domain,
     prepare_local, prepare_resource,
+};
+pub use stanza::{
+    Child, Head, IqType, MessageType, PresenceType, SharedStanza, Stanza, StanzaKind,
+};
+pub use xml::{
+    Attribute, Element, Frame, Limits, OwnedElement, StreamHeader, StreamParser, XmlError,
+    XmlWriter, escape_attr, escape_text, ns, parse_document,
 };

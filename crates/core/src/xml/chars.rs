@@ -1,0 +1,285 @@
+//! Characters, names and references of XML 1.0 (fifth edition) and Namespaces in XML 1.0.
+
+use std::borrow::Cow;
+
+use super::XmlError;
+
+/// Longest reference accepted, from `&` to `;`. Leading zeros are legal XML, so it is not ten.
+const REFERENCE_BYTES: usize = 64;
+
+const START: u8 = 1;
+const NAME: u8 = 2;
+const SPACE: u8 = 4;
+
+/// Classes of ASCII bytes; bytes of multi-byte characters count as name bytes and are looked at when the name is complete.
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => START | NAME,
+            b'0'..=b'9' | b'-' | b'.' => NAME,
+            b' ' | b'\t' | b'\n' | b'\r' => SPACE,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+}
+
+/// XML white space: space, tab, line feed, carriage return.
+#[inline]
+pub(crate) fn is_space(byte: u8) -> bool {
+    CLASS[byte as usize] & SPACE != 0
+}
+
+/// A qualified name at the front of some bytes: its length, and that of its prefix (0: none).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QName {
+    pub(crate) len: u16,
+    pub(crate) prefix: u16,
+}
+
+/// Reads the name at the front of `bytes`. `None`: it may go on behind the end.
+#[inline]
+pub(crate) fn qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, XmlError> {
+    let mut len = 0;
+    let mut prefix = 0;
+    let mut ascii = true;
+    let end = loop {
+        let Some(&byte) = bytes.get(len) else {
+            break None;
+        };
+        if CLASS[byte as usize] & NAME != 0 {
+            ascii &= byte < 0x80;
+        } else if byte == b':' {
+            // Namespaces in XML §3: at most one colon, with a name on each side.
+            if prefix != 0 || len == 0 {
+                return Err(XmlError::NotWellFormed);
+            }
+            prefix = len;
+        } else {
+            break Some(byte);
+        }
+        len += 1;
+        if len > limit as usize {
+            return Err(XmlError::Policy("name length"));
+        }
+    };
+    if end.is_none() {
+        return Ok(None);
+    }
+    let local = if prefix == 0 { 0 } else { prefix + 1 };
+    let starts = |at: usize| at < len && CLASS[bytes[at] as usize] & START != 0;
+    if !starts(0) || !starts(local) {
+        return Err(XmlError::NotWellFormed);
+    }
+    if !ascii {
+        let name = std::str::from_utf8(&bytes[..len]).map_err(|_| XmlError::NotWellFormed)?;
+        if !name.split(':').all(is_ncname) {
+            return Err(XmlError::NotWellFormed);
+        }
+    }
+    Ok(Some(QName {
+        len: len as u16,
+        prefix: prefix as u16,
+    }))
+}
+
+/// Whether `name` is a legal name without a colon.
+pub(crate) fn is_ncname(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+}
+
+/// `NameStartChar` of XML 1.0 §2.3, without the colon.
+fn is_name_start(c: char) -> bool {
+    matches!(c,
+        'A'..='Z' | 'a'..='z' | '_'
+        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}'
+        | '\u{370}'..='\u{37D}' | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}'
+        | '\u{2070}'..='\u{218F}' | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}'
+        | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+/// `NameChar` of XML 1.0 §2.3, without the colon.
+fn is_name_char(c: char) -> bool {
+    is_name_start(c)
+        || matches!(c, '0'..='9' | '-' | '.' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+/// `Char` of XML 1.0 §2.2.
+fn is_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// The text of `bytes`, if they are UTF-8 and, from `from` on, legal XML characters throughout.
+#[inline]
+pub(crate) fn check(bytes: &[u8], from: usize) -> Result<&str, XmlError> {
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| XmlError::NotWellFormed)?;
+    if all_legal(&bytes[from..]) {
+        Ok(text)
+    } else {
+        Err(XmlError::NotWellFormed)
+    }
+}
+
+/// Whether UTF-8 `bytes` hold no control character but tab, line feed and carriage return, and neither U+FFFE nor U+FFFF.
+/// (Surrogates are not UTF-8.)
+#[inline]
+fn all_legal(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (chunk, more) = rest.split_at(rest.len().min(256));
+        let mut seen = false;
+        for &byte in chunk {
+            seen |= byte < 0x20 || byte == 0xEF;
+        }
+        if seen && !chunk_is_legal(bytes, bytes.len() - rest.len(), chunk.len()) {
+            return false;
+        }
+        rest = more;
+    }
+    true
+}
+
+/// The exact rule for `len` bytes from `at` on.
+fn chunk_is_legal(bytes: &[u8], at: usize, len: usize) -> bool {
+    bytes[at..at + len]
+        .iter()
+        .enumerate()
+        .all(|(i, &byte)| match byte {
+            b'\t' | b'\n' | b'\r' => true,
+            0..0x20 => false,
+            // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
+            0xEF => !matches!(bytes.get(at + i + 1..at + i + 3), Some([0xBF, 0xBE | 0xBF])),
+            _ => true,
+        })
+}
+
+/// Reads the reference at the front of `bytes`, which begin with `&`: its length and the character it stands for.
+/// `None`: it may go on behind the end.
+pub(crate) fn reference(bytes: &[u8]) -> Result<Option<(usize, char)>, XmlError> {
+    let mut end = 1;
+    loop {
+        match bytes.get(end) {
+            None => return Ok(None),
+            Some(b';') => break,
+            Some(b'#' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9') if end < REFERENCE_BYTES => {
+                end += 1
+            }
+            Some(_) => return Err(XmlError::NotWellFormed),
+        }
+    }
+    let c = match &bytes[1..end] {
+        b"lt" => '<',
+        b"gt" => '>',
+        b"amp" => '&',
+        b"apos" => '\'',
+        b"quot" => '"',
+        [b'#', b'x', digits @ ..] => numeric(digits, 16)?,
+        [b'#', digits @ ..] => numeric(digits, 10)?,
+        [] => return Err(XmlError::NotWellFormed),
+        // RFC 6120 §11.1: no entity references but the five predefined ones.
+        _ => return Err(XmlError::Restricted),
+    };
+    Ok(Some((end + 1, c)))
+}
+
+fn numeric(digits: &[u8], radix: u32) -> Result<char, XmlError> {
+    let mut value = 0u32;
+    for &digit in digits {
+        let digit = (digit as char)
+            .to_digit(radix)
+            .ok_or(XmlError::NotWellFormed)?;
+        value = (value.saturating_mul(radix).saturating_add(digit)).min(0x11_0000);
+    }
+    if digits.is_empty() {
+        return Err(XmlError::NotWellFormed);
+    }
+    char::from_u32(value)
+        .filter(|&c| is_char(c))
+        .ok_or(XmlError::NotWellFormed)
+}
+
+/// An attribute's value as XML 1.0 §3.3.3 defines it, from checked source text: references resolved, white space made
+/// spaces.
+pub(crate) fn attribute_value(raw: &str) -> Cow<'_, str> {
+    if !raw
+        .bytes()
+        .any(|b| matches!(b, b'&' | b'\t' | b'\n' | b'\r'))
+    {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find(['&', '\t', '\n', '\r']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let len = match rest.as_bytes() {
+            [b'&', ..] => push_reference(rest, &mut out),
+            // §2.11: CR LF is one line end, hence one space.
+            [b'\r', b'\n', ..] => {
+                out.push(' ');
+                2
+            }
+            _ => {
+                out.push(' ');
+                1
+            }
+        };
+        rest = &rest[len..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Appends the meaning of character data without markup, from checked source text: references resolved, line ends made
+/// line feeds (XML 1.0 §2.11).
+pub(crate) fn push_text(raw: &str, out: &mut String) {
+    let mut rest = raw;
+    while let Some(at) = rest.find(['&', '\r']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let len = match rest.as_bytes() {
+            [b'&', ..] => push_reference(rest, out),
+            [b'\r', b'\n', ..] => 1,
+            _ => {
+                out.push('\n');
+                1
+            }
+        };
+        rest = &rest[len..];
+    }
+    out.push_str(rest);
+}
+
+/// Appends the meaning of a CDATA section's inside: only line ends change.
+pub(crate) fn push_cdata(raw: &str, out: &mut String) {
+    let mut rest = raw;
+    while let Some(at) = rest.find('\r') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if !rest.starts_with('\n') {
+            out.push('\n');
+        }
+    }
+    out.push_str(rest);
+}
+
+/// Appends the character that the reference at the front of `rest` stands for; returns the reference's length.
+fn push_reference(rest: &str, out: &mut String) -> usize {
+    match reference(rest.as_bytes()) {
+        Ok(Some((len, c))) => {
+            out.push(c);
+            len
+        }
+        // Never for checked text; keep the ampersand rather than lose anything.
+        _ => {
+            out.push('&');
+            1
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! The scanner: one pass over an element's bytes that checks everything and tells a [`Sink`] where things are.
+//!
+//! It is a state machine without a stack of calls: it stops wherever the bytes end and goes on from there when more have
+//! come, so that the cost is linear in the input however it is split. Positions count from the element's `<`.
+//!
+//! ```text
+//! Content --'<name'--> Tag --name--> Eq --'='--> Quote --quote--> Value
+//!  ^ | |                | ^                                         |
+//!  | | '--'</name'--> EndWs                 '-----------quote-------'
+//!  | '--'<![CDATA['--> CData
+//!  '---- '>' or ']]>' of each of them; the '>' that closes the first element ends the scan
+//! ```
+
+use memchr::{memchr, memchr3};
+use smallvec::SmallVec;
+
+use super::chars::{self, QName, is_space};
+use super::scope::{Ns, Saved, Scope, Scopes, Span};
+use super::splice::Splices;
+use super::{Limits, XmlError};
+
+/// Hears about the elements of a well-formed frame, in document order.
+pub(crate) trait Sink {
+    /// A start tag is complete.
+    fn open(&mut self, tag: &Tag<'_>);
+    /// The innermost element ends: `depth` as in its [`Tag`], its end tag begins at `content_end`, and `end` is behind it.
+    /// Follows [`Sink::open`] directly for `<empty/>`, with `content_end` equal to `end`.
+    fn close(&mut self, depth: usize, content_end: u32, end: u32);
+}
+
+/// A complete start tag.
+pub(crate) struct Tag<'a> {
+    /// The frame's bytes as far as they have come.
+    pub(crate) bytes: &'a [u8],
+    /// 1 for the first-level element.
+    pub(crate) depth: usize,
+    /// Where `<` stands.
+    pub(crate) start: u32,
+    /// Behind `>`.
+    pub(crate) content: u32,
+    /// The local name.
+    pub(crate) local: Span,
+    pub(crate) ns: Ns,
+    pub(crate) attributes: &'a [Attr],
+}
+
+/// An attribute as written, namespace declarations included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attr {
+    /// The qualified name; the value's quote follows the name behind `=` and white space.
+    pub(crate) name: Span,
+    /// Length of the prefix, 0 if none.
+    pub(crate) prefix: u16,
+    /// The raw value between the quotes.
+    pub(crate) value: Span,
+    /// The prefix's namespace; [`Ns::None`] without a prefix and for declarations.
+    pub(crate) ns: Ns,
+}
+
+impl Attr {
+    /// The part of the name behind the prefix.
+    #[inline]
+    pub(crate) fn local(&self) -> Span {
+        match self.prefix {
+            0 => self.name,
+            p => Span {
+                start: self.name.start + u32::from(p) + 1,
+                len: self.name.len - u32::from(p) - 1,
+            },
+        }
+    }
+
+    /// Name, `=`, quotes and value.
+    #[inline]
+    pub(crate) fn span(&self) -> Span {
+        Span {
+            start: self.name.start,
+            len: self.value.end() + 1 - self.name.start,
+        }
+    }
+
+    /// Whether this is `xmlns` or `xmlns:prefix`.
+    #[inline]
+    pub(crate) fn is_declaration(&self, bytes: &[u8]) -> bool {
+        self.name.len >= 5
+            && self.name.of(bytes).starts_with(b"xmlns")
+            && (self.name.len == 5 || self.prefix == 5)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Content,
+    Tag,
+    Eq,
+    Quote,
+    Value(u8),
+    EndWs,
+    CData,
+}
+
+/// An element whose end tag has not come.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    name: Span,
+    /// The scopes to return to.
+    scopes: Saved,
+}
+
+/// State of a scan, see the module's text.
+pub(crate) struct Scanner {
+    state: State,
+    /// The next byte to look at.
+    pos: usize,
+    /// Where the tag, text or CDATA section under way began; all before is complete.
+    token: usize,
+    /// Bytes before are known to be UTF-8 and legal characters.
+    checked: usize,
+    /// Elements seen so far.
+    elements: u32,
+    /// The start tag under way.
+    name: Span,
+    prefix: u16,
+    attributes: SmallVec<[Attr; 8]>,
+    open: SmallVec<[Open; 8]>,
+    pub(crate) scopes: Scopes,
+    pub(crate) splices: Splices,
+}
+
+impl Scanner {
+    pub(crate) fn new() -> Self {
+        Scanner {
+            state: State::Content,
+            pos: 0,
+            token: 0,
+            checked: 0,
+            elements: 0,
+            name: Span::default(),
+            prefix: 0,
+            attributes: SmallVec::new(),
+            open: SmallVec::new(),
+            scopes: Scopes::new(),
+            splices: Splices::default(),
+        }
+    }
+
+    /// The attributes of the start tag read last.
+    pub(crate) fn attributes(&self) -> &[Attr] {
+        &self.attributes
+    }
+
+    /// Name and prefix length of the start tag read last.
+    pub(crate) fn tag_name(&self) -> (Span, u16) {
+        (self.name, self.prefix)
+    }
+
+    /// From where on a complete frame's bytes still have to go through [`chars::check`].
+    pub(crate) fn checked(&self) -> usize {
+        self.checked
+    }
+
+    /// Goes on over `bytes`, which begin with the frame and hold all that was seen before. `Some(end)`: the frame is
+    /// complete and `end` bytes long; its characters before [`Scanner::checked`] were looked at. `None`: it goes on
+    /// behind `bytes`.
+    #[inline]
+    pub(crate) fn run<S: Sink>(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        scope: &Scope<'_>,
+        sink: &mut S,
+    ) -> Result<Option<usize>, XmlError> {
+        let found = self.scan(bytes, limits, scope, sink);
+        if let Ok(Some(_)) = found {
+            return found;
+        }
+        // The first bad token decides, so that the same bytes give the same error however they are split.
+        let complete = self.token.min(bytes.len());
+        if complete > self.checked {
+            chars::check(&bytes[self.checked..complete], 0)?;
+            self.checked = complete;
+        }
+        found
+    }
+
+    fn scan<S: Sink>(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        scope: &Scope<'_>,
+        sink: &mut S,
+    ) -> Result<Option<usize>, XmlError> {
+        loop {
+            match self.state {
+                State::Content => {
+                    if !self.content(bytes, limits)? {
+                        return Ok(None);
+                    }
+                }
+                State::Tag => {
+                    let at = skip_space(bytes, self.pos);
+                    self.pos = at;
+                    match bytes.get(at) {
+                        None => return Ok(None),
+                        Some(b'>') => {
+                            if self.finish_tag(bytes, at + 1, false, limits, scope, sink)? {
+                                return Ok(Some(at + 1));
+                            }
+                        }
+                        Some(b'/') => match bytes.get(at + 1) {
+                            None => return Ok(None),
+                            Some(b'>') => {
+                                if self.finish_tag(bytes, at + 2, true, limits, scope, sink)? {
+                                    return Ok(Some(at + 2));
+                                }
+                            }
+                            Some(_) => return Err(XmlError::NotWellFormed),
+                        },
+                        Some(_) => {
+                            // XML 1.0 §3.1: white space before each attribute.
+                            if !is_space(bytes[at - 1]) {
+                                return Err(XmlError::NotWellFormed);
+                            }
+                            let Some(name) = chars::qname(&bytes[at..], limits.name_bytes)? else {
+                                return Ok(None);
+                            };
+                            self.attribute(at, name, limits)?;
+                        }
+                    }
+                }
+                State::Eq => {
+                    self.pos = skip_space(bytes, self.pos);
+                    match bytes.get(self.pos) {
+                        None => return Ok(None),
+                        Some(b'=') => {
+                            self.pos += 1;
+                            self.state = State::Quote;
+                        }
+                        Some(_) => return Err(XmlError::NotWellFormed),
+                    }
+                }
+                State::Quote => {
+                    self.pos = skip_space(bytes, self.pos);
+                    match bytes.get(self.pos) {
+                        None => return Ok(None),
+                        Some(&quote @ (b'\'' | b'"')) => {
+                            self.pos += 1;
+                            if let Some(attr) = self.attributes.last_mut() {
+                                attr.value.start = self.pos as u32;
+                            }
+                            self.state = State::Value(quote);
+                        }
+                        Some(_) => return Err(XmlError::NotWellFormed),
+                    }
+                }
+                State::Value(quote) => {
+                    if !self.value(bytes, quote)? {
+                        return Ok(None);
+                    }
+                }
+                State::EndWs => {
+                    self.pos = skip_space(bytes, self.pos);
+                    match bytes.get(self.pos) {
+                        None => return Ok(None),
+                        Some(b'>') => {
+                            let end = self.pos + 1;
+                            sink.close(self.open.len(), self.token as u32, end as u32);
+                            if let Some(open) = self.open.pop() {
+                                self.scopes.leave(open.scopes);
+                            }
+                            if self.open.is_empty() {
+                                return Ok(Some(end));
+                            }
+                            self.content_from(end);
+                        }
+                        Some(_) => return Err(XmlError::NotWellFormed),
+                    }
+                }
+                State::CData => {
+                    let Some(found) = memchr(b'>', &bytes[self.pos..]) else {
+                        self.pos = bytes.len();
+                        return Ok(None);
+                    };
+                    let at = self.pos + found;
+                    self.pos = at + 1;
+                    if bytes[self.token + CDATA.len()..at].ends_with(b"]]") {
+                        self.content_from(at + 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads text and references up to a tag, and the tag's beginning. False: more bytes are needed.
+    #[inline]
+    fn content(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, XmlError> {
+        let mut at = self.pos;
+        loop {
+            let Some(found) = memchr3(b'<', b'&', b'>', &bytes[at..]) else {
+                self.pos = bytes.len();
+                return Ok(false);
+            };
+            at += found;
+            match bytes[at] {
+                b'<' => break,
+                b'&' => match chars::reference(&bytes[at..])? {
+                    Some((len, _)) => at += len,
+                    None => {
+                        self.pos = at;
+                        return Ok(false);
+                    }
+                },
+                // XML 1.0 §2.4: `]]>` must not appear in text.
+                _ if bytes[self.token..at].ends_with(b"]]") => return Err(XmlError::NotWellFormed),
+                _ => at += 1,
+            }
+        }
+        self.pos = at;
+        self.token = at;
+        let rest = &bytes[at + 1..];
+        match rest.first() {
+            None => Ok(false),
+            Some(b'/') => {
+                let Some(open) = self.open.last() else {
+                    return Err(XmlError::NotWellFormed);
+                };
+                let name = open.name.of(bytes);
+                let have = &rest[1..rest.len().min(1 + name.len())];
+                if !name.starts_with(have) {
+                    return Err(XmlError::NotWellFormed);
+                }
+                if have.len() < name.len() {
+                    return Ok(false);
+                }
+                self.pos = at + 2 + name.len();
+                self.state = State::EndWs;
+                Ok(true)
+            }
+            Some(b'!') => {
+                let have = &bytes[at..bytes.len().min(at + CDATA.len())];
+                if have.len() > 2 && have[2] != b'[' {
+                    // RFC 6120 §11.1: no comments, no DTD.
+                    return Err(XmlError::Restricted);
+                }
+                if !CDATA.starts_with(have) || self.open.is_empty() {
+                    return Err(XmlError::NotWellFormed);
+                }
+                if have.len() < CDATA.len() {
+                    return Ok(false);
+                }
+                self.pos = at + CDATA.len();
+                self.state = State::CData;
+                Ok(true)
+            }
+            // RFC 6120 §11.1: no processing instructions.
+            Some(b'?') => Err(XmlError::Restricted),
+            Some(_) => {
+                let Some(name) = chars::qname(rest, limits.name_bytes)? else {
+                    return Ok(false);
+                };
+                if self.open.len() >= usize::from(limits.depth) {
+                    return Err(XmlError::Policy("depth"));
+                }
+                if self.elements > limits.children {
+                    return Err(XmlError::Policy("child elements"));
+                }
+                self.elements += 1;
+                self.name = Span {
+                    start: at as u32 + 1,
+                    len: u32::from(name.len),
+                };
+                self.prefix = name.prefix;
+                self.attributes.clear();
+                self.pos = at + 1 + usize::from(name.len);
+                self.state = State::Tag;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Notes the attribute whose name was read at `at`.
+    #[inline]
+    fn attribute(&mut self, at: usize, name: QName, limits: &Limits) -> Result<(), XmlError> {
+        if self.attributes.len() >= usize::from(limits.attributes) {
+            return Err(XmlError::Policy("attributes"));
+        }
+        self.attributes.push(Attr {
+            name: Span {
+                start: at as u32,
+                len: u32::from(name.len),
+            },
+            prefix: name.prefix,
+            value: Span::default(),
+            ns: Ns::None,
+        });
+        self.pos = at + usize::from(name.len);
+        self.state = State::Eq;
+        Ok(())
+    }
+
+    /// Reads an attribute's value up to its quote. False: more bytes are needed.
+    #[inline]
+    fn value(&mut self, bytes: &[u8], quote: u8) -> Result<bool, XmlError> {
+        let mut at = self.pos;
+        loop {
+            let Some(found) = memchr3(quote, b'<', b'&', &bytes[at..]) else {
+                self.pos = bytes.len();
+                return Ok(false);
+            };
+            at += found;
+            match bytes[at] {
+                b'<' => return Err(XmlError::NotWellFormed),
+                b'&' => match chars::reference(&bytes[at..])? {
+                    Some((len, _)) => at += len,
+                    None => {
+                        self.pos = at;
+                        return Ok(false);
+                    }
+                },
+                _ => break,
+            }
+        }
+        if let Some(attr) = self.attributes.last_mut() {
+            attr.value.len = at as u32 - attr.value.start;
+        }
+        self.pos = at + 1;
+        self.state = State::Tag;
+        Ok(true)
+    }
+
+    /// The start tag that ends before `end` is complete: resolves its names. True: the frame is complete, too.
+    fn finish_tag<S: Sink>(
+        &mut self,
+        bytes: &[u8],
+        end: usize,
+        empty: bool,
+        limits: &Limits,
+        scope: &Scope<'_>,
+        sink: &mut S,
+    ) -> Result<bool, XmlError> {
+        let depth = self.open.len() + 1;
+        let before = self.scopes.enter();
+        let mut prefixes = 0;
+        for (i, attr) in self.attributes.iter().enumerate() {
+            let name = attr.name.of(bytes);
+            // XML 1.0 §3.1: no attribute twice.
+            if self.attributes[..i]
+                .iter()
+                .any(|a| a.name.len == attr.name.len && a.name.of(bytes) == name)
+            {
+                return Err(XmlError::NotWellFormed);
+            }
+            if attr.is_declaration(bytes) {
+                self.scopes.declare(bytes, attr, depth, limits)?;
+            } else if attr.prefix != 0 {
+                prefixes += 1;
+            }
+        }
+        let prefix = Span {
+            start: self.name.start,
+            len: u32::from(self.prefix),
+        };
+        let bound = self.scopes.resolve_element(bytes, prefix, scope)?;
+        let local = match self.prefix {
+            0 => self.name,
+            p => Span {
+                start: self.name.start + u32::from(p) + 1,
+                len: self.name.len - u32::from(p) - 1,
+            },
+        };
+        self.splices.element(
+            bytes,
+            scope,
+            &self.scopes,
+            depth,
+            self.name,
+            local,
+            prefix,
+            bound,
+            &self.attributes,
+        )?;
+        if prefixes != 0 {
+            self.resolve_attributes(bytes, depth, scope)?;
+        }
+        sink.open(&Tag {
+            bytes,
+            depth,
+            start: self.token as u32,
+            content: end as u32,
+            local,
+            ns: bound.ns,
+            attributes: &self.attributes,
+        });
+        if scope.header && depth == 1 {
+            if !empty {
+                self.open.push(Open {
+                    name: self.name,
+                    scopes: before,
+                });
+            }
+            return Ok(true);
+        }
+        if empty {
+            sink.close(depth, end as u32, end as u32);
+            self.scopes.leave(before);
+            if depth == 1 {
+                return Ok(true);
+            }
+        } else {
+            self.open.push(Open {
+                name: self.name,
+                scopes: before,
+            });
+        }
+        self.content_from(end);
+        Ok(false)
+    }
+
+    /// Whether elements are open.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Finds the namespaces of the attributes with prefixes, and duplicates among them.
+    #[cold]
+    fn resolve_attributes(
+        &mut self,
+        bytes: &[u8],
+        depth: usize,
+        scope: &Scope<'_>,
+    ) -> Result<(), XmlError> {
+        for i in 0..self.attributes.len() {
+            let attr = self.attributes[i];
+            if attr.prefix == 0 || attr.is_declaration(bytes) {
+                continue;
+            }
+            let prefix = Span {
+                start: attr.name.start,
+                len: u32::from(attr.prefix),
+            };
+            let bound = self.scopes.resolve_prefix(bytes, prefix, scope)?;
+            self.splices
+                .prefix(bytes, scope, &self.scopes, depth, prefix, bound)?;
+            self.attributes[i].ns = bound.ns;
+            let ns = self.scopes.name(bytes, scope, bound.ns);
+            // Namespaces in XML §6.3: no two attributes with the same namespace and local name.
+            let same = |a: &Attr| {
+                a.prefix != 0
+                    && !a.is_declaration(bytes)
+                    && a.local().of(bytes) == attr.local().of(bytes)
+                    && self.scopes.name(bytes, scope, a.ns) == ns
+            };
+            if self.attributes[..i].iter().any(same) {
+                return Err(XmlError::NotWellFormed);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn content_from(&mut self, at: usize) {
+        self.pos = at;
+        self.token = at;
+        self.state = State::Content;
+    }
+}
+
+const CDATA: &[u8] = b"<![CDATA[";
+
+#[inline]
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() && is_space(bytes[at]) {
+        at += 1;
+    }
+    at
+}
