@@ -13,7 +13,7 @@ pub(super) fn get(
     key: &str,
 ) -> rusqlite::Result<Option<Vec<u8>>> {
     connection
-        .prepare_cached("SELECT value FROM records WHERE kind = ?1 AND owner = ?2 AND key = ?3")?
+        .prepare_cached(GET)?
         .query_row((kind.0, owner, key), |row| row.get(0))
         .optional()
 }
@@ -27,10 +27,7 @@ pub(super) fn list(
     limit: usize,
 ) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
     connection
-        .prepare_cached(
-            "SELECT key, value FROM records WHERE kind = ?1 AND owner = ?2 AND key >= ?3
-             ORDER BY key LIMIT ?4",
-        )?
+        .prepare_cached(LIST)?
         .query_map((kind.0, owner, first_after(after), count(limit)), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
@@ -45,10 +42,8 @@ pub(super) fn owners(
     limit: usize,
 ) -> rusqlite::Result<Vec<String>> {
     let transaction = connection.unchecked_transaction()?;
-    let mut next_in_records = transaction
-        .prepare_cached("SELECT min(owner) FROM records WHERE kind = ?1 AND owner >= ?2")?;
-    let mut next_in_logs = transaction
-        .prepare_cached("SELECT min(owner) FROM logs WHERE kind = ?1 AND owner >= ?2")?;
+    let mut next_in_records = transaction.prepare_cached(NEXT_IN_RECORDS)?;
+    let mut next_in_logs = transaction.prepare_cached(NEXT_IN_LOGS)?;
     let mut owners = Vec::new();
     let mut start = first_after(after);
     while owners.len() < limit {
@@ -73,10 +68,7 @@ pub(super) fn read_log(
     limit: usize,
 ) -> rusqlite::Result<Vec<LogEntry>> {
     connection
-        .prepare_cached(
-            "SELECT id, at_ms, value FROM logs WHERE kind = ?1 AND owner = ?2 AND id > ?3
-             ORDER BY id LIMIT ?4",
-        )?
+        .prepare_cached(READ_LOG)?
         .query_map((kind.0, owner, signed(after), count(limit)), entry)?
         .collect()
 }
@@ -92,10 +84,7 @@ pub(super) fn read_log_back(
     // The greatest id there can be is i64::MAX: "below u64::MAX" includes it.
     let last = signed(before.saturating_sub(1));
     connection
-        .prepare_cached(
-            "SELECT id, at_ms, value FROM logs WHERE kind = ?1 AND owner = ?2 AND id <= ?3
-             ORDER BY id DESC LIMIT ?4",
-        )?
+        .prepare_cached(READ_LOG_BACK)?
         .query_map((kind.0, owner, last, count(limit)), entry)?
         .collect()
 }
@@ -107,10 +96,7 @@ pub(super) fn log_size(
     owner: &str,
 ) -> rusqlite::Result<LogSize> {
     connection
-        .prepare_cached(
-            "SELECT count(*), coalesce(sum(length(value)), 0) FROM logs
-             WHERE kind = ?1 AND owner = ?2",
-        )?
+        .prepare_cached(LOG_SIZE)?
         .query_row((kind.0, owner), |row| {
             Ok(LogSize {
                 entries: unsigned(row.get(0)?),
@@ -118,6 +104,32 @@ pub(super) fn log_size(
             })
         })
 }
+
+const GET: &str = "SELECT value FROM records WHERE kind = ?1 AND owner = ?2 AND key = ?3";
+const LIST: &str = "SELECT key, value FROM records WHERE kind = ?1 AND owner = ?2 AND key >= ?3
+             ORDER BY key LIMIT ?4";
+const NEXT_IN_RECORDS: &str = "SELECT min(owner) FROM records WHERE kind = ?1 AND owner >= ?2";
+const NEXT_IN_LOGS: &str = "SELECT min(owner) FROM logs WHERE kind = ?1 AND owner >= ?2";
+const READ_LOG: &str =
+    "SELECT id, at_ms, value FROM logs WHERE kind = ?1 AND owner = ?2 AND id > ?3
+             ORDER BY id LIMIT ?4";
+const READ_LOG_BACK: &str =
+    "SELECT id, at_ms, value FROM logs WHERE kind = ?1 AND owner = ?2 AND id <= ?3
+             ORDER BY id DESC LIMIT ?4";
+const LOG_SIZE: &str = "SELECT count(*), coalesce(sum(length(value)), 0) FROM logs
+             WHERE kind = ?1 AND owner = ?2";
+
+/// Every query, for the test of their plans.
+#[cfg(test)]
+pub(super) const QUERIES: &[&str] = &[
+    GET,
+    LIST,
+    NEXT_IN_RECORDS,
+    NEXT_IN_LOGS,
+    READ_LOG,
+    READ_LOG_BACK,
+    LOG_SIZE,
+];
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     Ok(LogEntry {

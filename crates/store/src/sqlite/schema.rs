@@ -180,3 +180,133 @@ fn checksum(sql: &str) -> i64 {
     });
     hash.cast_signed()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The checksums of all released steps: a step that appears here never changes again.
+    const RELEASED: &[(u32, i64)] = &[(1, 8_192_978_722_121_886_858)];
+
+    /// For each version from 1, SQL that fills a database of that version with [`JULIETS`].
+    const FILLED: &[&str] = &["
+        INSERT INTO kinds (id, name, owner) VALUES (7, 'roster', 'account');
+        INSERT INTO records (kind, owner, key, value)
+            VALUES (7, 'juliet@example.com', 'romeo@example.net', x'626f7468');
+        INSERT INTO logs (id, kind, owner, at_ms, value)
+            VALUES (41, 7, 'juliet@example.com', 1000, x'6869');
+        DELETE FROM logs;
+        INSERT INTO logs (kind, owner, at_ms, value)
+            VALUES (7, 'juliet@example.com', 2000, x'686f');
+    "];
+
+    fn version(connection: &Connection) -> Option<u32> {
+        connection
+            .query_row("SELECT max(version) FROM migrations", (), |row| row.get(0))
+            .unwrap()
+    }
+
+    fn step(version: u32, sql: &'static str) -> Migration {
+        Migration { version, sql }
+    }
+
+    #[test]
+    fn versions_count_from_one_and_released_steps_never_change() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert_eq!(
+                Some(&(migration.version, checksum(migration.sql))),
+                RELEASED.get(index)
+            );
+        }
+        assert_eq!(RELEASED.len(), MIGRATIONS.len());
+    }
+
+    #[test]
+    fn data_of_every_released_version_reads_the_same_after_migration() {
+        assert_eq!(FILLED.len(), MIGRATIONS.len());
+        for (index, fill) in FILLED.iter().enumerate() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            run(&mut connection, &MIGRATIONS[..=index]).unwrap();
+            connection.execute_batch(fill).unwrap();
+            migrate(&mut connection).unwrap();
+            assert_eq!(version(&connection), Some(MIGRATIONS.len() as u32));
+            let known = read_kinds(&connection).unwrap();
+            assert_eq!(known.len(), 1);
+            assert_eq!(
+                (&*known[0].name, known[0].owner),
+                ("roster", Owner::Account)
+            );
+            let (kind, owner) = (known[0].id, "juliet@example.com");
+            let records = super::super::reader::list(&connection, kind, owner, None, 9).unwrap();
+            assert_eq!(
+                records,
+                [("romeo@example.net".to_owned(), b"both".to_vec())]
+            );
+            let log = super::super::reader::read_log(&connection, kind, owner, 0, 9).unwrap();
+            assert_eq!(log.len(), 1);
+            assert_eq!((log[0].id, log[0].at_ms), (42, 2000));
+            assert_eq!(log[0].value, b"ho");
+        }
+    }
+
+    #[test]
+    fn steps_run_once_and_in_order() {
+        let steps = [
+            step(1, "CREATE TABLE a (x)"),
+            step(2, "ALTER TABLE a ADD COLUMN y"),
+        ];
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, &steps[..1]).unwrap();
+        assert_eq!(version(&connection), Some(1));
+        run(&mut connection, &steps).unwrap();
+        run(&mut connection, &steps).unwrap();
+        assert_eq!(version(&connection), Some(2));
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_version_before_it() {
+        let broken = [
+            step(1, "CREATE TABLE a (x)"),
+            step(2, "CREATE TABLE b (x); CREATE TABLE b (x)"),
+        ];
+        let mut connection = Connection::open_in_memory().unwrap();
+        assert!(run(&mut connection, &broken).is_err());
+        assert_eq!(version(&connection), Some(1));
+        let mended = [step(1, "CREATE TABLE a (x)"), step(2, "CREATE TABLE b (x)")];
+        run(&mut connection, &mended).unwrap();
+        assert_eq!(version(&connection), Some(2));
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let steps = [step(1, "CREATE TABLE a (x)"), step(2, "CREATE TABLE b (x)")];
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, &steps).unwrap();
+        let refused = run(&mut connection, &steps[..1]);
+        assert_eq!(refused, Err(StoreError::NewerSchema { found: 2, known: 1 }));
+        assert_eq!(version(&connection), Some(2));
+    }
+
+    #[test]
+    fn a_step_unlike_the_one_that_was_run_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, &[step(1, "CREATE TABLE a (x)")]).unwrap();
+        run(&mut connection, &[step(1, "CREATE\n  TABLE a (x)")]).unwrap();
+        let refused = run(&mut connection, &[step(1, "CREATE TABLE b (x)")]);
+        assert!(
+            matches!(refused, Err(StoreError::Corrupt(_))),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused() {
+        let mut foreign = Connection::open_in_memory().unwrap();
+        foreign.execute_batch("CREATE TABLE songs (title)").unwrap();
+        assert!(matches!(migrate(&mut foreign), Err(StoreError::Corrupt(_))));
+        let mut foreign = Connection::open_in_memory().unwrap();
+        foreign.pragma_update(None, "application_id", 7).unwrap();
+        assert!(matches!(migrate(&mut foreign), Err(StoreError::Corrupt(_))));
+    }
+}

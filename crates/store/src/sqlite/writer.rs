@@ -328,6 +328,10 @@ const APPEND: &str = "INSERT INTO logs (kind, owner, at_ms, value) VALUES (?1, ?
 const DELETE_LOG_UNTIL: &str = "DELETE FROM logs WHERE kind = ?1 AND owner = ?2 AND id <= ?3";
 const DELETE_LOG: &str = "DELETE FROM logs WHERE kind = ?1 AND owner = ?2";
 
+/// The statements that search, for the test of their plans.
+#[cfg(test)]
+pub(super) const DELETES: &[&str] = &[DELETE, DELETE_ALL, DELETE_LOG, DELETE_LOG_UNTIL];
+
 fn cached<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
     connection.prepare_cached(sql)
 }

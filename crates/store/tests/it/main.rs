@@ -3,6 +3,8 @@
 
 #[macro_use]
 mod battery;
+mod folder;
+mod kill;
 mod temp;
 
 use tercet_store::Store;
