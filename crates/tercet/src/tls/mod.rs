@@ -1,0 +1,68 @@
+//! TLS for XMPP streams: one server-side session type of ours over rustls, certificates by host, and channel bindings.
+//!
+//! [`TlsSession`] is driven with buffers that belong to the thread, not to the connection, so that an idle connection
+//! costs its keys and little more. It stands on rustls' unbuffered interface, which later versions of rustls replace:
+//! [`session`] is the only file that names it.
+//!
+//! Protocol versions are TLS 1.2 (authenticated ciphers with forward secrecy only) and 1.3 (RFC 9325). There is no
+//! renegotiation, no compression and no early data. Tickets resume sessions of both versions; they are encrypted by keys
+//! that live in memory and are replaced whenever a certificate changes.
+//!
+//! Client certificates are asked for and never required (XEP-0178): the handshake proves possession of the key, and
+//! the chain is judged behind it by [`peer`]. One that cannot be verified counts as none.
+//!
+//! - RFC 6120 §5, §13.7: STARTTLS, certificates; XEP-0368: direct TLS with ALPN.
+//! - RFC 9266 `tls-exporter` and RFC 5929 §4 `tls-server-end-point` ([`binding`]).
+
+mod acceptor;
+mod binding;
+mod certificates;
+pub mod local_ca;
+mod peer;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use acceptor::{ALPN_CLIENT, TlsAcceptor};
+pub use certificates::{CertificateFiles, Certificates};
+pub use peer::PeerCertificate;
+pub use session::{TlsEvent, TlsInfo, TlsSession, TlsVersion};
+
+use std::path::PathBuf;
+
+/// What went wrong with TLS, by who is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The peer broke the protocol, or shares no version, cipher or ALPN name with us. The alert for it is in the output.
+    #[error("TLS: {0}")]
+    Peer(#[from] rustls::Error),
+    /// The peer keeps a handshake message open for more than [`session`] holds for it.
+    #[error("TLS: unfinished message too long")]
+    TooLong,
+    /// Bytes to encrypt after the closing alert, or before the handshake is complete.
+    #[error("TLS: the connection does not take data now")]
+    NotOpen,
+    /// A file of the configuration cannot be read or used.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A certificate could not be made.
+    #[error("making a certificate: {0}")]
+    Make(String),
+    /// There is no certificate at all.
+    #[error("no certificate is configured")]
+    NoCertificate,
+}
+
+impl TlsError {
+    fn file(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
+        TlsError::File {
+            path: path.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
