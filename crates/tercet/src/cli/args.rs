@@ -83,6 +83,9 @@ pub enum User {
     Delete {
         /// Its address
         jid: String,
+        /// Do not ask whether it is meant
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 

@@ -113,7 +113,7 @@ section! {
         /// Silence after which a connection is closed. Clients are told (XEP-0478), and keep alive with white space or pings.
         idle: Period = Period(900), in 30..=86_400 => Live;
         /// Bytes that may wait for a client that does not read.
-        outbox_bytes: Size = Size(1 << 20), in 65_536..=1 << 30 => Live;
+        outbox_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Live;
         /// Sessions that one account may have at a time.
         sessions_per_account: u32 = 32, in 1..=10_000 => Live;
         /// Connections that one address (for IPv6: one /64) may have at a time.
@@ -122,8 +122,14 @@ section! {
         login_attempts: u32 = 10, in 1..=100 => Live;
         /// Messages kept for an account while it is offline; further ones are returned to their sender.
         offline_messages: u32 = 1000, in 0..=1_000_000 => Live;
-        /// Contacts in one account's list.
-        roster_items: u32 = 5000, in 10..=1_000_000 => Live;
+        /// Bytes of those messages.
+        offline_bytes: Size = Size(4 << 20), in 0..=1 << 40 => Live;
+        /// Contacts in one account's list, requests that wait for an answer included.
+        roster_items: u32 = 2000, in 10..=1_000_000 => Live;
+        /// Addresses to which one session may have sent its presence without a subscription.
+        directed_presence: u32 = 2000, in 10..=1_000_000 => Live;
+        /// Accounts kept in memory while nobody is connected to them.
+        idle_accounts: u32 = 4096, in 0..=10_000_000 => Restart;
     }
 }
 

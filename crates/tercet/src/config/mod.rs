@@ -5,6 +5,7 @@
 pub mod fault;
 pub mod keys;
 pub mod measure;
+pub mod modules;
 pub mod reference;
 pub mod section;
 pub mod value;
@@ -19,6 +20,7 @@ pub use keys::{
     Archive, Contact, General, Limits, Listen, Log, LogFormat, Login, Registration,
     RegistrationPolicy, Tls,
 };
+pub use modules::Modules;
 use section::{Effect, Reader, Section};
 pub use value::{Admin, Domain, LogFilter, Period, Port, Size, Uri, Value};
 
@@ -56,6 +58,8 @@ pub struct Host {
     pub registration: Registration,
     /// Whom to ask.
     pub contact: Contact,
+    /// The extensions' own settings.
+    pub modules: Modules,
 }
 
 fn default_domain() -> Domain {
@@ -121,6 +125,7 @@ impl Config {
             login,
             registration,
             contact,
+            modules: reader.modules(&Modules::default()),
         };
         let tables = reader.tables("host");
         let mut hosts = Vec::new();
@@ -198,6 +203,11 @@ impl Config {
             let registration = format!("host {name}: registration");
             flatten(&mut keys, &registration, &host.registration);
             flatten(&mut keys, &format!("host {name}: contact"), &host.contact);
+            let modules = host.modules.flat().into_iter();
+            keys.extend(
+                modules
+                    .map(|(key, value)| (format!("host {name}: {key}"), Some(value), Effect::Live)),
+            );
         }
         keys
     }
@@ -233,6 +243,7 @@ impl Host {
             login: reader.section(&shared.login),
             registration: reader.section(&shared.registration),
             contact: reader.section(&shared.contact),
+            modules: reader.modules(&shared.modules),
         }
     }
 }

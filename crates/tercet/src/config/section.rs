@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Problem, nearest, position};
+use super::modules::Modules;
 use super::value::Value;
 
 /// When a changed key takes effect.
@@ -208,6 +209,29 @@ impl<'a> Reader<'a> {
                 base.clone()
             }
         }
+    }
+
+    /// The tables `[modules.NAME]`, over what `shared` says.
+    pub fn modules(&mut self, shared: &Modules) -> Modules {
+        let Some(value) = self.raw("modules") else {
+            return shared.clone();
+        };
+        let DeValue::Table(table) = value.get_ref() else {
+            let problem = Problem::new(
+                value.span(),
+                "expected a table: write [modules.NAME] on a line of its own",
+            );
+            self.push(self.full_name("modules"), problem);
+            return shared.clone();
+        };
+        for (name, value) in table.iter() {
+            if !matches!(value.get_ref(), DeValue::Table(_)) {
+                let full = format!("{}.{}", self.full_name("modules"), name.get_ref());
+                let message = format!("expected a table: write [{full}] on a line of its own");
+                self.push(full, Problem::new(value.span(), message));
+            }
+        }
+        Modules::read(table, shared)
     }
 
     /// The tables of the list `name` (`[[name]]`), each with the place where it starts.

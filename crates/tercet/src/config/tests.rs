@@ -136,6 +136,23 @@ contact.abuse = ["mailto:abuse@example.com"]
 }
 
 #[test]
+fn module_tables_are_carried_and_merged_per_host() {
+    let config = good(
+        "domain = \"a\"\n[modules.ping]\nevery = 60\nenabled = false\n[[host]]\ndomain = \"b\"\nmodules.ping.enabled = true\n",
+    );
+    let ping = |host: usize| {
+        config.hosts[host].modules.0["ping"]
+            .as_table()
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(ping(0)["enabled"], toml::Value::Boolean(false));
+    assert_eq!(ping(1)["enabled"], toml::Value::Boolean(true));
+    assert_eq!(ping(1)["every"], toml::Value::Integer(60));
+    assert!(faults("modules.ping = 3").contains("expected a table: write [modules.ping]"));
+}
+
+#[test]
 fn host_tables_alone_serve_no_other_domain() {
     let config = good("[[host]]\ndomain = \"a.example\"\n[[host]]\ndomain = \"b.example\"\n");
     let names: Vec<_> = config.hosts.iter().map(|h| h.domain.as_str()).collect();
@@ -175,7 +192,7 @@ abuse = "mailto:abuse@example.org"
         "t.toml:1:1: domian: unknown key; did you mean domain?\n\
          t.toml:2:12: data_dir: the path is empty\n\
          t.toml:3:1: policy: unknown key; did you mean registration.policy?\n\
-         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, tls, login, registration, limits, archive, contact, log, host\n\
+         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, tls, login, registration, limits, archive, contact, log, modules, host\n\
          t.toml:6:1: listen.adresses: unknown key; did you mean listen.addresses?\n\
          t.toml:7:7: listen.c2s: 70000 is out of range\n\
          t.toml:8:11: listen.c2s_tls: expected a port number (0: any free one), or false for none, found a string\n\
@@ -185,7 +202,7 @@ abuse = "mailto:abuse@example.org"
          t.toml:15:16: limits.stanza_bytes: 1 KiB is outside 10000 B to 16 MiB\n\
          t.toml:16:8: limits.idle: expected a time such as \"30 s\", \"15 min\", \"2 h\" or \"7 d\", or a number of seconds, found \"soon\"\n\
          t.toml:18:7: host: every [[host]] needs its own domain\n\
-         t.toml:18:7: host.limits: unknown key; known here: domain, tls, login, registration, contact\n\
+         t.toml:18:7: host.limits: unknown key; known here: domain, tls, login, registration, contact, modules\n\
          t.toml:20:2: lgo: unknown key; did you mean log?\n\
          t.toml:23:9: log.level: \"inof\" is not error, warn, info, debug, trace or off, also by part as in \"info,tercet_stream=debug\"; did you mean \"info\"?\n\
          t.toml:25:9: contact.abuse: expected a list, each an address with its scheme, such as \"mailto:abuse@example.org\", found a string"
