@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use crate::xml::{XmlWriter, ns};
+
+use super::write_text;
+
 macro_rules! failures {
     ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
         /// Why an attempt to log in failed: the conditions of RFC 6120 §6.5.
@@ -56,6 +60,21 @@ impl SaslFailure {
             .iter()
             .copied()
             .find(|f| f.as_str() == name)
+    }
+
+    /// Writes `<failure/>` (RFC 6120 §6.4.5), with a text for people.
+    ///
+    /// ```
+    /// use tercet_core::{SaslFailure, XmlWriter};
+    /// let mut w = XmlWriter::new();
+    /// SaslFailure::NotAuthorized.write(&mut w, None);
+    /// assert_eq!(w.finish(), b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>");
+    /// ```
+    pub fn write(self, w: &mut XmlWriter, text: Option<&str>) {
+        w.start("failure").attr("xmlns", ns::SASL);
+        w.leaf(self.as_str(), &[]);
+        write_text(w, text, ns::SASL);
+        w.end();
     }
 }
 

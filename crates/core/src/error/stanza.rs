@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::JidError;
+use crate::xml::{XmlWriter, ns};
+
+use super::write_text;
 
 /// What the sender is asked to do about an error (RFC 6120 §8.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -196,6 +199,30 @@ impl StanzaError {
     pub fn app(mut self, element: impl Into<Box<[u8]>>) -> Self {
         self.application = Some(element.into());
         self
+    }
+
+    /// Writes `<error/>` (RFC 6120 §8.3.2).
+    ///
+    /// ```
+    /// use tercet_core::{StanzaError, XmlWriter};
+    /// let mut w = XmlWriter::new();
+    /// StanzaError::item_not_found().write(&mut w);
+    /// assert_eq!(
+    ///     w.finish(),
+    ///     b"<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+    /// );
+    /// ```
+    pub fn write(&self, w: &mut XmlWriter) {
+        w.start("error").attr("type", self.kind.as_str());
+        w.start(self.condition.as_str()).attr("xmlns", ns::STANZAS);
+        // RFC 6120 §8.3.3.5, §8.3.3.14: the new address is the condition's character data.
+        if let (Condition::Gone | Condition::Redirect, Some(uri)) = (self.condition, &self.target) {
+            w.text(uri);
+        }
+        w.end();
+        write_text(w, self.text.as_deref(), ns::STANZAS);
+        w.raw(self.application.as_deref().unwrap_or_default());
+        w.end();
     }
 }
 

@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::xml::{XmlWriter, ns};
+
+use super::write_text;
+
 macro_rules! conditions {
     ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
         /// The defined conditions of RFC 6120 §4.9.3.
@@ -135,6 +139,41 @@ impl StreamError {
     pub fn app(mut self, element: impl Into<Box<[u8]>>) -> Self {
         self.application = Some(element.into());
         self
+    }
+
+    /// Writes `<stream:error/>` inside a stream whose header declares the prefix `stream`.
+    ///
+    /// ```
+    /// use tercet_core::{StreamCondition, StreamError, XmlWriter};
+    /// let mut w = XmlWriter::new();
+    /// StreamError::new(StreamCondition::Conflict).write(&mut w);
+    /// assert_eq!(
+    ///     w.finish(),
+    ///     b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    /// );
+    /// ```
+    pub fn write(&self, w: &mut XmlWriter) {
+        w.start("stream:error");
+        self.write_content(w);
+    }
+
+    /// Writes `<stream:error/>` with the prefix declared on it, for framings without a stream header (RFC 7395 §3.3.2).
+    pub fn write_framed(&self, w: &mut XmlWriter) {
+        w.start("stream:error").attr("xmlns:stream", ns::STREAMS);
+        self.write_content(w);
+    }
+
+    fn write_content(&self, w: &mut XmlWriter) {
+        w.start(self.condition.as_str())
+            .attr("xmlns", ns::STREAM_ERRORS);
+        // RFC 6120 §4.9.3.19: the host is the condition's character data.
+        if let (StreamCondition::SeeOtherHost, Some(host)) = (self.condition, &self.other_host) {
+            w.text(host);
+        }
+        w.end();
+        write_text(w, self.text.as_deref(), ns::STREAM_ERRORS);
+        w.raw(self.application.as_deref().unwrap_or_default());
+        w.end();
     }
 }
 
