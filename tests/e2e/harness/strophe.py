@@ -49,6 +49,11 @@ class Strophe:
             await self.settle()
         return self
 
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is gone."""
+        return self._reader is None or self._reader.done() or self._process.stdin.is_closing()
+
     def send(self, xml: str) -> None:
         """Sends a stanza as it stands."""
         self.inbox.note_sent(xml)
@@ -96,3 +101,5 @@ class Strophe:
                 self.inbox.put(ET.fromstring(f"<stream xmlns='jabber:client'>{text[7:]}</stream>")[0])
             elif not self._login.done():
                 self._login.set_result(text)
+        if not self._login.done():
+            self._login.set_result("the program ended")
