@@ -8,6 +8,7 @@ import os
 import pathlib
 import pkgutil
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,7 @@ async def play_all(chosen: argparse.Namespace, server: Server, folder: pathlib.P
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     chosen = arguments()
     for talkative in ("aioxmpp", "slixmpp", "asyncio"):
         logging.getLogger(talkative).setLevel(logging.CRITICAL)

@@ -13,6 +13,7 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -244,6 +245,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=None, help="for the moments and the choice of writes")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     seed = random.SystemRandom().randrange(1 << 32) if chosen.seed is None else chosen.seed
     random.seed(seed)
     print(f"seed {seed}")
