@@ -108,9 +108,9 @@ def main() -> int:
     server = make_server(chosen, folder / "server")
     failed = ["the server did not start or stop as it must"]
     try:
-        server.start()
         subprocess.run(server.add_user_command(f"{ADMIN[0]}@{server.domain}", ADMIN[1], True), check=True,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        server.start()
         if chosen.command:
             environment = dict(os.environ, E2E_ADDRESS=server.address, E2E_DOMAIN=server.domain,
                                E2E_CA_FILE=str(server.ca_file), E2E_PID=str(server.process.pid))
