@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import pathlib
 import signal
@@ -22,10 +23,9 @@ ONLY_HERE = ("tercet",)
 async def own_server(stage: Stage, start: bool = True):
     """A stage with a server that nobody else uses."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tercet-own-", dir=stage.server.folder.parent))
-    async with _addresses:
-        server = Tercet(folder, free_address(60), stage.server.binary)
-        if start:
-            await asyncio.to_thread(server.start)
+    server = Tercet(folder, free_address(next(_addresses)), stage.server.binary)
+    if start:
+        await asyncio.to_thread(server.start)
     beside = Stage(server, stage.folder)
     try:
         yield beside
@@ -37,7 +37,7 @@ async def own_server(stage: Stage, start: bool = True):
         server.kill()
 
 
-_addresses = asyncio.Lock()
+_addresses = itertools.count(60)
 
 
 async def tercet(server: Tercet, *words: str, typed: str = "") -> tuple[int, str]:

@@ -67,6 +67,39 @@ async def a_roster_lasts_from_one_login_to_the_next(stage: Stage):
 
 
 @scenario
+async def a_client_that_knows_the_roster_version_gets_only_what_changed(stage: Stage):
+    account = await stage.account("romeo")
+    romeo = await Slix(stage, account).login()
+    await romeo.iq("set", item("juliet@example.net", "Juliet"))
+    whole = (await romeo.iq("get", "<query xmlns='jabber:iq:roster' ver=''/>")).find("{jabber:iq:roster}query")
+    version = whole.get("ver")
+    assert version and len(whole) == 1
+    same = await romeo.iq("get", f"<query xmlns='jabber:iq:roster' ver='{version}'/>")
+    assert same.find("{jabber:iq:roster}query") is None, "nothing changed: an empty result"
+    await romeo.iq("set", item("nurse@example.net", "Nurse"))
+    again = await Slix(stage, account, "again").login(roster=False)
+    result = await again.iq("get", f"<query xmlns='jabber:iq:roster' ver='{version}'/>")
+    query = result.find("{jabber:iq:roster}query")
+    if query is None:  # RFC 6121 §2.6.3: the changes come as pushes, or the whole roster in the result
+        await again.inbox.roster_push("nurse@example.net", name="Nurse")
+    else:
+        assert {i.get("jid") for i in query} == {"juliet@example.net", "nurse@example.net"}
+
+
+@scenario
+async def a_request_approved_beforehand_needs_no_answer(stage: Stage):
+    romeo, juliet = await pair(stage, "romeo", "juliet")
+    juliet.presence(romeo.account.jid, "subscribed")
+    await juliet.inbox.roster_push(romeo.account.jid, approved="true")
+    romeo.presence(juliet.account.jid, "subscribe")
+    await romeo.inbox.presence(juliet.account.jid, "subscribed")
+    await romeo.inbox.roster_push(juliet.account.jid, subscription="to")
+    await juliet.inbox.roster_push(romeo.account.jid, subscription="from")
+    await romeo.inbox.presence(juliet.jid)
+    juliet.inbox.no_presence(romeo.account.jid, "subscribe")
+
+
+@scenario
 async def two_people_subscribe_to_each_other_and_see_each_other(stage: Stage):
     romeo, juliet = await pair(stage, "romeo", "juliet")
     await befriend(romeo, juliet)
