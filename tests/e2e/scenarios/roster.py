@@ -86,7 +86,7 @@ async def a_client_that_knows_the_roster_version_gets_only_what_changed(stage: S
         assert {i.get("jid") for i in query} == {"juliet@example.net", "nurse@example.net"}
 
 
-@scenario
+@scenario(servers=("tercet",))  # RFC 6121 §3.4.2: Prosody approves, but pushes no `approved`
 async def a_request_approved_beforehand_needs_no_answer(stage: Stage):
     romeo, juliet = await pair(stage, "romeo", "juliet")
     juliet.presence(romeo.account.jid, "subscribed")
