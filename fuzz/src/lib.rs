@@ -19,8 +19,4 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: &[Target] = &[
-    targets::jid::TARGET,
-    targets::stanza::TARGET,
-    targets::xml_framing::TARGET,
-];
+pub const TARGETS: &[Target] = &[targets::jid::TARGET];

@@ -1,1 +1,31 @@
-//! modules
+//! The XMPP extensions, one folder each, and the one list of them.
+//!
+//! Adding one: its folder, its line in [`modules`], its kinds of stored data in [`KINDS`]. CONTRIBUTING.md has the recipe.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod disco;
+pub mod last;
+pub mod ping;
+pub mod private;
+pub mod roster;
+pub mod time;
+pub mod vcard;
+pub mod version;
+
+use tercet_server::HostBuilder;
+use tercet_store::Kind;
+
+/// Every module, in the order in which they stand inside a stage.
+pub fn modules(b: &mut HostBuilder<'_>) {
+    b.add::<disco::Disco>();
+    b.add::<roster::RosterModule>();
+    b.add::<ping::Ping>();
+    b.add::<version::Version>();
+    b.add::<time::Time>();
+    b.add::<last::Last>();
+    b.add::<private::Private>();
+    b.add::<vcard::VCard>();
+}
+
+/// What the modules keep in the store.
+pub static KINDS: &[&Kind] = &[&last::LAST, &private::PRIVATE, &vcard::VCARD];

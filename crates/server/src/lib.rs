@@ -1,1 +1,21 @@
-//! server
+//! Virtual hosts, routing, sessions, accounts and the interface for extensions. No sockets, no TLS.
+//!
+//! A stanza enters through [`Server::accept`], passes the stages that the modules of its sender's host have registered, and is
+//! appended to the outboxes of those whom RFC 6121 §8 names, after the stages of the addressee's host.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod account;
+pub mod module;
+mod outbox;
+pub mod roster;
+mod route;
+mod server;
+mod session;
+mod vhost;
+
+pub use account::{Account, AccountError, AccountRecord};
+pub use outbox::{Outbox, Taken};
+pub use route::Routed;
+pub use server::{Clock, HostInfo, KINDS, Limits, Registration, Server, store_failure};
+pub use session::Session;
+pub use vhost::{HostBuilder, VHost};

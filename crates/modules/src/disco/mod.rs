@@ -1,0 +1,203 @@
+//! XEP-0030 Service Discovery 2.5.0, with the forms of XEP-0128. Gaps: none known for a server.
+//!
+//! Nothing here knows what the server can do: features come from what modules registered, and identities, items, nodes and
+//! forms from what they provide as the types below.
+
+mod answer;
+
+pub use answer::{info_string, write_info};
+
+use tercet_core::{Element, Jid, StanzaError, XmlWriter};
+use tercet_server::HostInfo;
+use tercet_server::module::{
+    Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep, xep,
+};
+
+/// The namespace of questions about features.
+pub const INFO: &str = "http://jabber.org/protocol/disco#info";
+/// The namespace of questions about items.
+pub const ITEMS: &str = "http://jabber.org/protocol/disco#items";
+
+/// What an entity is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// Of what: the host, or each account.
+    pub target: Target,
+    /// Its category, from the registry of categories.
+    pub category: &'static str,
+    /// Its type in that category.
+    pub kind: &'static str,
+    /// A name for people.
+    pub name: &'static str,
+}
+
+/// A form that extends the host's answer (XEP-0128): one `<x type='result'/>`.
+pub struct Form(pub Vec<u8>);
+
+/// Something that belongs to the host and answers for itself.
+pub struct HostItem {
+    /// Its address.
+    pub jid: String,
+    /// A name for people.
+    pub name: String,
+}
+
+/// A node of the host or of accounts, with its own answers.
+pub struct Node {
+    /// Of what.
+    pub target: Target,
+    /// Answers a question about the node with this name, or `None` if it is none of this node's.
+    pub answer: Box<NodeFn>,
+}
+
+/// Answers for nodes; the error is for the client.
+pub type NodeFn = dyn Fn(&IqCx<'_>, &str, Question) -> Option<IqResult> + Send + Sync;
+
+/// What is asked about a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Its identity and features.
+    Info,
+    /// What it contains.
+    Items,
+}
+
+/// `<query xmlns='…#info'/>`
+pub struct InfoQuery {
+    node: Option<String>,
+}
+
+/// `<query xmlns='…#items'/>`
+pub struct ItemsQuery {
+    node: Option<String>,
+}
+
+impl Payload for InfoQuery {
+    const NAME: &'static str = "query";
+    const NS: &'static str = INFO;
+
+    fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
+        Ok(InfoQuery { node: node(el) })
+    }
+}
+
+impl Payload for ItemsQuery {
+    const NAME: &'static str = "query";
+    const NS: &'static str = ITEMS;
+
+    fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
+        Ok(ItemsQuery { node: node(el) })
+    }
+}
+
+/// An empty node is as good as none.
+fn node(el: Element<'_>) -> Option<String> {
+    el.attr("node")
+        .map(|n| n.into_owned())
+        .filter(|n| !n.is_empty())
+}
+
+/// Answers for the host and for accounts.
+pub struct Disco;
+
+impl Module for Disco {
+    const NAME: &'static str = "disco";
+    const XEPS: &'static [Xep] = &[
+        xep(30, "2.5.0", Coverage::Complete),
+        xep(128, "1.0.1", Coverage::Complete),
+    ];
+    type Config = ();
+
+    fn new((): (), _: &HostInfo) -> Self {
+        Disco
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        for target in [Target::Host, Target::Account] {
+            r.iq::<InfoQuery>(IqKind::Get, target).feature(INFO);
+            r.iq::<ItemsQuery>(IqKind::Get, target).feature(ITEMS);
+        }
+        let host = Identity {
+            target: Target::Host,
+            category: "server",
+            kind: "im",
+            name: "Tercet",
+        };
+        r.provide(Target::Host, host).silent("an identity");
+        let account = Identity {
+            target: Target::Account,
+            category: "account",
+            kind: "registered",
+            name: "",
+        };
+        r.provide(Target::Account, account).silent("an identity");
+    }
+}
+
+/// Whether the sender may ask about the account at all. RFC 6121 §8.5.1 and XEP-0030 §8: a stranger learns nothing, not even
+/// that the account exists.
+fn check_access(cx: &IqCx<'_>) -> Result<(), StanzaError> {
+    if cx.account.is_none() || cx.sees_presence() {
+        Ok(())
+    } else {
+        Err(StanzaError::service_unavailable())
+    }
+}
+
+fn target(cx: &IqCx<'_>) -> Target {
+    if cx.account.is_some() {
+        Target::Account
+    } else {
+        Target::Host
+    }
+}
+
+/// Lets the provided nodes answer; `item-not-found` if it is none of theirs.
+fn ask_node(cx: &IqCx<'_>, node: &str, question: Question) -> IqResult {
+    let target = target(cx);
+    let nodes = cx.host.provided::<Node>().filter(|n| n.target == target);
+    let mut answers = nodes.filter_map(|n| (n.answer)(cx, node, question));
+    answers
+        .next()
+        .unwrap_or_else(|| Err(StanzaError::item_not_found()))
+}
+
+impl OnIq<InfoQuery> for Disco {
+    async fn on_iq(&self, cx: IqCx<'_>, query: InfoQuery) -> IqResult {
+        check_access(&cx)?;
+        if let Some(node) = &query.node {
+            return ask_node(&cx, node, Question::Info);
+        }
+        let mut w = XmlWriter::new();
+        w.start("query").attr("xmlns", INFO);
+        write_info(cx.host, target(&cx), cx.is_own(), &mut w);
+        w.end();
+        Ok(Reply::Payload(w.finish()))
+    }
+}
+
+impl OnIq<ItemsQuery> for Disco {
+    async fn on_iq(&self, cx: IqCx<'_>, query: ItemsQuery) -> IqResult {
+        check_access(&cx)?;
+        if let Some(node) = &query.node {
+            return ask_node(&cx, node, Question::Items);
+        }
+        let mut w = XmlWriter::new();
+        w.start("query").attr("xmlns", ITEMS);
+        match cx.account {
+            // XEP-0030 §8: whoever may see the presence may see the available resources.
+            Some(account) => {
+                for resource in account.lock().available() {
+                    w.leaf("item", &[("jid", Jid::as_str(resource.session.jid()))]);
+                }
+            }
+            None => {
+                for item in cx.host.provided::<HostItem>() {
+                    w.leaf("item", &[("jid", &item.jid), ("name", &item.name)]);
+                }
+            }
+        }
+        w.end();
+        Ok(Reply::Payload(w.finish()))
+    }
+}

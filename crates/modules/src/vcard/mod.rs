@@ -1,0 +1,96 @@
+//! XEP-0054 vcard-temp 1.3. Gaps: none known.
+//!
+//! A vCard is kept as it came. Everybody may read it; a name without an account answers as an account without a vCard.
+
+use tercet_core::{Element, StanzaError};
+use tercet_server::module::{
+    Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep, xep,
+};
+use tercet_server::{HostInfo, store_failure};
+use tercet_store::{Batch, Kind, Owner};
+
+const NS: &str = "vcard-temp";
+
+/// The users' vCards.
+pub static VCARD: Kind = Kind {
+    name: "vcard",
+    owner: Owner::Account,
+    what: "the user's vCard, which everybody may read",
+};
+
+/// `<vCard/>`
+pub struct Card(Vec<u8>);
+
+impl Payload for Card {
+    const NAME: &'static str = "vCard";
+    const NS: &'static str = NS;
+
+    fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
+        let mut xml = Vec::new();
+        el.to_xml(&mut xml);
+        Ok(Card(xml))
+    }
+}
+
+/// Asking for a vCard.
+pub struct Get;
+
+impl Payload for Get {
+    const NAME: &'static str = "vCard";
+    const NS: &'static str = NS;
+
+    fn parse(_: Element<'_>) -> Result<Self, StanzaError> {
+        Ok(Get)
+    }
+}
+
+/// Keeps vCards and shows them.
+pub struct VCard;
+
+impl Module for VCard {
+    const NAME: &'static str = "vcard";
+    const XEPS: &'static [Xep] = &[xep(54, "1.3", Coverage::Complete)];
+    type Config = ();
+
+    fn new((): (), _: &HostInfo) -> Self {
+        VCard
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        r.iq::<Get>(IqKind::Get, Target::Account)
+            .feature(NS)
+            .host_feature(NS);
+        r.iq::<Card>(IqKind::Set, Target::Own).feature(NS);
+    }
+}
+
+impl OnIq<Get> for VCard {
+    async fn on_iq(&self, cx: IqCx<'_>, _: Get) -> IqResult {
+        let owner = cx.require_account()?.jid().as_str();
+        let card = cx
+            .store()
+            .get(&VCARD, owner, "")
+            .await
+            .map_err(|e| store_failure(&e))?;
+        match card {
+            Some(xml) => Ok(Reply::Payload(xml)),
+            // XEP-0054 §3.1: the own one that does not exist yet is empty.
+            None if cx.is_own() => Ok(Reply::Payload(b"<vCard xmlns='vcard-temp'/>".to_vec())),
+            None => Err(OnIq::<Get>::absent(self)),
+        }
+    }
+
+    fn absent(&self) -> StanzaError {
+        StanzaError::item_not_found()
+    }
+}
+
+impl OnIq<Card> for VCard {
+    async fn on_iq(&self, cx: IqCx<'_>, card: Card) -> IqResult {
+        let owner = cx.require_account()?.jid().as_str();
+        let mut batch = Batch::new();
+        batch.put(&VCARD, owner, "", card.0);
+        cx.commit(batch).await?;
+        Ok(Reply::Empty)
+    }
+}

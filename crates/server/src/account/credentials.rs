@@ -1,0 +1,240 @@
+//! What makes an account: its record in the store, and the operations on it.
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError};
+use tercet_store::{Batch, Kind, Owner, StoreError};
+use tercet_stream::sasl::{Credentials, KeyError};
+
+use crate::server::{Server, store_failure};
+
+/// The accounts: one record each, under an empty key.
+pub static ACCOUNT: Kind = Kind {
+    name: "account",
+    owner: Owner::Account,
+    what: "that the account exists, its SCRAM keys, its rights and its age",
+};
+
+/// The longest password that is taken, in bytes.
+const PASSWORD_BYTES: usize = 1024;
+
+/// An account's record.
+#[derive(Debug, Clone)]
+pub struct AccountRecord {
+    /// The SCRAM keys; `None` for an account that nobody can log in to by password.
+    pub credentials: Option<Credentials>,
+    /// Whether its user may administer the server.
+    pub admin: bool,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+/// Why an operation on an account failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The name is taken.
+    #[error("the account {0} exists already")]
+    Exists(BareJid),
+    /// There is no such account.
+    #[error("there is no account {0}")]
+    Missing(BareJid),
+    /// The domain is none of this server's, or the JID has no localpart.
+    #[error("{0} is not an address of an account on this server")]
+    NotHere(BareJid),
+    /// The password can't be used.
+    #[error("this password cannot be used: {0}")]
+    Password(#[from] KeyError),
+    /// The password is longer than 1024 bytes.
+    #[error("the password is longer than 1024 bytes")]
+    LongPassword,
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    /// The record in the store can't be read.
+    #[error("the account's record cannot be read")]
+    Corrupt,
+}
+
+impl From<AccountError> for StanzaError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Exists(_) => StanzaError::conflict(),
+            AccountError::Missing(_) | AccountError::NotHere(_) => StanzaError::item_not_found(),
+            AccountError::Password(_) | AccountError::LongPassword => {
+                StanzaError::not_acceptable().text(error.to_string())
+            }
+            AccountError::Store(error) => store_failure(&error),
+            AccountError::Corrupt => StanzaError::internal_server_error(),
+        }
+    }
+}
+
+impl AccountRecord {
+    /// The durable form: a format byte, rights, age, keys.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = vec![FORMAT, u8::from(self.admin)];
+        out.extend_from_slice(&self.created_ms.to_be_bytes());
+        if let Some(credentials) = &self.credentials {
+            out.extend_from_slice(&credentials.to_bytes());
+        }
+        out
+    }
+
+    /// Reads what [`AccountRecord::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, AccountError> {
+        let [FORMAT, admin, rest @ ..] = bytes else {
+            return Err(AccountError::Corrupt);
+        };
+        let (created, keys) = rest.split_first_chunk().ok_or(AccountError::Corrupt)?;
+        let credentials = match keys {
+            [] => None,
+            keys => Some(Credentials::from_bytes(keys).map_err(|_| AccountError::Corrupt)?),
+        };
+        Ok(AccountRecord {
+            credentials,
+            admin: *admin != 0,
+            created_ms: u64::from_be_bytes(*created),
+        })
+    }
+}
+
+/// The first byte of the durable form.
+const FORMAT: u8 = 1;
+
+/// Operations on accounts. Each resolves when it is durable.
+impl Server {
+    /// The record of `account`, if there is such an account.
+    pub async fn account_record(
+        &self,
+        account: &BareJid,
+    ) -> Result<Option<AccountRecord>, AccountError> {
+        let record = self.store().get(&ACCOUNT, account.as_str(), "").await?;
+        record
+            .map(|bytes| AccountRecord::from_bytes(&bytes))
+            .transpose()
+    }
+
+    /// Makes an account.
+    pub async fn create_account(
+        &self,
+        account: &BareJid,
+        password: &str,
+        admin: bool,
+    ) -> Result<(), AccountError> {
+        if account.local().is_none() || self.host(account.domain()).is_none() {
+            return Err(AccountError::NotHere(account.clone()));
+        }
+        let credentials = Some(self.derive(password).await?);
+        let record = AccountRecord {
+            credentials,
+            admin,
+            created_ms: self.now_ms(),
+        };
+        let mut batch = Batch::new();
+        batch.insert_new(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        self.store()
+            .commit(batch)
+            .await
+            .map_err(|error| match error {
+                StoreError::Exists => AccountError::Exists(account.clone()),
+                error => error.into(),
+            })
+    }
+
+    /// Gives `account` another password. Open sessions go on.
+    pub async fn set_password(
+        &self,
+        account: &BareJid,
+        password: &str,
+    ) -> Result<(), AccountError> {
+        let credentials = Some(self.derive(password).await?);
+        let record = self
+            .account_record(account)
+            .await?
+            .ok_or_else(|| AccountError::Missing(account.clone()))?;
+        let record = AccountRecord {
+            credentials,
+            ..record
+        };
+        let mut batch = Batch::new();
+        batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        Ok(self.store().commit(batch).await?)
+    }
+
+    /// Removes `account` and everything that is kept for it, tells its contacts, and ends its sessions with `not-authorized`.
+    pub async fn delete_account(self: &Arc<Self>, account: &BareJid) -> Result<(), AccountError> {
+        let Some(live) = self.account(account).await? else {
+            return Err(AccountError::Missing(account.clone()));
+        };
+        // Nothing may be written for the account from here on, or a change under way could outlive it.
+        let was_removed = std::mem::replace(&mut live.lock().removed, true);
+        if was_removed {
+            return Err(AccountError::Missing(account.clone()));
+        }
+        let mut batch = Batch::new();
+        batch.erase_owner(account.as_str());
+        if let Err(error) = self.store().commit(batch).await {
+            live.lock().removed = false;
+            return Err(error.into());
+        }
+        let sessions: Vec<_> = live
+            .lock()
+            .resources
+            .iter()
+            .map(|r| r.session.clone())
+            .collect();
+        self.leave_contacts(&live).await;
+        self.forget(account);
+        for session in sessions {
+            session.outbox().end(
+                StreamError::new(StreamCondition::NotAuthorized)
+                    .text("the account has been removed"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Derives SCRAM keys away from the threads that serve connections.
+    async fn derive(&self, password: &str) -> Result<Credentials, AccountError> {
+        if password.len() > PASSWORD_BYTES {
+            return Err(AccountError::LongPassword);
+        }
+        let (password, random) = (password.to_owned(), self.random());
+        Ok(off_thread(move || Credentials::derive(&password, random)).await?)
+    }
+
+    /// Checks a password as PLAIN sends it. Costs the same whether there is such an account or not.
+    pub async fn check_password(
+        &self,
+        account: &BareJid,
+        password: String,
+    ) -> Result<bool, AccountError> {
+        let (exists, credentials) = self.credentials(account).await?;
+        let fits = off_thread(move || credentials.verify(&password)).await;
+        Ok(exists && fits)
+    }
+
+    /// The keys for a login as `account`, and whether they are an account's: a name without an account gets fake ones that are
+    /// the same each time.
+    pub async fn credentials(
+        &self,
+        account: &BareJid,
+    ) -> Result<(bool, Credentials), AccountError> {
+        let record = self.account_record(account).await?;
+        Ok(match record.and_then(|r| r.credentials) {
+            Some(credentials) => (true, credentials),
+            None => (false, Credentials::fake(self.secret(), account.as_str())),
+        })
+    }
+}
+
+/// Runs `work` on the pool for long work where there is one.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,185 @@
+//! The interface between the server and its extensions.
+//!
+//! A [`Module`] registers typed handlers at the start of each virtual host; what it registers is compiled into the host's
+//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of three
+//! sorts:
+//!
+//! - [`OnIq`]: answers one payload of an IQ; asynchronous, since most answers come from the store.
+//! - [`OnStanza`]: one step of the pipeline that a passing stanza walks through; synchronous, since no await between steps means
+//!   no half-applied stanza. What it needs of an account is declared as a [`Slot`] and loaded before; what it wants done is
+//!   pushed as an [`Effect`].
+//! - [`OnSession`]: told when a session becomes available for the first time, and when it ends.
+//!
+//! Modules that work together share typed values through [`Registrar::provide`] and [`VHost::provided`](crate::VHost::provided).
+
+mod cx;
+mod registrar;
+mod slot;
+mod stage;
+
+pub use cx::{Effect, Effects, IqCx, SessionCx, StanzaCx};
+pub(crate) use registrar::{Extension, IqEntry, SessionEntry, StageEntry};
+pub use registrar::{Feature, Registrar};
+pub use slot::{Slot, SlotFuture};
+pub(crate) use slot::{SlotDef, Slots};
+pub use stage::{Flow, Kinds, Side, Stage};
+
+use std::future::Future;
+
+use serde::de::DeserializeOwned;
+use tercet_core::{Element, IqType, Stanza, StanzaError};
+
+use crate::server::HostInfo;
+use crate::vhost::VHost;
+
+/// An extension: one folder, one concern, usually one XEP.
+pub trait Module: Send + Sync + Sized + 'static {
+    /// The folder's name, which is also the name of its configuration table.
+    const NAME: &'static str;
+    /// The specifications it implements.
+    const XEPS: &'static [Xep];
+    /// Its settings; `()` where there are none.
+    type Config: DeserializeOwned + Default + Clone + Send + Sync + 'static;
+
+    /// Makes the module for one virtual host.
+    fn new(config: Self::Config, host: &HostInfo) -> Self;
+
+    /// Declares what the module handles, advertises and needs.
+    fn register(r: &mut Registrar<'_, Self>);
+}
+
+/// A specification and how much of it a module covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Xep {
+    /// Its number.
+    pub number: u16,
+    /// The version that was read.
+    pub version: &'static str,
+    /// How much of the server's part is there.
+    pub coverage: Coverage,
+}
+
+/// How much of a specification's server part is implemented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// All of it.
+    Complete,
+    /// A part; the text says what is missing.
+    Partial(&'static str),
+}
+
+/// A row of [`Module::XEPS`].
+pub const fn xep(number: u16, version: &'static str, coverage: Coverage) -> Xep {
+    Xep {
+        number,
+        version,
+        coverage,
+    }
+}
+
+/// A payload that a handler takes: the first child of an IQ, read from its element.
+pub trait Payload: Sized + Send {
+    /// Its element name.
+    const NAME: &'static str;
+    /// Its namespace.
+    const NS: &'static str;
+
+    /// Reads it. The error goes back to the sender.
+    fn parse(el: Element<'_>) -> Result<Self, StanzaError>;
+}
+
+/// Declares a payload without content that matters: `empty_payload!(Ping, "ping", "urn:xmpp:ping")`.
+#[macro_export]
+macro_rules! empty_payload {
+    ($(#[$doc:meta])* $type:ident, $name:expr, $ns:expr) => {
+        $(#[$doc])*
+        pub struct $type;
+        impl $crate::module::Payload for $type {
+            const NAME: &'static str = $name;
+            const NS: &'static str = $ns;
+            fn parse(_: tercet_core::Element<'_>) -> Result<Self, tercet_core::StanzaError> {
+                Ok($type)
+            }
+        }
+    };
+}
+
+/// The two kinds of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IqKind {
+    /// `type='get'`
+    Get,
+    /// `type='set'`
+    Set,
+}
+
+impl IqKind {
+    /// The kind of an IQ's type; `None` for results and errors.
+    pub fn of(iq_type: IqType) -> Option<IqKind> {
+        match iq_type {
+            IqType::Get => Some(IqKind::Get),
+            IqType::Set => Some(IqKind::Set),
+            IqType::Result | IqType::Error => None,
+        }
+    }
+}
+
+/// To whom a request is addressed when the server itself answers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The sender's own account: no `to`, or the own bare JID. The same request to another account is `forbidden`.
+    Own,
+    /// Any account of the host, by its bare JID; the sender's own too.
+    Account,
+    /// The host itself, by its domain.
+    Host,
+}
+
+/// What a successful request gets back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// An empty result.
+    Empty,
+    /// A result with this element, namespace declared.
+    Payload(Vec<u8>),
+}
+
+/// The outcome of a request. An error is sent as it is.
+pub type IqResult = Result<Reply, StanzaError>;
+
+/// Answers the payload `P`.
+pub trait OnIq<P: Payload>: Module {
+    /// Handles one request. While it runs, the sender's later stanzas wait; nobody else does.
+    fn on_iq(&self, cx: IqCx<'_>, payload: P) -> impl Future<Output = IqResult> + Send;
+
+    /// The answer in the name of an account that does not exist ([`Target::Account`]). It must be the one that an existing
+    /// account gives to a stranger, so that names can't be guessed.
+    fn absent(&self) -> StanzaError {
+        StanzaError::service_unavailable()
+    }
+}
+
+/// A step that stanzas of the registered kinds pass through.
+pub trait OnStanza: Module {
+    /// Looks at one stanza, and decides.
+    fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow;
+}
+
+/// Told about sessions.
+pub trait OnSession: Module {
+    /// The session has sent its first available presence with a priority that lets it receive messages, or has raised its
+    /// priority to such (RFC 6121 §4.2, XEP-0160). Called after the presence has been handled.
+    fn available(&self, cx: SessionCx<'_>) -> impl Future<Output = ()> + Send;
+
+    /// The session was available and is no longer: its client said so, with `presence`, or its stream has ended.
+    fn gone(&self, cx: SessionCx<'_>, presence: &Stanza) -> impl Future<Output = ()> + Send {
+        let _ = (cx, presence);
+        std::future::ready(())
+    }
+}
+
+/// A child of the stream features that clients see after login, as a value that modules provide: the XML, for this host.
+pub struct StreamFeature(pub Box<StreamFeatureFn>);
+
+/// Writes a stream feature.
+pub type StreamFeatureFn = dyn Fn(&VHost) -> Vec<u8> + Send + Sync;

@@ -1,0 +1,187 @@
+//! Registration: a module's declarations, compiled into its host's tables.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tercet_core::{Stanza, StanzaError};
+
+use super::slot::SlotDef;
+use super::{
+    Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnSession, OnStanza, Payload, SessionCx,
+    Side, Slot, Stage, StanzaCx, Target,
+};
+
+/// A future that borrows what its handler was given.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+type IqFn = dyn for<'a> Fn(IqCx<'a>) -> BoxFuture<'a, IqResult> + Send + Sync;
+type StageFn = dyn Fn(&mut StanzaCx<'_>) -> Flow + Send + Sync;
+type AvailableFn = dyn for<'a> Fn(SessionCx<'a>) -> BoxFuture<'a, ()> + Send + Sync;
+type GoneFn = dyn for<'a> Fn(SessionCx<'a>, &'a Stanza) -> BoxFuture<'a, ()> + Send + Sync;
+
+/// One payload's handler.
+pub(crate) struct IqEntry {
+    pub(crate) module: &'static str,
+    pub(crate) ns: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) kind: IqKind,
+    pub(crate) target: Target,
+    pub(crate) handle: Box<IqFn>,
+    pub(crate) absent: Box<dyn Fn() -> StanzaError + Send + Sync>,
+}
+
+/// One step of the pipeline.
+#[derive(Clone)]
+pub(crate) struct StageEntry {
+    pub(crate) module: &'static str,
+    pub(crate) kinds: Kinds,
+    pub(crate) side: Side,
+    pub(crate) stage: Stage,
+    pub(crate) handle: Arc<StageFn>,
+}
+
+/// Who is told about sessions.
+pub(crate) struct SessionEntry {
+    pub(crate) available: Box<AvailableFn>,
+    pub(crate) gone: Box<GoneFn>,
+}
+
+/// Everything the modules of one host have declared.
+#[derive(Default)]
+pub(crate) struct Extension {
+    pub(crate) iqs: Vec<IqEntry>,
+    pub(crate) stages: Vec<StageEntry>,
+    pub(crate) sessions: Vec<SessionEntry>,
+    pub(crate) slots: Vec<SlotDef>,
+    pub(crate) features: Vec<(Target, &'static str)>,
+    pub(crate) provided: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+/// Takes the declarations of module `M` for one host.
+pub struct Registrar<'a, M> {
+    module: &'a Arc<M>,
+    into: &'a mut Extension,
+}
+
+/// What a registration returns: the only way to advertise a feature is to have registered what keeps its promise.
+pub struct Feature<'a> {
+    target: Target,
+    features: &'a mut Vec<(Target, &'static str)>,
+}
+
+impl Feature<'_> {
+    /// Advertises `var` where the handler answers: for [`Target::Own`] and [`Target::Account`] on accounts, else on the host.
+    pub fn feature(self, var: &'static str) -> Self {
+        self.features.push((self.target, var));
+        self
+    }
+
+    /// Advertises `var` on the host, whatever the handler's own target: for what clients look for on their server.
+    pub fn host_feature(self, var: &'static str) -> Self {
+        self.features.push((Target::Host, var));
+        self
+    }
+
+    /// Nothing is advertised, for this reason.
+    pub fn silent(self, _reason: &'static str) {}
+}
+
+impl<'a, M: Module> Registrar<'a, M> {
+    pub(crate) fn new(module: &'a Arc<M>, into: &'a mut Extension) -> Self {
+        Registrar { module, into }
+    }
+
+    /// The module's instance for this host, for declarations that depend on its settings.
+    pub fn module(&self) -> &Arc<M> {
+        self.module
+    }
+
+    /// Answers requests with payload `P`.
+    pub fn iq<P: Payload>(&mut self, kind: IqKind, target: Target) -> Feature<'_>
+    where
+        M: OnIq<P>,
+    {
+        let (module, absent) = (self.module.clone(), self.module.clone());
+        self.into.iqs.push(IqEntry {
+            module: M::NAME,
+            ns: P::NS,
+            name: P::NAME,
+            kind,
+            target,
+            handle: Box::new(move |cx| {
+                let module = module.clone();
+                Box::pin(async move {
+                    let payload = cx.parse::<P>()?;
+                    OnIq::<P>::on_iq(&*module, cx, payload).await
+                })
+            }),
+            absent: Box::new(move || OnIq::<P>::absent(&*absent)),
+        });
+        Feature {
+            target,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Stands in the way of stanzas of `kinds`, for the sending or the receiving account.
+    pub fn on(&mut self, kinds: Kinds, side: Side, stage: Stage) -> Feature<'_>
+    where
+        M: OnStanza,
+    {
+        let module = self.module.clone();
+        let handle = Arc::new(move |cx: &mut StanzaCx<'_>| module.on_stanza(cx));
+        self.into.stages.push(StageEntry {
+            module: M::NAME,
+            kinds,
+            side,
+            stage,
+            handle,
+        });
+        Feature {
+            target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Is told about sessions.
+    pub fn sessions(&mut self) -> Feature<'_>
+    where
+        M: OnSession,
+    {
+        let (available, gone) = (self.module.clone(), self.module.clone());
+        self.into.sessions.push(SessionEntry {
+            available: Box::new(move |cx| {
+                let module = available.clone();
+                Box::pin(async move { module.available(cx).await })
+            }),
+            gone: Box::new(move |cx, presence| {
+                let module = gone.clone();
+                Box::pin(async move { module.gone(cx, presence).await })
+            }),
+        });
+        Feature {
+            target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Needs `S` of each account.
+    pub fn needs<S: Slot>(&mut self) {
+        let def = SlotDef::of::<S>();
+        if !self.into.slots.iter().any(|d| d.id() == def.id()) {
+            self.into.slots.push(def);
+        }
+    }
+
+    /// Offers a value to other modules of the host, which find it by its type with `VHost::provided`. A feature that the
+    /// value stands for can be advertised with the returned handle.
+    pub fn provide<T: Any + Send + Sync>(&mut self, target: Target, value: T) -> Feature<'_> {
+        self.into.provided.push(Box::new(value));
+        Feature {
+            target,
+            features: &mut self.into.features,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The order in which handlers see a stanza, by name.
+
+/// Where in a stanza's way a handler stands. Inside a stage the order is that of the module list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Refuses what breaks a rule of the format.
+    Validate,
+    /// Refuses what somebody does not want: blocking, filters.
+    Policy,
+    /// Adds to the stanza what the server vouches for.
+    Annotate,
+    /// Keeps the stanza.
+    Archive,
+    /// Sends copies to other devices.
+    Copy,
+    /// Has the last word about a stanza that nobody could receive.
+    Fallback,
+}
+
+/// For whom a stage runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// For the local account that sends the stanza.
+    Sender,
+    /// For the local account that the stanza is addressed to.
+    Recipient,
+}
+
+/// What a handler decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flow {
+    /// The next handler, and in the end delivery.
+    Continue,
+    /// The handler has taken the stanza: no further handler, no delivery, no error.
+    Handled,
+    /// The stanza ends here, and its sender does not learn of it.
+    Drop,
+    /// The stanza goes back with this error, where errors may be answered.
+    Bounce(tercet_core::StanzaError),
+}
+
+/// A set of stanza kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Messages.
+    pub const MESSAGE: Kinds = Kinds(1);
+    /// Presence of every type.
+    pub const PRESENCE: Kinds = Kinds(2);
+    /// IQs of every type, requests to the server included.
+    pub const IQ: Kinds = Kinds(4);
+    /// All stanzas.
+    pub const ALL: Kinds = Kinds(7);
+
+    /// Whether `kind` belongs to the set.
+    pub fn contains(self, kind: tercet_core::StanzaKind) -> bool {
+        self.0 & Kinds::of(kind).0 != 0
+    }
+
+    /// The set of one kind.
+    pub fn of(kind: tercet_core::StanzaKind) -> Kinds {
+        match kind {
+            tercet_core::StanzaKind::Message => Kinds::MESSAGE,
+            tercet_core::StanzaKind::Presence => Kinds::PRESENCE,
+            tercet_core::StanzaKind::Iq => Kinds::IQ,
+        }
+    }
+}
+
+impl std::ops::BitOr for Kinds {
+    type Output = Kinds;
+    fn bitor(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+}

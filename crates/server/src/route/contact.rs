@@ -1,0 +1,365 @@
+//! Contacts: the roster's changes and the subscriptions they come from (RFC 6121 §2, §3).
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, Head, Jid, Stanza, StanzaError, XmlWriter, ns};
+use tercet_store::Batch;
+
+use super::{Passage, Routed, presence::presences};
+use crate::account::{Account, AccountState};
+use crate::module::{Effects, Flow, Side};
+use crate::roster::{Event, Item};
+use crate::server::{Server, store_failure};
+use crate::session::Session;
+
+/// The namespace of the roster (RFC 6121 §2.1).
+const ROSTER_NS: &str = "jabber:iq:roster";
+
+impl Server {
+    /// Changes the entry for `contact` in the roster of `account`: in memory at once, then in the store, then in the clients that
+    /// have asked for the roster. Fails with the error for the client, and then nothing has changed.
+    pub async fn change_contact<R>(
+        &self,
+        account: &Arc<Account>,
+        contact: &BareJid,
+        change: impl FnOnce(&mut Item) -> R,
+    ) -> Result<R, StanzaError> {
+        self.change_then(account, contact, change, |_, _| ()).await
+    }
+
+    /// As [`Server::change_contact`]; `deliver` is called in between, while the account is still locked.
+    async fn change_then<R>(
+        &self,
+        account: &Arc<Account>,
+        contact: &BareJid,
+        change: impl FnOnce(&mut Item) -> R,
+        deliver: impl FnOnce(&AccountState, &R),
+    ) -> Result<R, StanzaError> {
+        let owner = account.jid();
+        let (old, new, result, commit) = {
+            let mut state = account.lock();
+            if state.removed {
+                return Err(StanzaError::item_not_found());
+            }
+            let old = state.roster.get(contact.as_str()).cloned();
+            let mut new = old.clone().unwrap_or_default();
+            let result = change(&mut new);
+            if old.is_none() && !new.is_void() && state.roster.len() >= self.limits().roster_items {
+                return Err(StanzaError::resource_constraint().text("the contact list is full"));
+            }
+            deliver(&state, &result);
+            if old.as_ref() == Some(&new) || (old.is_none() && new.is_void()) {
+                return Ok(result);
+            }
+            let mut batch = Batch::new();
+            state.roster.set(owner, contact, new.clone(), &mut batch);
+            // Queued while the account is locked, so that the store sees changes in their order.
+            (old, new, result, self.store().commit(batch))
+        };
+        if let Err(error) = commit.await {
+            let mut state = account.lock();
+            if state.roster.subscription(contact.as_str()) == new.subscription {
+                state
+                    .roster
+                    .set(owner, contact, old.unwrap_or_default(), &mut Batch::new());
+            }
+            return Err(store_failure(&error));
+        }
+        let shown = |item: Option<&Item>| {
+            item.filter(|i| i.in_roster).map(|i| Item {
+                request: None,
+                ..i.clone()
+            })
+        };
+        if shown(old.as_ref()) != shown(Some(&new)) {
+            self.push_contact(account, contact);
+        }
+        Ok(result)
+    }
+
+    /// RFC 6121 §2.1.6: pushes the entry as it is now to the interested resources.
+    fn push_contact(&self, account: &Account, contact: &BareJid) {
+        let state = account.lock();
+        let mut w = XmlWriter::new();
+        w.start("query")
+            .attr("xmlns", ROSTER_NS)
+            .attr("ver", &state.roster.version());
+        match state.roster.get(contact.as_str()).filter(|i| i.in_roster) {
+            Some(item) => item.write(contact, &mut w),
+            None => {
+                w.leaf(
+                    "item",
+                    &[("jid", contact.as_str()), ("subscription", "remove")],
+                );
+            }
+        }
+        w.end();
+        let query = w.finish();
+        for resource in state.resources.iter().filter(|r| r.interested) {
+            let id = format!("push-{}", state.roster.version());
+            resource.session.outbox().push(|out| {
+                let mut w = XmlWriter::into(std::mem::take(out));
+                w.start("iq")
+                    .attr("type", "set")
+                    .attr("id", &id)
+                    .attr("to", resource.session.jid().as_str());
+                w.raw(&query);
+                w.end();
+                *out = w.finish();
+            });
+        }
+    }
+
+    /// RFC 6121 §2.5: removes a contact, and ends the subscriptions in both directions.
+    pub async fn remove_contact(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        contact: &BareJid,
+    ) -> Result<(), StanzaError> {
+        let known = account
+            .lock()
+            .roster
+            .get(contact.as_str())
+            .is_some_and(|i| i.in_roster);
+        if !known {
+            // RFC 6121 §2.5.3
+            return Err(StanzaError::item_not_found());
+        }
+        let old = self
+            .change_contact(account, contact, std::mem::take)
+            .await?
+            .subscription;
+        if old.to || old.ask {
+            self.send_event(account, Event::Unsubscribe, contact).await;
+        }
+        if old.from || old.pending {
+            self.send_event(account, Event::Unsubscribed, contact).await;
+        }
+        if old.from {
+            self.hide(account, contact);
+        }
+        Ok(())
+    }
+
+    /// Tells all contacts of an account that is being removed.
+    pub(crate) async fn leave_contacts(self: &Arc<Self>, account: &Arc<Account>) {
+        let contacts: Vec<_> = account
+            .lock()
+            .roster
+            .visible()
+            .map(|(jid, item)| (jid.clone(), item.subscription))
+            .collect();
+        for (contact, old) in contacts {
+            if old.to || old.ask {
+                self.send_event(account, Event::Unsubscribe, &contact).await;
+            }
+            if old.from {
+                self.send_event(account, Event::Unsubscribed, &contact)
+                    .await;
+                self.hide(account, &contact);
+            }
+        }
+    }
+
+    /// A client sends a subscription stanza (RFC 6121 §3, from the user's side).
+    pub(super) fn manage_subscription(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        event: Event,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Routed {
+        let account = session.account().clone();
+        let contact = to.to_bare();
+        let passage = Passage {
+            stanza,
+            from: session.jid(),
+            to,
+            lang: session.lang(),
+        };
+        if contact == *account.jid() {
+            self.bounce(
+                passage,
+                &StanzaError::not_allowed().text("nobody subscribes to themselves"),
+            );
+            return Routed::Done;
+        }
+        match self.stages(&account, Side::Sender, passage, &mut Effects::new()) {
+            Flow::Continue => {}
+            Flow::Handled | Flow::Drop => return Routed::Done,
+            Flow::Bounce(error) => {
+                self.bounce(passage, &error);
+                return Routed::Done;
+            }
+        }
+        let server = self.clone();
+        let parcel = passage.keep();
+        Routed::later(async move {
+            let changed = server.change_contact(&account, &contact, |item| {
+                let before = item.subscription;
+                let out = before.outbound(event);
+                item.subscription = out.state;
+                // RFC 6121 §3.1.2, §3.1.5, §3.4.2: asking, consenting and pre-approving make a roster item.
+                item.in_roster |= out.state.ask || out.state.from || out.state.approved;
+                if !out.state.pending {
+                    item.request = None;
+                }
+                (before, out)
+            });
+            let (before, out) = match changed.await {
+                Ok(done) => done,
+                Err(error) => return server.bounce(parcel.passage(), &error),
+            };
+            // RFC 6121 §3.1.2: from and to are bare JIDs.
+            let from: &Jid = account.jid();
+            if out.route {
+                let passage = Passage {
+                    from,
+                    to: &contact,
+                    ..parcel.passage()
+                };
+                server.deliver(passage, Effects::new()).wait().await;
+            }
+            match (before.from, out.state.from) {
+                (false, true) => server.show(&account, &contact),
+                (true, false) => server.hide(&account, &contact),
+                _ => {}
+            }
+        })
+    }
+
+    /// A subscription stanza comes from a contact (RFC 6121 §3, from the contact's side).
+    pub(super) async fn subscription_from(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        event: Event,
+        passage: Passage<'_>,
+    ) {
+        let contact = passage.from.to_bare();
+        let changed = self.change_then(
+            account,
+            &contact,
+            |item| {
+                let before = item.subscription;
+                let inbound = before.inbound(event);
+                item.subscription = inbound.state;
+                item.in_roster |= inbound.state.from;
+                item.request = inbound.state.pending.then(|| {
+                    item.request
+                        .take()
+                        .unwrap_or_else(|| keep_request(passage, account.jid()))
+                });
+                (before, inbound)
+            },
+            |state, (_, inbound)| {
+                if !inbound.deliver {
+                    return;
+                }
+                // RFC 6121 §3.1.3: requests go to the available resources; §3.1.6: answers go to the interested ones, before
+                // the push.
+                for resource in &state.resources {
+                    if if event == Event::Subscribe {
+                        resource.is_available()
+                    } else {
+                        resource.interested
+                    } {
+                        resource
+                            .session
+                            .outbox()
+                            .push(|out| passage.write(account.jid().as_str(), out));
+                    }
+                }
+            },
+        );
+        let (before, inbound) = match changed.await {
+            Ok(done) => done,
+            Err(error) => return self.bounce(passage, &error),
+        };
+        if let Some(reply) = inbound.reply {
+            self.send_event(account, reply, &contact).await;
+        }
+        match (before.from, inbound.state.from) {
+            (false, true) => self.show(account, &contact),
+            // RFC 6121 §3.3.3: the contact does not want to see any more, and does not.
+            (true, false) => self.hide(account, &contact),
+            _ => {}
+        }
+    }
+
+    /// Sends a subscription stanza in the name of `account`.
+    async fn send_event(self: &Arc<Self>, account: &Arc<Account>, event: Event, contact: &BareJid) {
+        self.route(account.jid(), contact, &plain_presence(event.as_str()))
+            .wait()
+            .await;
+    }
+
+    /// RFC 6121 §3.1.5: a new subscriber sees the present presence.
+    fn show(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
+        let seen: Vec<_> = presences(&account.lock()).collect();
+        for (from, stanza) in &seen {
+            self.present(
+                account,
+                Passage {
+                    stanza,
+                    from,
+                    to: contact,
+                    lang: None,
+                },
+            );
+        }
+    }
+
+    /// RFC 6121 §3.2.1: who is no longer a subscriber sees all resources go away.
+    fn hide(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
+        let gone = plain_presence("unavailable");
+        let seen: Vec<_> = presences(&account.lock()).map(|(jid, _)| jid).collect();
+        for from in &seen {
+            self.present(
+                account,
+                Passage {
+                    stanza: &gone,
+                    from,
+                    to: contact,
+                    lang: None,
+                },
+            );
+        }
+    }
+}
+
+/// The request as it is shown until it is answered.
+fn keep_request(passage: Passage<'_>, to: &BareJid) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    passage.stanza.write(
+        &mut bytes,
+        Head {
+            from: Some(passage.from.bare_str()),
+            to: Some(to.as_str()),
+            lang: passage.lang,
+            xmlns: None,
+        },
+    );
+    bytes
+}
+
+/// A presence stanza with nothing but a type.
+pub(super) fn plain_presence(kind: &str) -> Stanza {
+    let mut w = XmlWriter::new();
+    w.start("presence")
+        .attr("xmlns", ns::CLIENT)
+        .attr("type", kind)
+        .end();
+    // What was just written is well-formed.
+    Stanza::parse(&w.finish()).expect("a presence stanza of our own parses")
+}
+
+/// Appends a presence stanza with nothing but addresses and a type.
+pub(super) fn bare_presence(from: &str, to: &str, kind: &str, out: &mut Vec<u8>) {
+    let mut w = XmlWriter::into(std::mem::take(out));
+    w.start("presence")
+        .attr("from", from)
+        .attr("to", to)
+        .attr("type", kind)
+        .end();
+    *out = w.finish();
+}

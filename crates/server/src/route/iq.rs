@@ -1,0 +1,286 @@
+//! Requests and their answers (RFC 6120 §8.2.3, RFC 6121 §8.5).
+
+use std::sync::Arc;
+
+use tercet_core::{IqType, Jid, Stanza, StanzaError, error_reply, iq_result};
+
+use super::{Passage, Routed};
+use crate::account::Account;
+use crate::module::{Effects, Flow, IqCx, IqKind, IqResult, Reply, Side, Target};
+use crate::server::Server;
+use crate::session::Session;
+use crate::vhost::VHost;
+
+/// What an IQ is, once its shape has been checked.
+enum Shape {
+    Request(IqKind),
+    Answer,
+}
+
+/// RFC 6120 §8.2.3: an id, a known type, and exactly one child for requests.
+fn shape(stanza: &Stanza) -> Result<Shape, StanzaError> {
+    let bad = |text: &'static str| Err(StanzaError::bad_request().text(text));
+    let Some(iq_type) = stanza.iq_type() else {
+        return bad("an iq is a get, set, result or error");
+    };
+    if stanza.id().is_none() {
+        return bad("an iq has an id");
+    }
+    match iq_type {
+        IqType::Get if stanza.children().count() == 1 => Ok(Shape::Request(IqKind::Get)),
+        IqType::Set if stanza.children().count() == 1 => Ok(Shape::Request(IqKind::Set)),
+        IqType::Get | IqType::Set => bad("a request has exactly one payload"),
+        IqType::Result | IqType::Error => Ok(Shape::Answer),
+    }
+}
+
+impl Server {
+    /// An IQ from a client.
+    pub(super) fn iq_from(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        stanza: &Stanza,
+        to: Option<&Jid>,
+    ) -> Routed {
+        let kind = match shape(stanza) {
+            Ok(Shape::Request(kind)) => kind,
+            Ok(Shape::Answer) => {
+                return match to {
+                    Some(to) => self.send(
+                        session,
+                        Passage {
+                            stanza,
+                            from: session.jid(),
+                            to,
+                            lang: session.lang(),
+                        },
+                    ),
+                    // An answer to the server, which asked nothing that it waits for.
+                    None => Routed::Done,
+                };
+            }
+            Err(error) => {
+                // RFC 6120 §8.3.1: the error comes from whom the stanza was meant for.
+                if stanza.iq_type().is_none_or(|t| IqKind::of(t).is_some()) {
+                    let from = to.map(|to| to.as_str());
+                    session.outbox().push(|out| {
+                        error_reply(stanza, &error, from, Some(session.jid().as_str()), out);
+                    });
+                }
+                return Routed::Done;
+            }
+        };
+        let own = session.account().jid().as_str();
+        match to {
+            // RFC 6120 §10.3.3: the server answers for the account.
+            None => self.own_request(session, kind, stanza, None),
+            Some(to) if to.as_str() == own => self.own_request(session, kind, stanza, Some(to)),
+            Some(to) => self.send(
+                session,
+                Passage {
+                    stanza,
+                    from: session.jid(),
+                    to,
+                    lang: session.lang(),
+                },
+            ),
+        }
+    }
+
+    /// A request of a client to its own account.
+    fn own_request(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        kind: IqKind,
+        stanza: &Stanza,
+        to: Option<&Jid>,
+    ) -> Routed {
+        let Some(host) = self.host(session.jid().domain()) else {
+            return Routed::Done;
+        };
+        let (server, session) = (self.clone(), session.clone());
+        let (stanza, to) = (stanza.clone(), to.cloned());
+        Routed::later(async move {
+            let cx = IqCx {
+                server: &server,
+                host: &host,
+                stanza: &stanza,
+                from: session.jid(),
+                account: Some(session.account()),
+                session: Some(&session),
+            };
+            let answer = cx.dispatch(kind, &[Target::Own, Target::Account]).await;
+            let (from, to) = (
+                to.as_ref().map(|t| t.as_str()),
+                Some(session.jid().as_str()),
+            );
+            session
+                .outbox()
+                .push(|out| write_answer(&stanza, answer, from, to, out));
+        })
+    }
+
+    /// An IQ for an account of this server.
+    pub(super) fn iq_to(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
+        if passage.to.is_full() {
+            // RFC 6121 §8.5.3.1: to the resource, else an error.
+            if !self.write_to(passage.to, |out| passage.write(passage.to.as_str(), out)) {
+                self.bounce(passage, &StanzaError::service_unavailable());
+            }
+            return self.finish(passage, effects);
+        }
+        let Some(kind) = passage.stanza.iq_type().and_then(IqKind::of) else {
+            // An answer to the account: nothing waits for it.
+            return self.finish(passage, effects);
+        };
+        if host.answers_own(passage.stanza, kind) {
+            // Promise 8 of the bad-input list: what concerns only the own account is nobody else's.
+            self.bounce(passage, &StanzaError::forbidden());
+            return self.finish(passage, effects);
+        }
+        let account = Some(account.clone());
+        self.answer(host, account, passage, kind, effects)
+    }
+
+    /// RFC 6121 §8.5.1.
+    pub(super) fn iq_to_nobody(&self, host: &VHost, passage: Passage<'_>) {
+        let Some(kind) = passage.stanza.iq_type().and_then(IqKind::of) else {
+            return;
+        };
+        let error = if passage.to.is_full() {
+            StanzaError::service_unavailable()
+        } else if host.answers_own(passage.stanza, kind) {
+            StanzaError::forbidden()
+        } else {
+            host.absent(passage.stanza, kind)
+        };
+        self.bounce(passage, &error);
+    }
+
+    /// An IQ for a host.
+    pub(super) fn iq_to_host(self: &Arc<Self>, host: &Arc<VHost>, passage: Passage<'_>) -> Routed {
+        match passage.stanza.iq_type().and_then(IqKind::of) {
+            Some(kind) => self.answer(host, None, passage, kind, Effects::new()),
+            None => Routed::Done,
+        }
+    }
+
+    /// Lets a handler answer a request that came a longer way than from a client to its own account.
+    fn answer(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        account: Option<Arc<Account>>,
+        passage: Passage<'_>,
+        kind: IqKind,
+        effects: Effects,
+    ) -> Routed {
+        let (server, host, parcel) = (self.clone(), host.clone(), passage.keep());
+        let rest = self.finish(passage, effects);
+        Routed::later(async move {
+            rest.wait().await;
+            let session = server.session(&parcel.from);
+            let cx = IqCx {
+                server: &server,
+                host: &host,
+                stanza: &parcel.stanza,
+                from: &parcel.from,
+                account: account.as_ref(),
+                session: session.as_ref(),
+            };
+            let target = if account.is_some() {
+                Target::Account
+            } else {
+                Target::Host
+            };
+            let answer = cx.dispatch(kind, &[target]).await;
+            server.write_to(&parcel.from, |out| {
+                write_answer(
+                    &parcel.stanza,
+                    answer,
+                    Some(parcel.to.as_str()),
+                    Some(parcel.from.as_str()),
+                    out,
+                );
+            });
+        })
+    }
+
+    /// The session with that full JID.
+    pub fn session(&self, full: &Jid) -> Option<Arc<Session>> {
+        let account = self.accounts().get(full.bare_str())?;
+        let state = account.lock();
+        state.resource(full.resource()?).map(|r| r.session.clone())
+    }
+
+    /// Whether the stages of both ends let the request through; used for what is answered without being routed.
+    pub(super) fn passes(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        side: Side,
+        passage: Passage<'_>,
+    ) -> bool {
+        self.stages(account, side, passage, &mut Effects::new()) == Flow::Continue
+    }
+}
+
+impl VHost {
+    /// Whether the request is of the kind that only the account's own user may make.
+    fn answers_own(&self, stanza: &Stanza, kind: IqKind) -> bool {
+        let Some(payload) = stanza.payload() else {
+            return false;
+        };
+        self.iq(payload.ns(), payload.name(), kind, Target::Own)
+            .is_some()
+            && self
+                .iq(payload.ns(), payload.name(), kind, Target::Account)
+                .is_none()
+    }
+
+    /// The answer in the name of an account that does not exist.
+    fn absent(&self, stanza: &Stanza, kind: IqKind) -> StanzaError {
+        let entry = stanza
+            .payload()
+            .and_then(|p| self.iq(p.ns(), p.name(), kind, Target::Account));
+        entry.map_or_else(StanzaError::service_unavailable, |e| (e.absent)())
+    }
+}
+
+impl IqCx<'_> {
+    /// Lets the first handler answer that is registered for one of `targets`.
+    async fn dispatch(self, kind: IqKind, targets: &[Target]) -> IqResult {
+        let Some(payload) = self.stanza.payload() else {
+            return Err(StanzaError::bad_request());
+        };
+        let (ns, name) = (payload.ns(), payload.name());
+        match targets
+            .iter()
+            .find_map(|&target| self.host.iq(ns, name, kind, target))
+        {
+            Some(entry) => (entry.handle)(self).await,
+            // RFC 6120 §8.4: an unknown payload.
+            None => Err(StanzaError::service_unavailable()),
+        }
+    }
+}
+
+fn write_answer(
+    stanza: &Stanza,
+    answer: IqResult,
+    from: Option<&str>,
+    to: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    match answer {
+        Ok(Reply::Empty) => iq_result(stanza, from, to, &[], out),
+        Ok(Reply::Payload(payload)) => iq_result(stanza, from, to, &payload, out),
+        Err(error) => {
+            error_reply(stanza, &error, from, to, out);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Messages (RFC 6121 §5, §8.5).
+
+use std::sync::Arc;
+
+use tercet_core::{Jid, MessageType, Stanza, StanzaError};
+
+use super::rules::{self, Addressed, Delivery};
+use super::{Passage, Routed};
+use crate::account::{Account, AccountState};
+use crate::module::{Effects, Flow};
+use crate::server::Server;
+use crate::session::Session;
+
+impl Server {
+    /// A message from a client.
+    pub(super) fn message_from(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        stanza: &Stanza,
+        to: Option<&Jid>,
+    ) -> Routed {
+        let from: &Jid = session.jid();
+        let lang = session.lang();
+        match to {
+            Some(to) => self.send(
+                session,
+                Passage {
+                    stanza,
+                    from,
+                    to,
+                    lang,
+                },
+            ),
+            // RFC 6120 §10.3.1: without an address it is for the sender's own account.
+            None => self.send(
+                session,
+                Passage {
+                    stanza,
+                    from,
+                    to: session.account().jid(),
+                    lang,
+                },
+            ),
+        }
+    }
+
+    /// A message for an account of this server.
+    pub(super) fn message_to(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        mut effects: Effects,
+    ) -> Routed {
+        let kind = passage.stanza.message_type();
+        // Appending happens under the account's lock, so that two senders' messages have one order for all resources.
+        let delivered = deliver(&account.lock(), kind, passage);
+        match delivered {
+            Delivery::Refuse => self.bounce(passage, &StanzaError::service_unavailable()),
+            Delivery::Fallback => match self.fallback(account, passage, &mut effects) {
+                // RFC 6121 §8.5.2.2.1: nobody keeps it.
+                Flow::Continue => self.bounce(passage, &StanzaError::service_unavailable()),
+                Flow::Bounce(error) => {
+                    self.bounce(passage, &error);
+                    return Routed::Done;
+                }
+                Flow::Handled | Flow::Drop => {}
+            },
+            Delivery::Resource
+            | Delivery::MostAvailable
+            | Delivery::AllAvailable
+            | Delivery::Ignore => {}
+        }
+        self.finish(passage, effects)
+    }
+
+    /// RFC 6121 §8.5.1: messages to unknown names are ignored, so that nobody learns which names are known.
+    pub(super) fn message_to_nobody(&self, passage: Passage<'_>) {
+        let addressed = if passage.to.is_full() {
+            Addressed::NoSuchResource
+        } else {
+            Addressed::Account
+        };
+        if rules::message(passage.stanza.message_type(), addressed) == Delivery::Refuse {
+            self.bounce(passage, &StanzaError::service_unavailable());
+        }
+    }
+}
+
+/// Appends the message to whom the rules name. Returns what was done, or what is still to do.
+fn deliver(state: &AccountState, kind: MessageType, passage: Passage<'_>) -> Delivery {
+    let named = passage.to.resource().map(|r| state.resource(r));
+    let addressed = match named {
+        None => Addressed::Account,
+        Some(None) => Addressed::NoSuchResource,
+        Some(Some(_)) => Addressed::Resource,
+    };
+    let to = passage.to.as_str();
+    let mut delivery = rules::message(kind, addressed);
+    match (delivery, named.flatten()) {
+        (Delivery::Resource, Some(resource))
+            if resource.session.outbox().push(|out| passage.write(to, out)) => {}
+        // The session is ending: what could not be handed over goes where the account's other resources are.
+        (Delivery::Resource, _) => delivery = rules::message(kind, Addressed::NoSuchResource),
+        _ => {}
+    }
+    match delivery {
+        Delivery::MostAvailable => {
+            let best = state
+                .resources
+                .iter()
+                .filter(|r| r.takes_messages())
+                .map(|r| r.priority)
+                .max();
+            let best = state
+                .resources
+                .iter()
+                .filter(|r| r.takes_messages() && Some(r.priority) == best);
+            let mut taken = false;
+            for resource in best {
+                taken |= resource.session.outbox().push(|out| passage.write(to, out));
+            }
+            if taken { delivery } else { Delivery::Fallback }
+        }
+        Delivery::AllAvailable => {
+            for resource in state.resources.iter().filter(|r| r.takes_messages()) {
+                resource.session.outbox().push(|out| passage.write(to, out));
+            }
+            delivery
+        }
+        _ => delivery,
+    }
+}

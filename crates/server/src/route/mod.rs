@@ -1,0 +1,373 @@
+//! The routing rule (RFC 6120 §10, RFC 6121 §8): who gets a stanza, and what happens where nobody can.
+//!
+//! The fast path is synchronous: a stanza whose ends are both in memory is delivered before [`Server::accept`] returns. What
+//! needs the store, or an asynchronous handler, comes back as [`Routed::Later`], which the sender's connection awaits before
+//! its next stanza, so that order holds.
+
+mod contact;
+mod iq;
+mod message;
+mod presence;
+mod rules;
+mod session;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tercet_core::{Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
+
+use crate::account::Account;
+use crate::module::{Effect, Effects, Flow, Side, StanzaCx};
+use crate::server::{Server, store_failure};
+use crate::session::Session;
+use crate::vhost::VHost;
+
+/// How far a call got.
+#[must_use = "what comes later must be awaited before the sender's next stanza"]
+pub enum Routed {
+    /// All done.
+    Done,
+    /// The rest.
+    Later(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Routed {
+    /// The rest as a future of its own.
+    fn later(rest: impl Future<Output = ()> + Send + 'static) -> Routed {
+        Routed::Later(Box::pin(rest))
+    }
+
+    /// Waits for the rest, if there is any.
+    pub async fn wait(self) {
+        if let Routed::Later(rest) = self {
+            rest.await;
+        }
+    }
+}
+
+/// A stanza on its way, with the addresses that the server vouches for.
+#[derive(Clone, Copy)]
+pub(crate) struct Passage<'a> {
+    pub(crate) stanza: &'a Stanza,
+    pub(crate) from: &'a Jid,
+    pub(crate) to: &'a Jid,
+    pub(crate) lang: Option<&'a str>,
+}
+
+/// The same, owned, for what comes later.
+struct Parcel {
+    stanza: Stanza,
+    from: Jid,
+    to: Jid,
+    lang: Option<Box<str>>,
+}
+
+impl Passage<'_> {
+    fn keep(&self) -> Parcel {
+        Parcel {
+            stanza: self.stanza.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            lang: self.lang.map(Box::from),
+        }
+    }
+
+    /// Appends the stanza, addressed to `to`.
+    fn write(&self, to: &str, out: &mut Vec<u8>) {
+        self.stanza.write(
+            out,
+            Head {
+                from: Some(self.from.as_str()),
+                to: Some(to),
+                lang: self.lang,
+                xmlns: None,
+            },
+        );
+    }
+}
+
+impl Parcel {
+    fn passage(&self) -> Passage<'_> {
+        Passage {
+            stanza: &self.stanza,
+            from: &self.from,
+            to: &self.to,
+            lang: self.lang.as_deref(),
+        }
+    }
+}
+
+impl Server {
+    /// Takes a stanza from the client of `session`. Its `from` has been checked by the stream; it is replaced by the session's
+    /// full JID (RFC 6120 §8.1.2.1).
+    pub fn accept(self: &Arc<Self>, session: &Arc<Session>, stanza: Stanza) -> Routed {
+        let to = match stanza.to() {
+            Ok(to) => to,
+            Err(error) => {
+                self.bounce_to(session, &stanza, error);
+                return Routed::Done;
+            }
+        };
+        match stanza.kind() {
+            StanzaKind::Message => self.message_from(session, &stanza, to),
+            StanzaKind::Presence => self.presence_from(session, &stanza, to),
+            StanzaKind::Iq => self.iq_from(session, &stanza, to),
+        }
+    }
+
+    /// Routes a stanza of an entity of this server, such as a service or an account in whose name the server speaks.
+    pub fn route(self: &Arc<Self>, from: &Jid, to: &Jid, stanza: &Stanza) -> Routed {
+        self.deliver(
+            Passage {
+                stanza,
+                from,
+                to,
+                lang: None,
+            },
+            Effects::new(),
+        )
+    }
+
+    /// Runs the sender's stages, then delivers.
+    fn send(self: &Arc<Self>, session: &Arc<Session>, passage: Passage<'_>) -> Routed {
+        let mut effects = Effects::new();
+        match self.stages(session.account(), Side::Sender, passage, &mut effects) {
+            Flow::Continue => self.deliver(passage, effects),
+            Flow::Handled | Flow::Drop => self.finish(passage, effects),
+            Flow::Bounce(error) => {
+                self.bounce(passage, &error);
+                Routed::Done
+            }
+        }
+    }
+
+    /// Brings a stanza to its addressee. `effects` are those of the sender's stages.
+    fn deliver(self: &Arc<Self>, passage: Passage<'_>, effects: Effects) -> Routed {
+        let Some(host) = self.host(passage.to.domain()) else {
+            // RFC 6120 §10.4: no other server is reached.
+            self.bounce(passage, &StanzaError::remote_server_not_found());
+            return Routed::Done;
+        };
+        if passage.to.local().is_none() {
+            return self.to_host(&host, passage, effects);
+        }
+        if let Some(account) = self.accounts().get(passage.to.bare_str()) {
+            return self.to_account(&host, &account, passage, effects);
+        }
+        if self.needs_nobody(passage) {
+            return self.finish(passage, effects);
+        }
+        let server = self.clone();
+        let parcel = passage.keep();
+        Routed::later(async move {
+            let passage = parcel.passage();
+            match server.account(&passage.to.to_bare()).await {
+                Ok(Some(account)) => {
+                    server
+                        .to_account(&host, &account, passage, effects)
+                        .wait()
+                        .await
+                }
+                Ok(None) => server.to_nobody(&host, passage, effects).wait().await,
+                Err(error) => server.bounce(passage, &store_failure(&error)),
+            }
+        })
+    }
+
+    /// Whether an account that is not in memory, and so has no resources, makes no difference to the stanza.
+    fn needs_nobody(&self, passage: Passage<'_>) -> bool {
+        let presence = matches!(
+            passage.stanza.presence_type(),
+            Some(PresenceType::Available | PresenceType::Unavailable | PresenceType::Error)
+        );
+        passage.stanza.kind() == StanzaKind::Presence && presence
+    }
+
+    fn to_account(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        mut effects: Effects,
+    ) -> Routed {
+        match self.stages(account, Side::Recipient, passage, &mut effects) {
+            Flow::Continue => {}
+            Flow::Handled | Flow::Drop => return self.finish(passage, effects),
+            Flow::Bounce(error) => {
+                self.bounce(passage, &error);
+                return Routed::Done;
+            }
+        }
+        match passage.stanza.kind() {
+            StanzaKind::Message => self.message_to(account, passage, effects),
+            StanzaKind::Presence => self.presence_to(account, passage, effects),
+            StanzaKind::Iq => self.iq_to(host, account, passage, effects),
+        }
+    }
+
+    /// RFC 6121 §8.5.1: there is no such account. What the sender sees is what an account that knows nothing of the sender, and
+    /// is away, would have shown.
+    fn to_nobody(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
+        match passage.stanza.kind() {
+            StanzaKind::Message => self.message_to_nobody(passage),
+            StanzaKind::Presence => self.presence_to_nobody(passage),
+            StanzaKind::Iq => self.iq_to_nobody(host, passage),
+        }
+        self.finish(passage, effects)
+    }
+
+    fn to_host(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
+        match passage.stanza.kind() {
+            StanzaKind::Iq => self.iq_to_host(host, passage),
+            StanzaKind::Message => {
+                self.bounce(passage, &StanzaError::service_unavailable());
+                self.finish(passage, effects)
+            }
+            // RFC 6121 §4.3.2: a host has no presence to show; nobody waits for an answer.
+            StanzaKind::Presence => self.finish(passage, effects),
+        }
+    }
+
+    /// Runs the stages of one side up to delivery.
+    fn stages(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        side: Side,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+    ) -> Flow {
+        self.run(account, side, passage, effects, false)
+    }
+
+    /// Runs the fallback stage of the addressee.
+    fn fallback(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+    ) -> Flow {
+        self.run(account, Side::Recipient, passage, effects, true)
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        side: Side,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+        fallback: bool,
+    ) -> Flow {
+        let Some(host) = self.host(account.jid().domain()) else {
+            return Flow::Continue;
+        };
+        let stages = host.stages(passage.stanza.kind(), side, fallback);
+        if stages.is_empty() {
+            return Flow::Continue;
+        }
+        let Passage {
+            stanza, from, to, ..
+        } = passage;
+        let mut cx = StanzaCx {
+            server: self,
+            host: &host,
+            account,
+            side,
+            stanza,
+            from,
+            to,
+            effects,
+        };
+        for entry in stages {
+            match (entry.handle)(&mut cx) {
+                Flow::Continue => {}
+                decided => return decided,
+            }
+        }
+        Flow::Continue
+    }
+
+    /// Does what the stages asked for. The first failure becomes an error reply and ends the rest.
+    fn finish(self: &Arc<Self>, passage: Passage<'_>, effects: Effects) -> Routed {
+        if effects.is_empty() {
+            return Routed::Done;
+        }
+        let server = self.clone();
+        let parcel = passage.keep();
+        // The writes are queued now, in the order of the stanzas.
+        let effects: Vec<_> = effects
+            .into_iter()
+            .map(|effect| match effect {
+                Effect::Commit(batch) => Ok(self.store().commit(batch)),
+                Effect::Send { from, to, stanza } => Err((from, to, stanza)),
+            })
+            .collect();
+        Routed::later(async move {
+            for effect in effects {
+                match effect {
+                    Ok(commit) => {
+                        if let Err(error) = commit.await {
+                            return server.bounce(parcel.passage(), &store_failure(&error));
+                        }
+                    }
+                    Err((from, to, stanza)) => server.route(&from, &to, &stanza).wait().await,
+                }
+            }
+        })
+    }
+
+    /// Answers a stanza with an error in the name of its addressee, unless it is itself an answer (RFC 6120 §8.3.1).
+    fn bounce(&self, passage: Passage<'_>, error: &StanzaError) {
+        if passage.stanza.may_bounce() {
+            self.write_to(passage.from, |out| {
+                error_reply(
+                    passage.stanza,
+                    error,
+                    Some(passage.to.as_str()),
+                    Some(passage.from.as_str()),
+                    out,
+                );
+            });
+        }
+    }
+
+    /// Answers a stanza that could not even be addressed.
+    fn bounce_to(&self, session: &Session, stanza: &Stanza, error: StanzaError) {
+        if stanza.may_bounce() {
+            let domain = session.jid().domain();
+            session.outbox().push(|out| {
+                error_reply(
+                    stanza,
+                    &error,
+                    Some(domain),
+                    Some(session.jid().as_str()),
+                    out,
+                );
+            });
+        }
+    }
+
+    /// Appends bytes to the outbox of the session that `to` names in full; false if there is none.
+    fn write_to(&self, to: &Jid, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(resource) = to.resource() else {
+            return false;
+        };
+        let Some(account) = self.accounts().get(to.bare_str()) else {
+            return false;
+        };
+        let state = account.lock();
+        state
+            .resource(resource)
+            .is_some_and(|r| r.session.outbox().push(write))
+    }
+}

@@ -1,0 +1,433 @@
+//! Presence (RFC 6121 §4): broadcast, probes, directed presence.
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, Jid, PresenceType, Stanza, StanzaError};
+
+use super::{Passage, Routed};
+use crate::account::Account;
+use crate::module::{Effects, SessionCx, Side};
+use crate::roster::Event;
+use crate::server::Server;
+use crate::session::Session;
+
+impl Server {
+    /// A presence stanza from a client.
+    pub(super) fn presence_from(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        stanza: &Stanza,
+        to: Option<&Jid>,
+    ) -> Routed {
+        let Some(kind) = stanza.presence_type() else {
+            self.bounce_to(
+                session,
+                stanza,
+                StanzaError::bad_request().text("no such type of presence"),
+            );
+            return Routed::Done;
+        };
+        let event = match kind {
+            PresenceType::Subscribe => Some(Event::Subscribe),
+            PresenceType::Subscribed => Some(Event::Subscribed),
+            PresenceType::Unsubscribe => Some(Event::Unsubscribe),
+            PresenceType::Unsubscribed => Some(Event::Unsubscribed),
+            _ => None,
+        };
+        match (event, to, kind) {
+            (Some(event), Some(to), _) => self.manage_subscription(session, event, stanza, to),
+            (None, None, PresenceType::Available) => self.available(session, stanza),
+            (None, None, PresenceType::Unavailable) => self.unavailable(session, stanza),
+            (None, Some(to), PresenceType::Available | PresenceType::Unavailable) => {
+                self.direct_presence(session, kind, stanza, to)
+            }
+            (None, Some(to), _) => self.send(
+                session,
+                Passage {
+                    stanza,
+                    from: session.jid(),
+                    to,
+                    lang: session.lang(),
+                },
+            ),
+            (_, None, _) => {
+                self.bounce_to(
+                    session,
+                    stanza,
+                    StanzaError::bad_request().text("whom is this presence for?"),
+                );
+                Routed::Done
+            }
+        }
+    }
+
+    /// RFC 6121 §4.2.2, §4.4.2: initial and subsequent presence.
+    fn available(self: &Arc<Self>, session: &Arc<Session>, stanza: &Stanza) -> Routed {
+        let priority = match priority(stanza) {
+            Ok(priority) => priority,
+            Err(error) => {
+                self.bounce_to(session, stanza, error);
+                return Routed::Done;
+            }
+        };
+        let account = session.account();
+        let (initial, takes_messages, subscribers) = {
+            let mut state = account.lock();
+            let Some(entry) = state.entry(session) else {
+                return Routed::Done;
+            };
+            let initial = entry.presence.is_none();
+            let took_messages = entry.takes_messages();
+            entry.presence = Some(Arc::new(stanza.clone()));
+            entry.priority = priority;
+            let takes_messages = entry.takes_messages() && !took_messages;
+            (
+                initial,
+                takes_messages,
+                state.roster.subscribers().cloned().collect::<Vec<_>>(),
+            )
+        };
+        self.broadcast(session, stanza, &subscribers);
+        if initial {
+            self.show_contacts(session);
+        }
+        if !takes_messages {
+            return Routed::Done;
+        }
+        let Some(host) = self.host(session.jid().domain()) else {
+            return Routed::Done;
+        };
+        if host.session_handlers().is_empty() {
+            return Routed::Done;
+        }
+        let (server, session) = (self.clone(), session.clone());
+        Routed::later(async move {
+            for handler in host.session_handlers() {
+                (handler.available)(SessionCx {
+                    server: &server,
+                    host: &host,
+                    session: &session,
+                })
+                .await;
+            }
+        })
+    }
+
+    /// RFC 6121 §4.5: the client goes away, or the server says so in its place.
+    pub(super) fn unavailable(self: &Arc<Self>, session: &Arc<Session>, stanza: &Stanza) -> Routed {
+        let subscribers = {
+            let mut state = session.account().lock();
+            let presence = state.entry(session).and_then(|e| e.presence.take());
+            presence.map(|_| state.roster.subscribers().cloned().collect::<Vec<_>>())
+        };
+        self.withdraw(session, stanza, subscribers.as_deref())
+    }
+
+    /// Tells everybody who has seen the session's presence that it is gone. `subscribers` are given if it was available.
+    pub(super) fn withdraw(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        stanza: &Stanza,
+        subscribers: Option<&[BareJid]>,
+    ) -> Routed {
+        if let Some(subscribers) = subscribers {
+            self.broadcast(session, stanza, subscribers);
+        }
+        // RFC 6121 §4.6.3: who got directed presence learns of its end, once.
+        let directed = std::mem::take(&mut *session.directed());
+        for to in directed {
+            let told = subscribers.is_some_and(|s| s.iter().any(|s| s.as_str() == to.bare_str()));
+            if !told {
+                let passage = Passage {
+                    stanza,
+                    from: session.jid(),
+                    to: &to,
+                    lang: session.lang(),
+                };
+                self.present(session.account(), passage);
+            }
+        }
+        let Some(host) = self.host(session.jid().domain()) else {
+            return Routed::Done;
+        };
+        if subscribers.is_none() || host.session_handlers().is_empty() {
+            return Routed::Done;
+        }
+        let (server, session, stanza) = (self.clone(), session.clone(), stanza.clone());
+        Routed::later(async move {
+            for handler in host.session_handlers() {
+                let cx = SessionCx {
+                    server: &server,
+                    host: &host,
+                    session: &session,
+                };
+                (handler.gone)(cx, &stanza).await;
+            }
+        })
+    }
+
+    /// Sends presence to the account's own resources and to `subscribers`.
+    fn broadcast(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        stanza: &Stanza,
+        subscribers: &[BareJid],
+    ) {
+        let account = session.account();
+        let shared = stanza.share(Some(session.jid().as_str()), session.lang());
+        for own in account.lock().available() {
+            own.session
+                .outbox()
+                .push(|out| shared.write(out, Some(account.jid().as_str())));
+        }
+        for contact in subscribers {
+            // A contact who is not connected has nobody to show the presence to.
+            let Some(live) = self.accounts().get(contact.as_str()) else {
+                continue;
+            };
+            let passage = Passage {
+                stanza,
+                from: session.jid(),
+                to: contact,
+                lang: session.lang(),
+            };
+            if !self.passes(account, Side::Sender, passage)
+                || !self.passes(&live, Side::Recipient, passage)
+            {
+                continue;
+            }
+            for resource in live.lock().available() {
+                resource
+                    .session
+                    .outbox()
+                    .push(|out| shared.write(out, Some(contact.as_str())));
+            }
+        }
+    }
+
+    /// RFC 6121 §4.3.2: what probes would have answered a session that has just become available, and the requests that wait.
+    fn show_contacts(self: &Arc<Self>, session: &Arc<Session>) {
+        let account = session.account();
+        let to = account.jid();
+        let (contacts, requests, own) = {
+            let state = account.lock();
+            let contacts: Vec<_> = state.roster.subscriptions().cloned().collect();
+            let requests: Vec<_> = state
+                .roster
+                .pending_requests()
+                .map(<[u8]>::to_vec)
+                .collect();
+            let own: Vec<_> = presences(&state)
+                .filter(|(jid, _)| jid != &**session.jid())
+                .collect();
+            (contacts, requests, own)
+        };
+        let show = |jid: &Jid, stanza: &Stanza| {
+            let passage = Passage {
+                stanza,
+                from: jid,
+                to: session.jid(),
+                lang: None,
+            };
+            session.outbox().push(|out| passage.write(to.as_str(), out));
+        };
+        for (jid, stanza) in &own {
+            show(jid, stanza);
+        }
+        for contact in contacts {
+            let Some(live) = self.accounts().get(contact.as_str()) else {
+                continue;
+            };
+            let seen: Vec<_> = {
+                let state = live.lock();
+                if !state.roster.subscription(to.as_str()).from {
+                    continue;
+                }
+                presences(&state).collect()
+            };
+            for (jid, stanza) in &seen {
+                let passage = Passage {
+                    stanza,
+                    from: jid,
+                    to,
+                    lang: None,
+                };
+                if self.passes(&live, Side::Sender, passage)
+                    && self.passes(account, Side::Recipient, passage)
+                {
+                    show(jid, stanza);
+                }
+            }
+        }
+        // RFC 6121 §3.1.3: requests come again until they are answered.
+        for request in requests {
+            session.outbox().push(|out| out.extend_from_slice(&request));
+        }
+    }
+
+    /// RFC 6121 §4.6: presence for one entity.
+    fn direct_presence(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        kind: PresenceType,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Routed {
+        let passage = Passage {
+            stanza,
+            from: session.jid(),
+            to,
+            lang: session.lang(),
+        };
+        {
+            let mut directed = session.directed();
+            if kind == PresenceType::Unavailable {
+                directed.remove(to);
+            } else if !directed.contains(to) {
+                if directed.len() >= self.limits().directed_presence {
+                    drop(directed);
+                    self.bounce(passage, &StanzaError::resource_constraint());
+                    return Routed::Done;
+                }
+                directed.insert(to.clone());
+            }
+        }
+        self.send(session, passage)
+    }
+
+    /// Sends presence in the name of `account`, unless one of the ends does not want it.
+    pub(super) fn present(self: &Arc<Self>, account: &Arc<Account>, passage: Passage<'_>) {
+        if !self.passes(account, Side::Sender, passage) {
+            return;
+        }
+        let Some(live) = self.accounts().get(passage.to.bare_str()) else {
+            return;
+        };
+        if self.passes(&live, Side::Recipient, passage) {
+            hand_over(&live, passage);
+        }
+    }
+
+    /// Presence for an account of this server.
+    pub(super) fn presence_to(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
+        let event = match passage.stanza.presence_type() {
+            Some(PresenceType::Available | PresenceType::Unavailable | PresenceType::Error) => {
+                hand_over(account, passage);
+                return self.finish(passage, effects);
+            }
+            Some(PresenceType::Probe) => {
+                self.answer_probe(account, passage.from);
+                return self.finish(passage, effects);
+            }
+            Some(PresenceType::Subscribe) => Event::Subscribe,
+            Some(PresenceType::Subscribed) => Event::Subscribed,
+            Some(PresenceType::Unsubscribe) => Event::Unsubscribe,
+            Some(PresenceType::Unsubscribed) => Event::Unsubscribed,
+            None => {
+                self.bounce(passage, &StanzaError::bad_request());
+                return self.finish(passage, effects);
+            }
+        };
+        let rest = self.finish(passage, effects);
+        let (server, account, parcel) = (self.clone(), account.clone(), passage.keep());
+        Routed::later(async move {
+            rest.wait().await;
+            server
+                .subscription_from(&account, event, parcel.passage())
+                .await;
+        })
+    }
+
+    /// RFC 6121 §4.3.2.
+    fn answer_probe(self: &Arc<Self>, account: &Arc<Account>, from: &Jid) {
+        let (allowed, seen) = {
+            let state = account.lock();
+            let own = from.bare_str() == account.jid().as_str();
+            (
+                own || state.roster.subscription(from.bare_str()).from,
+                presences(&state).collect::<Vec<_>>(),
+            )
+        };
+        if !allowed {
+            return self.refuse_probe(account.jid(), from);
+        }
+        for (jid, stanza) in &seen {
+            let passage = Passage {
+                stanza,
+                from: jid,
+                to: from,
+                lang: None,
+            };
+            if self.passes(account, Side::Sender, passage) {
+                self.write_to(from, |out| passage.write(from.as_str(), out));
+            }
+        }
+        if seen.is_empty() {
+            self.say(account.jid(), from, "unavailable");
+        }
+    }
+
+    fn refuse_probe(&self, account: &Jid, from: &Jid) {
+        self.say(account, from, "unsubscribed");
+    }
+
+    /// Writes a bare presence stanza to a connected client.
+    fn say(&self, from: &Jid, to: &Jid, kind: &str) {
+        self.write_to(to, |out| {
+            super::contact::bare_presence(from.as_str(), to.as_str(), kind, out)
+        });
+    }
+
+    /// RFC 6121 §8.5.1: all but probes is ignored, and probes are answered as a stranger's are.
+    pub(super) fn presence_to_nobody(&self, passage: Passage<'_>) {
+        if passage.stanza.presence_type() == Some(PresenceType::Probe) {
+            let Passage { from, to, .. } = passage;
+            self.refuse_probe(&to.to_bare(), from);
+        }
+    }
+}
+
+/// Appends presence to the resource that is named, or to all that are available (RFC 6121 §8.5.2.1.2, §8.5.3.1).
+fn hand_over(account: &Account, passage: Passage<'_>) {
+    let to = passage.to.as_str();
+    let state = account.lock();
+    match passage.to.resource() {
+        Some(resource) => {
+            if let Some(resource) = state.resource(resource) {
+                resource.session.outbox().push(|out| passage.write(to, out));
+            }
+        }
+        None => {
+            for resource in state.available() {
+                resource.session.outbox().push(|out| passage.write(to, out));
+            }
+        }
+    }
+}
+
+/// The presence of the available resources.
+pub(super) fn presences(
+    state: &crate::account::AccountState,
+) -> impl Iterator<Item = (Jid, Arc<Stanza>)> {
+    state
+        .resources
+        .iter()
+        .filter_map(|r| Some((Jid::clone(r.session.jid()), r.presence.clone()?)))
+}
+
+/// RFC 6121 §4.7.2.3: an integer from -128 to 127, 0 if there is none.
+fn priority(stanza: &Stanza) -> Result<i8, StanzaError> {
+    let Some(child) = stanza.child("priority", tercet_core::ns::CLIENT) else {
+        return Ok(0);
+    };
+    let tree = child.parse();
+    let text = tree.root().text();
+    text.trim()
+        .parse()
+        .map_err(|_| StanzaError::bad_request().text("a priority is a number from -128 to 127"))
+}

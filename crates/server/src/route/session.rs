@@ -1,0 +1,97 @@
+//! Sessions begin and end (RFC 6120 §7, RFC 6121 §4.5).
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError};
+
+use super::{Routed, contact::plain_presence};
+use crate::account::Resource;
+use crate::outbox::Outbox;
+use crate::server::{Server, store_failure};
+use crate::session::Session;
+
+impl Server {
+    /// Binds a resource of `account` to a stream whose bytes come from `outbox`. Without `resource`, or where it may not be
+    /// used, the server makes one (RFC 6120 §7.6). A session that has the same resource is ended with `conflict`: the newer
+    /// one is where the user is (§7.7.2.2, the second policy).
+    pub async fn bind(
+        self: &Arc<Self>,
+        account: &BareJid,
+        resource: Option<&str>,
+        outbox: Arc<Outbox>,
+        lang: Option<&str>,
+    ) -> Result<Arc<Session>, StanzaError> {
+        let live = self.account(account).await.map_err(|e| store_failure(&e))?;
+        // The account was removed between login and binding.
+        let live = live.ok_or_else(StanzaError::not_allowed)?;
+        let jid = match resource {
+            Some(resource) => account
+                .with_resource(resource)
+                .map_err(|_| StanzaError::bad_request().text("this resource cannot be used"))?,
+            None => {
+                let random: [u8; 8] = self.random();
+                let resource: String = random.iter().map(|b| format!("{b:02x}")).collect();
+                account
+                    .with_resource(&resource)
+                    .map_err(|_| StanzaError::internal_server_error())?
+            }
+        };
+        let session = Arc::new(Session::new(jid, live.clone(), outbox, lang, self.now_ms()));
+        loop {
+            let rival = {
+                let mut state = live.lock();
+                if state.removed {
+                    return Err(StanzaError::not_allowed());
+                }
+                match state.resource(session.jid().resource()) {
+                    Some(rival) => rival.session.clone(),
+                    None if state.resources.len() >= self.limits().sessions => {
+                        // RFC 6120 §7.6.2.1
+                        return Err(StanzaError::resource_constraint()
+                            .text("too many devices are connected"));
+                    }
+                    None => {
+                        state.resources.push(Resource {
+                            session: session.clone(),
+                            presence: None,
+                            priority: 0,
+                            interested: false,
+                        });
+                        return Ok(session.clone());
+                    }
+                }
+            };
+            rival.outbox().end(
+                StreamError::new(StreamCondition::Conflict)
+                    .text("another device took this resource"),
+            );
+            self.unbind(&rival).wait().await;
+        }
+    }
+
+    /// Ends a session: its resource is gone, and who saw its presence sees that. Later calls do nothing.
+    pub fn unbind(self: &Arc<Self>, session: &Arc<Session>) -> Routed {
+        if !session.end() {
+            return Routed::Done;
+        }
+        let account = session.account();
+        let (subscribers, last) = {
+            let mut state = account.lock();
+            let place = state
+                .resources
+                .iter()
+                .position(|r| Arc::ptr_eq(&r.session, session));
+            let was_available = place.is_some_and(|i| state.resources.remove(i).is_available());
+            let subscribers =
+                was_available.then(|| state.roster.subscribers().cloned().collect::<Vec<_>>());
+            (subscribers, state.resources.is_empty())
+        };
+        // RFC 6121 §4.5.1: the server says goodbye where the client did not.
+        let gone = plain_presence("unavailable");
+        let routed = self.withdraw(session, &gone, subscribers.as_deref());
+        if last {
+            self.accounts().idle(account.jid());
+        }
+        routed
+    }
+}

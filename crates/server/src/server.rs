@@ -1,0 +1,283 @@
+//! The server: its hosts, its accounts and its store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tercet_core::{BareJid, StanzaError};
+use tercet_store::{Batch, Kind, Owner, Store, StoreError};
+
+use crate::account::{ACCOUNT, Account, AccountTable};
+use crate::roster::{ROSTER, ROSTER_VERSION};
+use crate::vhost::{HostBuilder, VHost};
+
+/// What this crate keeps in the store.
+pub static KINDS: &[&Kind] = &[&ACCOUNT, &ROSTER, &ROSTER_VERSION, &SECRET];
+
+/// The server's own secret, from which it derives what must look the same after a restart.
+static SECRET: Kind = Kind {
+    name: "secret",
+    owner: Owner::Host,
+    what: "a random number from which the answers to unknown names are made",
+};
+/// The secret belongs to no host; a host's name is never empty.
+const SECRET_OWNER: &str = "*";
+
+/// Who may make accounts in-band.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Only the server's administrators make accounts.
+    #[default]
+    Closed,
+    /// Who has an invitation.
+    Invite,
+    /// Everybody.
+    Open,
+}
+
+/// The settings of one host that modules and routing need.
+#[derive(Debug, Clone, Default)]
+pub struct HostInfo {
+    /// Its domain, normalised.
+    pub domain: String,
+    /// Who may make accounts in-band.
+    pub registration: Registration,
+    /// Contact addresses by their kind (`admin`, `abuse`, …), each a list of URIs (XEP-0157).
+    pub contacts: Vec<(String, Vec<String>)>,
+    /// The table `[modules]`: one table a module.
+    pub modules: toml::Table,
+    /// All domains that this server speaks for.
+    pub siblings: Vec<String>,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// Bounds that hold for every account.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes that may wait in a session's outbox.
+    pub outbox_bytes: usize,
+    /// Connected resources of one account.
+    pub sessions: usize,
+    /// Entries in one roster, pending requests included.
+    pub roster_items: usize,
+    /// Entities that one session may have sent directed presence to.
+    pub directed_presence: usize,
+    /// Messages kept for one account while its user is away.
+    pub offline_messages: u64,
+    /// Bytes of those messages.
+    pub offline_bytes: u64,
+    /// Accounts kept in memory while nobody is connected to them.
+    pub idle_accounts: usize,
+    /// The largest stanza after login, in bytes.
+    pub stanza_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            outbox_bytes: 4 << 20,
+            sessions: 32,
+            roster_items: 2000,
+            directed_presence: 2000,
+            offline_messages: 1000,
+            offline_bytes: 4 << 20,
+            idle_accounts: 4096,
+            stanza_bytes: 256 << 10,
+        }
+    }
+}
+
+/// Where the time comes from.
+#[derive(Debug)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// A test's: milliseconds since 1970.
+    Manual(AtomicU64),
+}
+
+impl Clock {
+    fn now_ms(&self) -> u64 {
+        match self {
+            Clock::System => {
+                // A clock before 1970 is as good as 1970.
+                let now = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+            }
+            Clock::Manual(ms) => ms.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The server. One value, shared by everything.
+pub struct Server {
+    hosts: ArcSwap<HashMap<Box<str>, Arc<VHost>>>,
+    accounts: AccountTable,
+    store: Store,
+    limits: Limits,
+    clock: Clock,
+    secret: [u8; 32],
+    since_ms: u64,
+}
+
+impl Server {
+    /// A server over `store`. Its secret is read from there, or made and kept.
+    pub async fn new(
+        store: Store,
+        limits: Limits,
+        clock: Clock,
+    ) -> Result<Arc<Server>, StoreError> {
+        let secret = match store
+            .get(&SECRET, SECRET_OWNER, "")
+            .await?
+            .and_then(|s| s.try_into().ok())
+        {
+            Some(secret) => secret,
+            None => {
+                let secret: [u8; 32] = random_bytes();
+                let mut batch = Batch::new();
+                batch.put(&SECRET, SECRET_OWNER, "", secret.to_vec());
+                store.commit(batch).await?;
+                secret
+            }
+        };
+        let accounts = AccountTable::new(limits.idle_accounts);
+        let since_ms = clock.now_ms();
+        Ok(Arc::new(Server {
+            hosts: ArcSwap::default(),
+            accounts,
+            store,
+            limits,
+            clock,
+            secret,
+            since_ms,
+        }))
+    }
+
+    /// Puts `hosts` in the place of the present ones. Sessions of hosts that are gone are not ended.
+    pub fn set_hosts(&self, hosts: Vec<VHost>) {
+        let hosts = hosts
+            .into_iter()
+            .map(|h| (Box::from(h.domain()), Arc::new(h)))
+            .collect();
+        self.hosts.store(Arc::new(hosts));
+    }
+
+    /// Compiles `infos` and puts them in place; on faults nothing changes, and all of them are returned.
+    pub fn configure(
+        &self,
+        infos: Vec<HostInfo>,
+        modules: fn(&mut HostBuilder<'_>),
+    ) -> Result<(), Vec<String>> {
+        let mut hosts = Vec::new();
+        let mut faults = Vec::new();
+        for info in infos {
+            match VHost::build(info, modules) {
+                Ok(host) => hosts.push(host),
+                Err(more) => faults.extend(more),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.set_hosts(hosts);
+        Ok(())
+    }
+
+    /// The host of that domain.
+    pub fn host(&self, domain: &str) -> Option<Arc<VHost>> {
+        self.hosts.load().get(domain).cloned()
+    }
+
+    /// All hosts, in no order.
+    pub fn hosts(&self) -> Vec<Arc<VHost>> {
+        self.hosts.load().values().cloned().collect()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The time in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// How long the server has been up, in milliseconds.
+    pub fn uptime_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(self.since_ms)
+    }
+
+    /// Moves a manual clock; nothing happens to the machine's.
+    pub fn advance(&self, by_ms: u64) {
+        if let Clock::Manual(ms) = &self.clock {
+            ms.fetch_add(by_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// The account, loaded if need be; `None` if there is none of that name on this server.
+    pub async fn account(&self, bare: &BareJid) -> Result<Option<Arc<Account>>, StoreError> {
+        if let Some(account) = self.accounts.get(bare.as_str()) {
+            return Ok(Some(account));
+        }
+        let Some(host) = self.host(bare.domain()) else {
+            return Ok(None);
+        };
+        if bare.local().is_none() {
+            return Ok(None);
+        }
+        self.accounts.load(bare, &self.store, host.slots()).await
+    }
+
+    /// The account if it is in memory: always the case while it has sessions.
+    pub fn loaded_account(&self, bare: &str) -> Option<Arc<Account>> {
+        self.accounts.get(bare)
+    }
+
+    /// All accounts that are in memory.
+    pub fn loaded_accounts(&self) -> impl Iterator<Item = Arc<Account>> {
+        self.accounts.all()
+    }
+
+    pub(crate) fn accounts(&self) -> &AccountTable {
+        &self.accounts
+    }
+
+    pub(crate) fn forget(&self, account: &BareJid) {
+        self.accounts.remove(account.as_str());
+    }
+
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
+    /// Random bytes for salts, names and ids.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        random_bytes()
+    }
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // The system's generator fails only where there is none; a server can't run there.
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random numbers");
+    bytes
+}
+
+/// The error that clients see when the store failed: they may try again. The reason goes to the log.
+pub fn store_failure(error: &StoreError) -> StanzaError {
+    tracing::error!(%error, "the store failed");
+    StanzaError::internal_server_error().kind(tercet_core::ErrorType::Wait)
+}

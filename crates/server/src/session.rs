@@ -1,0 +1,80 @@
+//! A session: one connected resource of an account (RFC 6120 §7).
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tercet_core::{FullJid, Jid};
+
+use crate::account::Account;
+use crate::outbox::Outbox;
+
+/// A connected resource. What depends on its presence stands in its account's state, since the rules look at all resources of
+/// an account at once.
+#[derive(Debug)]
+pub struct Session {
+    jid: FullJid,
+    account: Arc<Account>,
+    outbox: Arc<Outbox>,
+    lang: Option<Box<str>>,
+    since_ms: u64,
+    /// To whom presence was sent that they do not get by subscription (RFC 6121 §4.6).
+    directed: Mutex<HashSet<Jid>>,
+    ended: AtomicBool,
+}
+
+impl Session {
+    pub(crate) fn new(
+        jid: FullJid,
+        account: Arc<Account>,
+        outbox: Arc<Outbox>,
+        lang: Option<&str>,
+        since_ms: u64,
+    ) -> Self {
+        let lang = lang.map(Box::from);
+        Session {
+            jid,
+            account,
+            outbox,
+            lang,
+            since_ms,
+            directed: Mutex::default(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Its full JID.
+    pub fn jid(&self) -> &FullJid {
+        &self.jid
+    }
+
+    /// Its account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Where bytes for its client go.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// The language of its stream, which its stanzas have where they name none (RFC 6120 §4.7.4).
+    pub fn lang(&self) -> Option<&str> {
+        self.lang.as_deref()
+    }
+
+    /// When it was bound, in milliseconds since 1970.
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+
+    /// The entities that have received directed presence and not yet its end.
+    pub(crate) fn directed(&self) -> MutexGuard<'_, HashSet<Jid>> {
+        self.directed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks the session as ended; true for the first call.
+    pub(crate) fn end(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
+    }
+}
