@@ -30,7 +30,8 @@ pub enum StoreError {
     /// The data folder or its file system does not allow writing.
     #[error("the store is read-only: {0}")]
     ReadOnly(String),
-    /// The disk or the operating system failed.
+    /// The disk or the operating system failed. If the process ends before a later write succeeds, a
+    /// batch that failed so may be found done: the disk took it and failed to confirm it.
     #[error("the store cannot read or write: {0}")]
     Io(String),
     /// The data is damaged, or is no data of Tercet.

@@ -14,7 +14,11 @@ pub(super) fn from_sqlite(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full(text),
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(text),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(text),
-        _ => StoreError::Io(text),
+        _ => match error.sqlite_error() {
+            // The extended code says which call of the operating system failed.
+            Some(code) => StoreError::Io(format!("{text} (SQLite {})", code.extended_code)),
+            None => StoreError::Io(text),
+        },
     }
 }
 

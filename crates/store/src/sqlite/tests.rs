@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
+use tracing::Level;
+
 use super::*;
 use crate::Owner;
 
@@ -91,6 +93,35 @@ impl Subject {
     }
 }
 
+/// What was logged, and by which thread.
+static EVENTS: Mutex<Vec<(ThreadId, Level)>> = Mutex::new(Vec::new());
+
+/// Collects [`EVENTS`].
+struct Events;
+
+impl tracing::Subscriber for Events {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let event = (std::thread::current().id(), *event.metadata().level());
+        EVENTS.lock().unwrap().push(event);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 fn put(key: &str, bytes: usize) -> Batch {
     let mut batch = Batch::new();
     batch.put(&THINGS, "owner", key, vec![1; bytes]);
@@ -169,6 +200,31 @@ fn a_read_only_disk_fails_every_batch_and_heals() {
     subject.put("after", 10).wait().unwrap();
     assert!(!subject.sqlite.stats().failing);
     assert_eq!(subject.keys(), ["after", "before"]);
+}
+
+#[test]
+fn a_failing_disk_is_logged_when_it_starts_and_when_it_ends() {
+    let _ = tracing::subscriber::set_global_default(Events);
+    let subject = Subject::new();
+    let logged = || {
+        let mut events = EVENTS.lock().unwrap();
+        let of_ours = |event: &mut (ThreadId, Level)| event.0 == subject.sqlite.writer_id;
+        let events = events.extract_if(.., of_ours);
+        events.map(|event| event.1).collect::<Vec<_>>()
+    };
+    let write = |times| {
+        (0..times)
+            .filter(|_| subject.put("a", 1).wait().is_ok())
+            .count()
+    };
+    assert_eq!(write(3), 3);
+    assert!(logged().is_empty());
+    subject.pragma("query_only", 1);
+    assert_eq!(write(20), 0);
+    assert_eq!(logged(), [Level::ERROR]);
+    subject.pragma("query_only", 0);
+    assert_eq!(write(20), 20);
+    assert_eq!(logged(), [Level::INFO]);
 }
 
 #[test]
