@@ -1,5 +1,8 @@
 //! Every stream in these tests is parsed whole and split at every byte boundary, and must give the same frames.
 
+mod limits;
+mod outside;
+mod rules;
 mod stream;
 
 use super::{Frame, Limits, StreamParser, XmlError};
