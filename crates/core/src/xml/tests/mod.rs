@@ -1,6 +1,7 @@
 //! Every stream in these tests is parsed whole and split at every byte boundary, and must give the same frames.
 
 mod limits;
+mod oracle;
 mod outside;
 mod rules;
 mod stream;
