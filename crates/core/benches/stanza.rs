@@ -1,4 +1,5 @@
-//! What a stanza costs: `cargo bench -p tercet-core --bench stanza`. Best of many rounds, in nanoseconds.
+//! What a stanza costs: `cargo bench -p tercet-core --bench stanza [-- part of a name]`. Best of many rounds, in
+//! nanoseconds.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -36,6 +37,10 @@ fn omemo() -> String {
 /// Runs `work` in rounds of `count` and prints the best round's time of one.
 fn time(what: &str, bytes: usize, mut work: impl FnMut()) {
     const COUNT: u32 = 2_000;
+    let wanted = std::env::args().skip(1).find(|a| !a.starts_with('-'));
+    if wanted.is_some_and(|part| !what.contains(&part)) {
+        return;
+    }
     let mut best = f64::MAX;
     for _ in 0..25 {
         let start = Instant::now();

@@ -31,8 +31,9 @@ pub(super) struct Entry {
     pub(super) ns: Ns,
 }
 
-impl StanzaIndex {
-    pub(crate) fn new() -> Self {
+impl Default for StanzaIndex {
+    #[inline]
+    fn default() -> Self {
         StanzaIndex {
             name: Span::default(),
             ns: Ns::None,
@@ -46,7 +47,9 @@ impl StanzaIndex {
             children: SmallVec::new(),
         }
     }
+}
 
+impl StanzaIndex {
     /// The kind of stanza; `None` if the element is none, by name or namespace.
     #[inline]
     pub(crate) fn kind(

@@ -109,7 +109,7 @@ impl Stanza {
         kind: StanzaKind,
         text: &str,
         content_ns: &str,
-        index: StanzaIndex,
+        index: &mut StanzaIndex,
         scopes: &mut Scopes,
     ) -> Stanza {
         let type_ = index
@@ -130,7 +130,7 @@ impl Stanza {
             to: Address::new(text, index.to),
             from: Address::new(text, index.from),
             type_,
-            index,
+            index: std::mem::take(index),
             side: std::mem::take(&mut scopes.side).into(),
             content_ns: ns::intern(content_ns),
             text: text.into(),

@@ -45,42 +45,40 @@ pub(crate) struct QName {
 /// Reads the name at the front of `bytes`. `None`: it may go on behind the end.
 #[inline]
 pub(crate) fn qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, XmlError> {
+    let limit = usize::from(limit);
+    let mut high = 0;
     let mut len = 0;
     let mut prefix = 0;
-    let mut ascii = true;
-    let end = loop {
+    let complete = loop {
         let Some(&byte) = bytes.get(len) else {
-            break None;
+            break false;
         };
-        if CLASS[byte as usize] & NAME != 0 {
-            ascii &= byte < 0x80;
-        } else if byte == b':' {
+        if CLASS[usize::from(byte)] & NAME == 0 {
             // Namespaces in XML §3: at most one colon, with a name on each side.
+            if byte != b':' {
+                break true;
+            }
             if prefix != 0 || len == 0 {
                 return Err(XmlError::NotWellFormed);
             }
             prefix = len;
-        } else {
-            break Some(byte);
         }
+        high |= byte;
         len += 1;
-        if len > limit as usize {
-            return Err(XmlError::Policy("name length"));
+        if len > limit {
+            break false;
         }
     };
-    if end.is_none() {
+    if len > limit {
+        return Err(XmlError::Policy("name length"));
+    }
+    if !complete {
         return Ok(None);
     }
     let local = if prefix == 0 { 0 } else { prefix + 1 };
-    let starts = |at: usize| at < len && CLASS[bytes[at] as usize] & START != 0;
-    if !starts(0) || !starts(local) {
+    let starts = |at: usize| at < len && CLASS[usize::from(bytes[at])] & START != 0;
+    if !starts(0) || !starts(local) || (high >= 0x80 && !is_qname(&bytes[..len])) {
         return Err(XmlError::NotWellFormed);
-    }
-    if !ascii {
-        let name = std::str::from_utf8(&bytes[..len]).map_err(|_| XmlError::NotWellFormed)?;
-        if !name.split(':').all(is_ncname) {
-            return Err(XmlError::NotWellFormed);
-        }
     }
     Ok(Some(QName {
         len: len as u16,
@@ -88,8 +86,14 @@ pub(crate) fn qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, XmlError>
     }))
 }
 
+/// Whether all characters of a qualified name, ASCII or not, may stand where they stand.
+#[cold]
+fn is_qname(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| name.split(':').all(is_ncname))
+}
+
 /// Whether `name` is a legal name without a colon.
-pub(crate) fn is_ncname(name: &str) -> bool {
+fn is_ncname(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
@@ -204,8 +208,17 @@ fn numeric(digits: &[u8], radix: u32) -> Result<char, XmlError> {
         .ok_or(XmlError::NotWellFormed)
 }
 
+/// Whether an attribute's raw value is its value: no references, no white space but spaces.
+#[inline]
+pub(crate) fn is_plain(raw: &[u8]) -> bool {
+    // Without an early exit this is done many bytes at a time.
+    !raw.iter()
+        .fold(false, |seen, &b| seen | (b == b'&') | (b < b' '))
+}
+
 /// An attribute's value as XML 1.0 §3.3.3 defines it, from checked source text: references resolved, white space made
 /// spaces.
+#[inline]
 pub(crate) fn attribute_value(raw: &str) -> Cow<'_, str> {
     if !raw
         .bytes()
@@ -213,6 +226,11 @@ pub(crate) fn attribute_value(raw: &str) -> Cow<'_, str> {
     {
         return Cow::Borrowed(raw);
     }
+    Cow::Owned(normalised_value(raw))
+}
+
+#[cold]
+fn normalised_value(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.find(['&', '\t', '\n', '\r']) {
@@ -233,7 +251,7 @@ pub(crate) fn attribute_value(raw: &str) -> Cow<'_, str> {
         rest = &rest[len..];
     }
     out.push_str(rest);
-    Cow::Owned(out)
+    out
 }
 
 /// Appends the meaning of character data without markup, from checked source text: references resolved, line ends made

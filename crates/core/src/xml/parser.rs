@@ -11,7 +11,7 @@ use crate::stanza::{Stanza, StanzaIndex};
 #[derive(Debug, Clone)]
 pub enum Frame {
     /// The stream's start tag.
-    Header(StreamHeader),
+    Header(Box<StreamHeader>),
     /// A message, presence or iq in the stream's content namespace.
     Stanza(Stanza),
     /// Any other first-level element: SASL, STARTTLS, stream management and whatever else is not a stanza, also unknown
@@ -79,7 +79,7 @@ impl Work {
     fn new() -> Self {
         Work {
             scanner: Scanner::new(),
-            index: StanzaIndex::new(),
+            index: StanzaIndex::default(),
         }
     }
 }
@@ -169,7 +169,7 @@ impl StreamParser {
                 Some(end) => {
                     let (bytes, rest) = input.split_at(end);
                     *input = rest;
-                    if let Some(frame) = self.complete(bytes, work)? {
+                    if let Some(frame) = self.complete(bytes, &mut work)? {
                         return Ok(Some(frame));
                     }
                 }
@@ -203,7 +203,7 @@ impl StreamParser {
             match self.advance(visible, &mut partial.work)? {
                 Some(end) => {
                     *input = &input[end.saturating_sub(had)..];
-                    let Partial { bytes, work } = *partial;
+                    let Partial { bytes, work } = &mut *partial;
                     return self.complete(&bytes[..end], work).map(Some);
                 }
                 None if partial.bytes.len() > limit => {
@@ -283,7 +283,7 @@ impl StreamParser {
 
     /// Makes the frame of its complete bytes. `None`: it was the XML declaration.
     #[inline]
-    fn complete(&mut self, bytes: &[u8], work: Work) -> Result<Option<Frame>, XmlError> {
+    fn complete(&mut self, bytes: &[u8], work: &mut Work) -> Result<Option<Frame>, XmlError> {
         match (&self.context, bytes) {
             (Some(_), [_, b'/', ..]) => {
                 self.phase = Phase::Ended;
@@ -302,7 +302,7 @@ impl StreamParser {
                 } else {
                     Phase::Ending
                 };
-                Ok(Some(Frame::Header(header)))
+                Ok(Some(Frame::Header(Box::new(header))))
             }
         }
     }
@@ -312,11 +312,11 @@ impl StreamParser {
 #[inline]
 fn element_frame(
     bytes: &[u8],
-    work: Work,
+    work: &mut Work,
     scope: &Scope<'_>,
     limits: &Limits,
 ) -> Result<Frame, XmlError> {
-    let Work { mut scanner, index } = work;
+    let Work { scanner, index } = work;
     if scanner.splices.is_empty() {
         let text = chars::check(bytes, scanner.checked())?;
         return match index.kind(text, &scanner.scopes, scope) {
@@ -357,7 +357,7 @@ fn element_frame(
     if work.scanner.run(&bytes, &limits, &scope, &mut work.index)? != Some(bytes.len()) {
         return Err(XmlError::NotWellFormed);
     }
-    element_frame(&bytes, work, &scope, &limits)
+    element_frame(&bytes, &mut work, &scope, &limits)
 }
 
 /// Parses one whole element with nothing but white space around it: a WebSocket frame, a stored stanza. `content_ns` is the
@@ -380,7 +380,7 @@ pub fn parse_document(bytes: &[u8], content_ns: &str, limits: &Limits) -> Result
     let visible = &bytes[..bytes.len().min(limits.stanza_bytes as usize)];
     let mut work = Work::new();
     match work.scanner.run(visible, limits, &scope, &mut work.index)? {
-        Some(end) if end == bytes.len() => element_frame(bytes, work, &scope, limits),
+        Some(end) if end == bytes.len() => element_frame(bytes, &mut work, &scope, limits),
         None if visible.len() < bytes.len() => Err(XmlError::Policy("stanza bytes")),
         _ => Err(XmlError::NotWellFormed),
     }

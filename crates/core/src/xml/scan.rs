@@ -14,7 +14,7 @@
 use memchr::{memchr, memchr3};
 use smallvec::SmallVec;
 
-use super::chars::{self, QName, is_space};
+use super::chars::{self, is_space};
 use super::scope::{Ns, Saved, Scope, Scopes, Span};
 use super::splice::Splices;
 use super::{Limits, XmlError};
@@ -97,6 +97,16 @@ enum State {
     Value(u8),
     EndWs,
     CData,
+}
+
+/// How far [`Scanner::tag`] came.
+enum Step {
+    /// More bytes are needed.
+    More,
+    /// The state has changed.
+    Suspended,
+    /// The tag ends before this position; whether with `/>`.
+    Done(usize, bool),
 }
 
 /// An element whose end tag has not come.
@@ -197,37 +207,15 @@ impl Scanner {
                         return Ok(None);
                     }
                 }
-                State::Tag => {
-                    let at = skip_space(bytes, self.pos);
-                    self.pos = at;
-                    match bytes.get(at) {
-                        None => return Ok(None),
-                        Some(b'>') => {
-                            if self.finish_tag(bytes, at + 1, false, limits, scope, sink)? {
-                                return Ok(Some(at + 1));
-                            }
-                        }
-                        Some(b'/') => match bytes.get(at + 1) {
-                            None => return Ok(None),
-                            Some(b'>') => {
-                                if self.finish_tag(bytes, at + 2, true, limits, scope, sink)? {
-                                    return Ok(Some(at + 2));
-                                }
-                            }
-                            Some(_) => return Err(XmlError::NotWellFormed),
-                        },
-                        Some(_) => {
-                            // XML 1.0 §3.1: white space before each attribute.
-                            if !is_space(bytes[at - 1]) {
-                                return Err(XmlError::NotWellFormed);
-                            }
-                            let Some(name) = chars::qname(&bytes[at..], limits.name_bytes)? else {
-                                return Ok(None);
-                            };
-                            self.attribute(at, name, limits)?;
+                State::Tag => match self.tag(bytes, limits)? {
+                    Step::More => return Ok(None),
+                    Step::Suspended => {}
+                    Step::Done(end, empty) => {
+                        if self.finish_tag(bytes, end, empty, limits, scope, sink)? {
+                            return Ok(Some(end));
                         }
                     }
-                }
+                },
                 State::Eq => {
                     self.pos = skip_space(bytes, self.pos);
                     match bytes.get(self.pos) {
@@ -257,6 +245,7 @@ impl Scanner {
                     if !self.value(bytes, quote)? {
                         return Ok(None);
                     }
+                    self.state = State::Tag;
                 }
                 State::EndWs => {
                     self.pos = skip_space(bytes, self.pos);
@@ -295,7 +284,8 @@ impl Scanner {
     #[inline]
     fn content(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, XmlError> {
         let mut at = self.pos;
-        loop {
+        // Mostly there is no text between tags.
+        while bytes.get(at) != Some(&b'<') {
             let Some(found) = memchr3(b'<', b'&', b'>', &bytes[at..]) else {
                 self.pos = bytes.len();
                 return Ok(false);
@@ -378,24 +368,61 @@ impl Scanner {
         }
     }
 
-    /// Notes the attribute whose name was read at `at`.
+    /// Reads attributes up to the end of the start tag.
     #[inline]
-    fn attribute(&mut self, at: usize, name: QName, limits: &Limits) -> Result<(), XmlError> {
-        if self.attributes.len() >= usize::from(limits.attributes) {
-            return Err(XmlError::Policy("attributes"));
+    fn tag(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, XmlError> {
+        loop {
+            let at = skip_space(bytes, self.pos);
+            self.pos = at;
+            match bytes.get(at) {
+                None => return Ok(Step::More),
+                Some(b'>') => return Ok(Step::Done(at + 1, false)),
+                Some(b'/') => {
+                    return match bytes.get(at + 1) {
+                        None => Ok(Step::More),
+                        Some(b'>') => Ok(Step::Done(at + 2, true)),
+                        Some(_) => Err(XmlError::NotWellFormed),
+                    };
+                }
+                // XML 1.0 §3.1: white space before each attribute.
+                Some(_) if !is_space(bytes[at - 1]) => return Err(XmlError::NotWellFormed),
+                Some(_) => {}
+            }
+            let Some(name) = chars::qname(&bytes[at..], limits.name_bytes)? else {
+                return Ok(Step::More);
+            };
+            if self.attributes.len() >= usize::from(limits.attributes) {
+                return Err(XmlError::Policy("attributes"));
+            }
+            let end = at + usize::from(name.len);
+            self.attributes.push(Attr {
+                name: Span {
+                    start: at as u32,
+                    len: u32::from(name.len),
+                },
+                prefix: name.prefix,
+                value: Span {
+                    start: end as u32 + 2,
+                    len: 0,
+                },
+                ns: Ns::None,
+            });
+            match bytes[end..] {
+                // As nearly everybody writes it.
+                [b'=', quote @ (b'\'' | b'"'), ..] => {
+                    self.pos = end + 2;
+                    if !self.value(bytes, quote)? {
+                        self.state = State::Value(quote);
+                        return Ok(Step::More);
+                    }
+                }
+                _ => {
+                    self.pos = end;
+                    self.state = State::Eq;
+                    return Ok(Step::Suspended);
+                }
+            }
         }
-        self.attributes.push(Attr {
-            name: Span {
-                start: at as u32,
-                len: u32::from(name.len),
-            },
-            prefix: name.prefix,
-            value: Span::default(),
-            ns: Ns::None,
-        });
-        self.pos = at + usize::from(name.len);
-        self.state = State::Eq;
-        Ok(())
     }
 
     /// Reads an attribute's value up to its quote. False: more bytes are needed.
@@ -424,7 +451,6 @@ impl Scanner {
             attr.value.len = at as u32 - attr.value.start;
         }
         self.pos = at + 1;
-        self.state = State::Tag;
         Ok(true)
     }
 
@@ -442,11 +468,10 @@ impl Scanner {
         let before = self.scopes.enter();
         let mut prefixes = 0;
         for (i, attr) in self.attributes.iter().enumerate() {
-            let name = attr.name.of(bytes);
             // XML 1.0 §3.1: no attribute twice.
             if self.attributes[..i]
                 .iter()
-                .any(|a| a.name.len == attr.name.len && a.name.of(bytes) == name)
+                .any(|a| a.name.same(attr.name, bytes))
             {
                 return Err(XmlError::NotWellFormed);
             }

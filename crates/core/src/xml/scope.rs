@@ -23,6 +23,14 @@ impl Span {
         &bytes[self.start as usize..self.end() as usize]
     }
 
+    /// Whether both hold the same bytes; neither is empty.
+    #[inline]
+    pub(crate) fn same(self, other: Span, bytes: &[u8]) -> bool {
+        self.len == other.len
+            && bytes[self.start as usize] == bytes[other.start as usize]
+            && self.of(bytes) == other.of(bytes)
+    }
+
     #[inline]
     pub(crate) fn text(self, text: &str) -> &str {
         &text[self.start as usize..self.end() as usize]
@@ -145,10 +153,7 @@ impl Scopes {
         let raw = attr.value.of(bytes);
         let ns = if raw.is_empty() {
             Ns::None
-        } else if raw
-            .iter()
-            .any(|b| matches!(b, b'&' | b'\t' | b'\n' | b'\r'))
-        {
+        } else if !chars::is_plain(raw) {
             let raw = std::str::from_utf8(raw).map_err(|_| XmlError::NotWellFormed)?;
             let start = self.side.len() as u32;
             self.side.push_str(&chars::attribute_value(raw));
@@ -240,8 +245,9 @@ impl Scopes {
     }
 
     /// The default namespace in scope.
-    pub(crate) fn default_ns(&self) -> Ns {
-        self.default.ns
+    #[inline]
+    pub(crate) fn default(&self) -> Bound {
+        self.default
     }
 
     /// The namespace name itself.

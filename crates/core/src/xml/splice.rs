@@ -65,7 +65,7 @@ impl Splices {
                     }
                 };
             }
-            if self.level == 2 {
+            if self.level == 2 && usize::from(scopes.default().depth) == depth {
                 self.content_namespace(bytes, scope, scopes, depth, attributes);
             }
         }
@@ -91,7 +91,7 @@ impl Splices {
         else {
             return;
         };
-        let is_content = scopes.name(bytes, scope, scopes.default_ns()) == scope.default.as_bytes();
+        let is_content = scopes.name(bytes, scope, scopes.default().ns) == scope.default.as_bytes();
         if is_content == (depth == 2) {
             let span = attr.span();
             self.edits.push(Edit {

@@ -198,6 +198,8 @@ fn excused(bytes: &[u8], ours: bool) -> bool {
 }
 
 fn compare(bytes: &[u8]) -> Result<bool, String> {
+    // White space around a document is left to the stream.
+    let bytes = bytes.trim_ascii();
     let limits = Limits {
         name_bytes: u16::MAX,
         ..Limits::AFTER_LOGIN

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ns;
 
-fn header(bytes: &str) -> crate::StreamHeader {
+fn header(bytes: &str) -> Box<crate::StreamHeader> {
     match parse_with(Limits::BEFORE_LOGIN, bytes.as_bytes()) {
         (frames, None) => match frames.first() {
             Some(Frame::Header(header)) => header.clone(),
