@@ -87,7 +87,11 @@ class Aio:
         try:
             await asyncio.wait_for(self._connected.__aenter__(), TIMEOUT)
         except (aioxmpp.errors.StreamNegotiationFailure, aiosasl.SASLError, OpenSSL.SSL.Error,
-                OSError) as refused:
+                OSError, asyncio.InvalidStateError) as refused:
+            # aioopenssl, when the handshake fails while it is being closed, says so by the last of these.
+            if isinstance(refused, asyncio.InvalidStateError) and not isinstance(
+                    refused.__context__ or refused.__cause__, OpenSSL.SSL.Error):
+                raise
             self._connected = None
             raise LoginRefused(repr(refused)) from refused
         await self.settle()
