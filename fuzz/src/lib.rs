@@ -19,4 +19,8 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: &[Target] = &[targets::jid::TARGET];
+pub const TARGETS: &[Target] = &[
+    targets::jid::TARGET,
+    targets::stanza::TARGET,
+    targets::xml_framing::TARGET,
+];

@@ -12,7 +12,7 @@ pub use error::{
     Condition, ErrorType, SaslFailure, StanzaError, StreamCondition, StreamError, error_reply,
     iq_result,
 };
-pub use grammar::{delay, rsm, time};
+pub use grammar::{delay, forms, rsm, time};
 pub use jid::{
     BareJid, FullJid, Jid, JidError, JidPart, mint_local, mint_resource, prepare_domain,
     prepare_local, prepare_resource,

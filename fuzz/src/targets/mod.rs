@@ -1,3 +1,7 @@
 //! The targets, a file each.
 
+mod same;
+
 pub(crate) mod jid;
+pub(crate) mod stanza;
+pub(crate) mod xml_framing;

@@ -34,9 +34,9 @@ fn sequence(s: &str) -> Option<char> {
 /// ```
 ///
 /// # Errors
-/// `Forbidden` if the name starts or ends with a space, which has no escaped form (§4.3).
+/// `Forbidden` if the name starts or ends with a space, which has no escaped form (§4.1).
 pub fn escape_local(s: &str) -> Result<Cow<'_, str>, JidError> {
-    // XEP-0106 §4.3: \20 MUST NOT be the first or last character of an escaped localpart.
+    // XEP-0106 §4.1: \20 MUST NOT be the first or last character of an escaped localpart.
     if s.starts_with(' ') || s.ends_with(' ') {
         return Err(JidError::Forbidden(JidPart::Local));
     }

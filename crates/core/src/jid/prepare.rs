@@ -98,10 +98,12 @@ pub fn prepare_domain(s: &str) -> Result<Cow<'_, str>, JidError> {
     if name.is_empty() {
         return Err(JidError::Empty(PART));
     }
-    // UTS 46 lets symbols through; IDNA2008 has letters, digits and marks, as has the IdentifierClass.
-    let labels_ok = name
-        .split('.')
-        .all(|label| !label.is_empty() && (label.is_ascii() || is_identifier(label)));
+    // UTS 46 lets symbols through; IDNA2008 has letters, digits and marks, as has the IdentifierClass. What was decoded
+    // must not look encoded still: it would be decoded again.
+    let labels_ok = name.split('.').all(|label| {
+        let decoded_ok = || is_identifier(label) && !label.starts_with("xn--");
+        !label.is_empty() && (label.is_ascii() || decoded_ok())
+    });
     if !labels_ok {
         return Err(JidError::Forbidden(PART));
     }

@@ -160,6 +160,7 @@ fn domains_are_names_or_addresses() {
         "a-.b",
         "xn--",
         "xn--a",
+        "xn--xn--bcher-kSva.example",
         "xn--\u{fc}",
         "a b",
         "[::1",

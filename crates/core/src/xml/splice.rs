@@ -153,8 +153,8 @@ impl Splices {
 
     /// The frame with all changes made.
     pub(crate) fn apply(&mut self, bytes: &[u8]) -> Vec<u8> {
-        // Of two at the same place, the order does not matter; removals never overlap anything.
-        self.edits.sort_by_key(|e| e.at);
+        // Removals never overlap each other. At the place where one begins, an insertion goes first.
+        self.edits.sort_by_key(|e| (e.at, e.remove));
         let mut out = Vec::with_capacity(bytes.len() + self.added);
         let mut from = 0;
         for edit in &self.edits {
