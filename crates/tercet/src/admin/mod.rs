@@ -3,8 +3,11 @@
 //! [`Operation`] is the one list: the command line, the admin socket in the data folder, and whatever comes later speak it. While a server runs,
 //! operations go to it through the socket ([`socket`]); while none does, the command line takes the data folder ([`folder`]) and works on the store.
 
+pub mod execute;
 pub mod folder;
 pub mod operation;
 pub mod socket;
+mod way;
 
 pub use operation::{Answer, Operation, Reason, Refusal, Secret, User};
+pub use way::{AdminError, Way, ask};

@@ -56,7 +56,7 @@ pub enum User {
         jid: String,
         /// Where the password comes from
         #[command(flatten)]
-        password: Password,
+        password: NewPassword,
         /// Let it administer the server
         #[arg(long)]
         admin: bool,
@@ -67,7 +67,7 @@ pub enum User {
         jid: String,
         /// Where the password comes from
         #[command(flatten)]
-        password: Password,
+        password: NewPassword,
     },
     /// List all accounts, or those of one domain
     List {
@@ -91,8 +91,33 @@ pub enum User {
 
 /// Where the password comes from.
 #[derive(Debug, Args)]
-pub struct Password {
+pub struct NewPassword {
     /// The password; without this it is asked for, or read as one line from standard input
     #[arg(long = "password", value_name = "PASSWORD")]
     pub given: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_may_be_named_before_and_behind_the_command() {
+        for line in [
+            "tercet --config f user add a@b --admin --json",
+            "tercet user add a@b --admin --config f --json",
+            "tercet user --json --config f add --admin a@b",
+        ] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.config, Some("f".into()), "{line}");
+            assert!(arguments.json, "{line}");
+        }
+    }
 }

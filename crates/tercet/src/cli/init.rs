@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 
-use super::{Failure, args::Init};
+use super::{Failure, args::Init, output};
 use crate::config::reference;
 
 pub(super) fn run(init: &Init, json: bool) -> Result<(), Failure> {
@@ -26,10 +26,10 @@ pub(super) fn run(init: &Init, json: bool) -> Result<(), Failure> {
             })
         })?;
     match json {
-        true => println!("{}", serde_json::json!({ "ok": true, "file": init.path })),
-        false => println!(
+        true => output::line(serde_json::json!({ "ok": true, "file": init.path })),
+        false => output::line(format_args!(
             "Wrote {file}. Every line of it is optional; `tercet --config {file} check` looks it over."
-        ),
+        )),
     }
     Ok(())
 }

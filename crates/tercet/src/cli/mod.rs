@@ -3,12 +3,16 @@
 pub mod args;
 mod check;
 mod init;
+mod output;
+mod password;
+mod user;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::admin::AdminError;
 use crate::config::fault::ConfigError;
 use crate::config::{Config, reference};
 use args::{Arguments, Command};
@@ -30,6 +34,12 @@ pub enum Failure {
     Said,
 }
 
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Failure {
+        Failure::Other(error.to_string())
+    }
+}
+
 /// Runs the command that the process's arguments ask for and returns its exit code: 0 done, 1 refused or failed,
 /// 2 the configuration or the command line is faulty.
 pub fn main() -> ExitCode {
@@ -44,8 +54,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Some(Command::Init(init)) => init::run(init, arguments.json),
         Some(Command::Reference) => {
-            print!("{}", reference::markdown());
+            output::text(reference::markdown());
             Ok(())
+        }
+        Some(Command::User(command)) => {
+            user::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
         _ => {
@@ -67,7 +80,7 @@ fn report(failure: &Failure, json: bool) -> ExitCode {
             answer["file"] = file.display().to_string().into();
             answer["faults"] = serde_json::json!(faults);
         }
-        println!("{answer}");
+        output::line(answer);
     } else {
         eprintln!("tercet: {failure}");
     }

@@ -5,7 +5,7 @@ mod places;
 
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::config::section::{Effect, Section};
 use crate::config::{Config, Registration, RegistrationPolicy};
 
@@ -84,19 +84,20 @@ pub(super) fn run(config: &Config, json: bool) -> Result<(), Failure> {
     let (faults, warnings) = (count(Verdict::Fault), count(Verdict::Warning));
     if json {
         let answer = serde_json::json!({ "ok": faults == 0, "findings": findings });
-        println!("{answer}");
+        output::line(answer);
     } else {
         for finding in &findings {
-            print!("{}", shown(finding));
+            output::text(shown(finding));
         }
     }
     match faults {
         0 => {
             if !json {
-                println!(
-                    "Nothing is in the way of a start; {}.",
-                    counted(warnings, "warning")
-                );
+                let besides = match warnings {
+                    0 => String::new(),
+                    _ => format!("; {}", counted(warnings, "warning")),
+                };
+                output::line(format_args!("Nothing is in the way of a start{besides}."));
             }
             Ok(())
         }

@@ -61,8 +61,13 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
         ("c2s", config.listen.c2s),
         ("c2s_tls", config.listen.c2s_tls),
     ] {
-        let Port::At(port) = port else {
-            continue;
+        let port = match port {
+            Port::Off => continue,
+            Port::At(0) => {
+                findings.push(Finding::ok(format!("listen.{name}"), "any free port"));
+                continue;
+            }
+            Port::At(port) => port,
         };
         let tried: Vec<Finding> = addresses
             .iter()

@@ -1,0 +1,150 @@
+//! Carrying operations out on a server, whether it has listeners or was only opened to work on the store.
+
+use std::sync::Arc;
+
+use tercet_core::BareJid;
+use tercet_server::account::ACCOUNT;
+use tercet_server::{AccountError, AccountRecord, Server};
+
+use super::operation::{Answer, Operation, Reason, Refusal, User};
+
+/// Accounts on one page of a list.
+const PAGE: usize = 200;
+
+/// Carries `operation` out. What it changed is durable when this resolves.
+pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answer, Refusal> {
+    match operation {
+        Operation::AddUser {
+            jid,
+            password,
+            admin,
+        } => {
+            let account = account(server, &jid)?;
+            server
+                .create_account(&account, password.reveal(), admin)
+                .await?;
+            tracing::info!(account = account.as_str(), admin, "made an account");
+            Ok(Answer::Done {})
+        }
+        Operation::SetPassword { jid, password } => {
+            let account = account(server, &jid)?;
+            server.set_password(&account, password.reveal()).await?;
+            tracing::info!(account = account.as_str(), "changed a password");
+            Ok(Answer::Done {})
+        }
+        Operation::ListUsers { domain, after } => list(server, domain, after).await,
+        Operation::ShowUser { jid } => {
+            let account = account(server, &jid)?;
+            let record = server.account_record(&account).await?;
+            let record = record.ok_or_else(|| AccountError::Missing(account.clone()))?;
+            Ok(Answer::User(user(server, &account, &record)))
+        }
+        Operation::DeleteUser { jid } => {
+            let account = account(server, &jid)?;
+            server.delete_account(&account).await?;
+            tracing::info!(account = account.as_str(), "deleted an account");
+            Ok(Answer::Done {})
+        }
+    }
+}
+
+/// A page of the accounts: those of one domain are picked out of all, so a page may have few and not be the last.
+async fn list(
+    server: &Arc<Server>,
+    domain: Option<String>,
+    after: Option<String>,
+) -> Result<Answer, Refusal> {
+    let domain = domain.map(|domain| served(server, &domain)).transpose()?;
+    let owners = server
+        .store()
+        .owners(&ACCOUNT, after.as_deref(), PAGE)
+        .await;
+    let owners = owners.map_err(|error| AccountError::Store(error))?;
+    let next = (owners.len() == PAGE)
+        .then(|| owners.last().cloned())
+        .flatten();
+    let mut users = Vec::new();
+    for owner in owners {
+        let Ok(account) = BareJid::parse(&owner) else {
+            continue;
+        };
+        if domain
+            .as_ref()
+            .is_some_and(|domain| account.domain() != domain)
+        {
+            continue;
+        }
+        // It may have been deleted since the page was read.
+        if let Some(record) = server.account_record(&account).await? {
+            users.push(user(server, &account, &record));
+        }
+    }
+    Ok(Answer::Users { users, next })
+}
+
+fn user(server: &Server, account: &BareJid, record: &AccountRecord) -> User {
+    let online = server
+        .loaded_account(account.as_str())
+        .map_or_else(Vec::new, |live| {
+            let state = live.lock();
+            let names = state
+                .resources
+                .iter()
+                .map(|r| r.session.jid().resource().to_owned());
+            names.collect()
+        });
+    User {
+        jid: account.to_string(),
+        admin: record.admin,
+        created: tercet_core::grammar::time::format(record.created_ms.cast_signed()),
+        online,
+    }
+}
+
+/// The account that `text` names, on a domain that is served.
+fn account(server: &Server, text: &str) -> Result<BareJid, Refusal> {
+    let invalid = |why: String| {
+        Refusal::new(
+            Reason::Invalid,
+            format!("{text:?} is not an account's address: {why}"),
+        )
+    };
+    let jid = BareJid::parse(text).map_err(|error| invalid(error.to_string()))?;
+    if jid.local().is_none() {
+        return Err(invalid("nothing stands before the domain".into()));
+    }
+    served(server, jid.domain())?;
+    Ok(jid)
+}
+
+/// The domain in its normalised form, if it is served.
+fn served(server: &Server, domain: &str) -> Result<String, Refusal> {
+    if let Ok(domain) = tercet_core::prepare_domain(domain)
+        && server.host(&domain).is_some()
+    {
+        return Ok(domain.into_owned());
+    }
+    let mut served: Vec<String> = server
+        .hosts()
+        .iter()
+        .map(|host| host.domain().to_owned())
+        .collect();
+    served.sort();
+    let text = format!(
+        "{domain:?} is not a domain of this server, which serves {}",
+        served.join(", ")
+    );
+    Err(Refusal::new(Reason::Missing, text))
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Refusal {
+        let reason = match &error {
+            AccountError::Exists(_) => Reason::Exists,
+            AccountError::Missing(_) | AccountError::NotHere(_) => Reason::Missing,
+            AccountError::Password(_) | AccountError::LongPassword => Reason::Invalid,
+            AccountError::Store(_) | AccountError::Corrupt => Reason::Failed,
+        };
+        Refusal::new(reason, error.to_string())
+    }
+}

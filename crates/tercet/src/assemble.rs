@@ -1,0 +1,110 @@
+//! Putting a server together from its configuration: the store with everything that is kept in it, the hosts with their modules.
+
+use std::sync::Arc;
+
+use tercet_server::{Clock, HostInfo, Limits, Server};
+use tercet_store::{Kind, Store, StoreError};
+
+use crate::admin::folder::DataFolder;
+use crate::config::{Config, Host, RegistrationPolicy, Uri};
+
+/// Why a server could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The store failed.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// Modules refuse their settings.
+    #[error("{}", .0.join("\n"))]
+    Modules(Vec<String>),
+}
+
+/// Everything that is kept in the store.
+pub fn catalogue() -> Vec<&'static Kind> {
+    let server = tercet_server::KINDS.iter();
+    server.chain(tercet_modules::KINDS).copied().collect()
+}
+
+/// Opens the store in a data folder that is ours.
+pub fn store(folder: &DataFolder) -> Result<Store, StoreError> {
+    Store::sqlite(folder.path(), &catalogue())
+}
+
+/// A server over `store` with the configured hosts, without listeners.
+pub async fn server(config: &Config, store: Store) -> Result<Arc<Server>, AssembleError> {
+    let server = Server::new(store, limits(config), Clock::System).await?;
+    configure(&server, config)?;
+    Ok(server)
+}
+
+/// Gives `server` the hosts of `config`; on faults it keeps those it has.
+pub fn configure(server: &Server, config: &Config) -> Result<(), AssembleError> {
+    let hosts = config.hosts.iter().map(|host| info(config, host)).collect();
+    server
+        .configure(hosts, tercet_modules::modules)
+        .map_err(AssembleError::Modules)
+}
+
+/// The bounds that hold for every account.
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        outbox_bytes: bytes(limits.outbox_bytes.0),
+        sessions: bytes(limits.sessions_per_account.into()),
+        roster_items: bytes(limits.roster_items.into()),
+        directed_presence: bytes(limits.directed_presence.into()),
+        offline_messages: limits.offline_messages.into(),
+        offline_bytes: limits.offline_bytes.0,
+        idle_accounts: bytes(limits.idle_accounts.into()),
+        stanza_bytes: bytes(limits.stanza_bytes.0),
+    }
+}
+
+/// Bounds fit: the table of keys has its own.
+fn bytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn info(config: &Config, host: &Host) -> HostInfo {
+    let others = config
+        .hosts
+        .iter()
+        .map(|host| host.domain.as_str().to_owned());
+    HostInfo {
+        domain: host.domain.as_str().to_owned(),
+        registration: match host.registration.policy {
+            RegistrationPolicy::Closed => tercet_server::Registration::Closed,
+            RegistrationPolicy::Invite => tercet_server::Registration::Invite,
+            RegistrationPolicy::Open => tercet_server::Registration::Open,
+        },
+        contacts: contacts(host),
+        modules: host.modules.0.clone(),
+        siblings: others.collect(),
+        limits: limits(config),
+    }
+}
+
+/// The addresses by their kind, those that are there.
+fn contacts(host: &Host) -> Vec<(String, Vec<String>)> {
+    let contact = &host.contact;
+    let kinds: [(&str, &[Uri]); 7] = [
+        ("abuse", &contact.abuse),
+        ("admin", &contact.admin),
+        ("feedback", &contact.feedback),
+        ("sales", &contact.sales),
+        ("security", &contact.security),
+        ("status", &contact.status),
+        ("support", &contact.support),
+    ];
+    let named = kinds
+        .into_iter()
+        .filter(|(_, addresses)| !addresses.is_empty());
+    named
+        .map(|(kind, addresses)| {
+            (
+                kind.to_owned(),
+                addresses.iter().map(|a| a.0.clone()).collect(),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,5 @@
+//! Integration tests of the program.
+
+mod accounts;
+mod commands;
+mod lab;
