@@ -21,6 +21,17 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     targets::jid::TARGET,
+    targets::sasl::TARGET,
     targets::stanza::TARGET,
     targets::xml_framing::TARGET,
 ];
+
+/// Runs the target called `name`, for a fuzzer that brings its own inputs.
+///
+/// # Panics
+/// When a property does not hold for `data`, or no target has that name.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let target = target.expect("a fuzzer asks for a target of the list");
+    (target.run)(data);
+}

@@ -3,5 +3,6 @@
 mod same;
 
 pub(crate) mod jid;
+pub(crate) mod sasl;
 pub(crate) mod stanza;
 pub(crate) mod xml_framing;
