@@ -59,7 +59,7 @@ async fn list(
         .store()
         .owners(&ACCOUNT, after.as_deref(), PAGE)
         .await;
-    let owners = owners.map_err(|error| AccountError::Store(error))?;
+    let owners = owners.map_err(AccountError::Store)?;
     let next = (owners.len() == PAGE)
         .then(|| owners.last().cloned())
         .flatten();

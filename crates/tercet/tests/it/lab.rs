@@ -7,21 +7,21 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A temporary folder, removed at the end of the test.
-pub struct Lab(PathBuf);
+pub(crate) struct Lab(PathBuf);
 
 /// What the program said.
-pub struct Said {
+pub(crate) struct Said {
     /// Its exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// Standard output as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 }
@@ -38,7 +38,7 @@ impl From<Output> for Said {
 
 impl Lab {
     /// An empty folder.
-    pub fn new() -> Lab {
+    pub(crate) fn new() -> Lab {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "tercet-it-{}-{}",
@@ -52,24 +52,24 @@ impl Lab {
     }
 
     /// A folder with a `tercet.toml`.
-    pub fn with(config: &str) -> Lab {
+    pub(crate) fn with(config: &str) -> Lab {
         let lab = Lab::new();
         lab.write("tercet.toml", config);
         lab
     }
 
     /// The folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.0.join(name), text).unwrap();
     }
 
     /// The program with `arguments`, separated by spaces, to be run in the folder.
-    pub fn command(&self, arguments: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tercet"));
         command
             .args(arguments.split_whitespace())
@@ -79,12 +79,12 @@ impl Lab {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, arguments: &str) -> Said {
+    pub(crate) fn run(&self, arguments: &str) -> Said {
         self.command(arguments).output().unwrap().into()
     }
 
     /// Runs the program to its end with `input` on standard input.
-    pub fn run_with(&self, arguments: &str, input: &str) -> Said {
+    pub(crate) fn run_with(&self, arguments: &str, input: &str) -> Said {
         let mut command = self.command(arguments);
         command
             .stdin(Stdio::piped())
@@ -97,7 +97,7 @@ impl Lab {
     }
 
     /// Runs the program and expects it to succeed.
-    pub fn ok(&self, arguments: &str) -> Said {
+    pub(crate) fn ok(&self, arguments: &str) -> Said {
         let said = self.run(arguments);
         assert_eq!(said.code, 0, "{arguments}: {}{}", said.out, said.err);
         said

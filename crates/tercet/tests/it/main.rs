@@ -1,4 +1,5 @@
 //! Integration tests of the program.
+#![allow(clippy::unwrap_used)]
 
 mod accounts;
 mod commands;
