@@ -45,6 +45,8 @@ pub struct HostInfo {
     pub domain: String,
     /// Who may make accounts in-band.
     pub registration: Registration,
+    /// Accounts that administer the server by its configuration, of whatever host; more have the right in their record.
+    pub admins: Vec<BareJid>,
     /// Contact addresses by their kind (`admin`, `abuse`, …), each a list of URIs (XEP-0157).
     pub contacts: Vec<(String, Vec<String>)>,
     /// The table `[modules]`: one table a module.

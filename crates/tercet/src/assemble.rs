@@ -77,6 +77,7 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             RegistrationPolicy::Invite => tercet_server::Registration::Invite,
             RegistrationPolicy::Open => tercet_server::Registration::Open,
         },
+        admins: config.admins.iter().map(|admin| admin.0.clone()).collect(),
         contacts: contacts(host),
         modules: host.modules.0.clone(),
         siblings: others.collect(),

@@ -114,6 +114,15 @@ impl Server {
             .transpose()
     }
 
+    /// Whether `account` may administer the server: by the configuration of its host, or by its record.
+    pub async fn is_admin(&self, account: &BareJid) -> Result<bool, AccountError> {
+        let Some(host) = self.host(account.domain()) else {
+            return Ok(false);
+        };
+        let record = self.account_record(account).await?;
+        Ok(record.is_some_and(|record| record.admin || host.info().admins.contains(account)))
+    }
+
     /// Makes an account.
     pub async fn create_account(
         &self,

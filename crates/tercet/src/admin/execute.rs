@@ -93,9 +93,12 @@ fn user(server: &Server, account: &BareJid, record: &AccountRecord) -> User {
                 .map(|r| r.session.jid().resource().to_owned());
             names.collect()
         });
+    let named = server
+        .host(account.domain())
+        .is_some_and(|host| host.info().admins.contains(account));
     User {
         jid: account.to_string(),
-        admin: record.admin,
+        admin: record.admin || named,
         created: tercet_core::grammar::time::format(record.created_ms.cast_signed()),
         online,
     }

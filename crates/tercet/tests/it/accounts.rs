@@ -47,6 +47,13 @@ fn an_account_that_exists_is_not_made_again() {
 }
 
 #[test]
+fn the_configuration_names_administrators_too() {
+    let lab = Lab::with("admins = [\"Romeo@localhost\"]");
+    lab.ok("user add romeo@localhost --password rose");
+    assert_eq!(lab.ok("user list").out, "romeo@localhost  (admin)\n");
+}
+
+#[test]
 fn refusals_are_sentences() {
     let lab = Lab::with(CONFIG);
     for (command, expected) in [
