@@ -65,7 +65,7 @@ section! {
 
 section! {
     /// Certificates. Without any, the server makes its own at the first start, signed by an authority of its own; clients trust it once they know the
-    /// file `ca.crt` in the data folder.
+    /// file `ca.pem` in the data folder.
     Tls "tls" {
         /// The certificate chain in PEM, the server's own certificate first. It is read again on reload.
         certificate: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/fullchain.pem\"" => Live;
@@ -111,11 +111,11 @@ section! {
         /// Time from the first byte to the end of login, TLS included.
         unauthenticated: Period = Period(30), in 1..=600 => Live;
         /// Silence after which a connection is closed. Clients are told (XEP-0478), and keep alive with white space or pings.
-        idle: Period = Period(900), in 30..=86_400 => Live;
+        idle: Period = Period(3600), in 30..=86_400 => Live;
         /// Bytes that may wait for a client that does not read.
-        outbox_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Live;
+        outbox_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Restart;
         /// Sessions that one account may have at a time.
-        sessions_per_account: u32 = 32, in 1..=10_000 => Live;
+        sessions_per_account: u32 = 32, in 1..=10_000 => Restart;
         /// Connections that one address (for IPv6: one /64) may have at a time.
         connections_per_address: u32 = 256, in 1..=1_000_000 => Live;
         /// Logins that may fail on one connection.
@@ -125,9 +125,9 @@ section! {
         /// Bytes of those messages.
         offline_bytes: Size = Size(4 << 20), in 0..=1 << 40 => Live;
         /// Contacts in one account's list, requests that wait for an answer included.
-        roster_items: u32 = 2000, in 10..=1_000_000 => Live;
+        roster_items: u32 = 2000, in 10..=1_000_000 => Restart;
         /// Addresses to which one session may have sent its presence without a subscription.
-        directed_presence: u32 = 2000, in 10..=1_000_000 => Live;
+        directed_presence: u32 = 2000, in 10..=1_000_000 => Restart;
         /// Accounts kept in memory while nobody is connected to them.
         idle_accounts: u32 = 4096, in 0..=10_000_000 => Restart;
     }

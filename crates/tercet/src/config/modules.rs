@@ -1,6 +1,14 @@
-//! The tables `[modules.NAME]`: each extension's own settings. Their types lie with the modules; here they are only carried, with their places.
+//! The tables `[modules.NAME]`: each extension's own settings.
+//!
+//! Their types lie with the modules, which read them from plain TOML without places. So each key is tried on its module alone: what the module says
+//! about it belongs to that key's line.
 
+use std::ops::Range;
+
+use tercet_server::{HostInfo, VHost};
 use toml::de::{DeTable, DeValue};
+
+use super::fault::{Problem, nearest};
 
 /// The settings of the modules of one host.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,6 +30,47 @@ impl Modules {
         Modules(merged)
     }
 
+    /// What is wrong with `table`, each with the name of the key below `modules`.
+    pub(super) fn check(table: &DeTable<'_>) -> Vec<(String, Problem)> {
+        let known = names();
+        let mut faults = Vec::new();
+        for (name, value) in table.iter() {
+            let module = name.get_ref().as_ref();
+            let settings = match value.get_ref() {
+                _ if !known.contains(&module) => {
+                    let mut problem = Problem::new(
+                        name.span(),
+                        "there is no such module; docs/modules.md lists them",
+                    );
+                    problem.nearest = nearest(module, known.iter().copied())
+                        .map(|near| format!("modules.{near}"));
+                    faults.push((module.to_owned(), problem));
+                    continue;
+                }
+                DeValue::Table(settings) => settings,
+                _ => {
+                    let message =
+                        format!("expected a table: write [modules.{module}] on a line of its own");
+                    faults.push((module.to_owned(), Problem::new(value.span(), message)));
+                    continue;
+                }
+            };
+            for (key, value) in settings.iter() {
+                let full = format!("{module}.{}", key.get_ref());
+                let problem = match (key.get_ref().as_ref(), value.get_ref()) {
+                    ("enabled", DeValue::Boolean(_)) => continue,
+                    ("enabled", _) => Problem::new(value.span(), "expected true or false"),
+                    (key_name, value_read) => match refused(module, key_name, plain(value_read)) {
+                        None => continue,
+                        Some(reason) => described(key_name, key.span(), value.span(), &reason),
+                    },
+                };
+                faults.push((full, problem));
+            }
+        }
+        faults
+    }
+
     /// Each setting's full name and value, for comparison.
     pub(super) fn flat(&self) -> Vec<(String, String)> {
         let tables = self
@@ -35,6 +84,57 @@ impl Modules {
                 })
             })
             .collect()
+    }
+}
+
+/// The names of all modules.
+fn names() -> Vec<&'static str> {
+    // A host without settings has every module, and nothing to refuse.
+    let host = VHost::build(HostInfo::default(), tercet_modules::modules);
+    host.map_or_else(
+        |_| Vec::new(),
+        |host| host.modules().iter().map(|module| module.0).collect(),
+    )
+}
+
+/// Why `module` refuses a setting, in the words of its type.
+fn refused(module: &str, key: &str, value: toml::Value) -> Option<String> {
+    let settings = toml::Table::from_iter([(key.to_owned(), value)]);
+    let info = HostInfo {
+        modules: toml::Table::from_iter([(module.to_owned(), toml::Value::Table(settings))]),
+        ..HostInfo::default()
+    };
+    let reasons = VHost::build(info, tercet_modules::modules).err()?;
+    let reason = reasons.first()?;
+    let reason = reason
+        .split_once("]: ")
+        .map_or(reason.as_str(), |(_, reason)| reason);
+    Some(reason.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The reason as said elsewhere in this file format: an unknown key at the key, a bad value at the value.
+fn described(key: &str, at_key: Range<usize>, at_value: Range<usize>, reason: &str) -> Problem {
+    // `x`, expected `a` or `b`: the words in back quotes behind the first are the known ones. A module without settings says that it expected a unit.
+    let known = match (
+        reason.strip_prefix("unknown field "),
+        reason.contains("expected unit"),
+    ) {
+        (Some(known), _) => known,
+        (None, true) => "",
+        (None, false) => return Problem::new(at_value, reason),
+    };
+    let known = known.split('`').skip(1).step_by(2).skip(1);
+    let known: Vec<&str> = known.chain(["enabled"]).collect();
+    match nearest(key, known.iter().copied()) {
+        Some(near) => Problem {
+            span: at_key,
+            message: "unknown key".into(),
+            nearest: Some(near.to_owned()),
+        },
+        None => Problem::new(
+            at_key,
+            format!("unknown key; known here: {}", known.join(", ")),
+        ),
     }
 }
 

@@ -43,6 +43,11 @@ const HOST: &str = "Further domains, one `[[host]]` table each, and settings of 
 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";
 
+const MODULES: &str = "The extensions, one `[modules.NAME]` table each, for one domain alone `[host.modules.NAME]`. Every extension is on; \
+    `enabled = false` switches it off, and what it announces goes with it. docs/modules.md has the names. A change takes effect on reload.";
+
+const MODULES_EXAMPLE: &str = "[modules.last]\nenabled = false\n";
+
 /// The full name of a key called `name`, when exactly one table has one.
 pub(super) fn key_elsewhere(name: &str) -> Option<String> {
     let mut found = tables().into_iter().flat_map(|table| {
@@ -83,10 +88,12 @@ pub fn example() -> String {
             let _ = writeln!(out, "#{} = {value}", key.name);
         }
     }
-    out.push('\n');
-    comment(&mut out, HOST);
-    for line in HOST_EXAMPLE.lines() {
-        let _ = writeln!(out, "#{line}");
+    for (text, example) in [(MODULES, MODULES_EXAMPLE), (HOST, HOST_EXAMPLE)] {
+        out.push('\n');
+        comment(&mut out, text);
+        for line in example.lines() {
+            let _ = writeln!(out, "#{line}");
+        }
     }
     out
 }
@@ -132,7 +139,7 @@ pub fn markdown() -> String {
     }
     let _ = write!(
         out,
-        "\n## `[[host]]`\n\n{HOST}\n\n```toml\n{HOST_EXAMPLE}```\n"
+        "\n## `[modules.NAME]`\n\n{MODULES}\n\n```toml\n{MODULES_EXAMPLE}```\n\n## `[[host]]`\n\n{HOST}\n\n```toml\n{HOST_EXAMPLE}```\n"
     );
     out
 }

@@ -224,12 +224,8 @@ impl<'a> Reader<'a> {
             self.push(self.full_name("modules"), problem);
             return shared.clone();
         };
-        for (name, value) in table.iter() {
-            if !matches!(value.get_ref(), DeValue::Table(_)) {
-                let full = format!("{}.{}", self.full_name("modules"), name.get_ref());
-                let message = format!("expected a table: write [{full}] on a line of its own");
-                self.push(full, Problem::new(value.span(), message));
-            }
+        for (name, problem) in Modules::check(table) {
+            self.push(format!("{}.{name}", self.full_name("modules")), problem);
         }
         Modules::read(table, shared)
     }

@@ -138,7 +138,7 @@ contact.abuse = ["mailto:abuse@example.com"]
 #[test]
 fn module_tables_are_carried_and_merged_per_host() {
     let config = good(
-        "domain = \"a\"\n[modules.ping]\nevery = 60\nenabled = false\n[[host]]\ndomain = \"b\"\nmodules.ping.enabled = true\n",
+        "domain = \"a\"\n[modules.ping]\nenabled = false\n[[host]]\ndomain = \"b\"\nmodules.ping.enabled = true\n",
     );
     let ping = |host: usize| {
         config.hosts[host].modules.0["ping"]
@@ -148,8 +148,20 @@ fn module_tables_are_carried_and_merged_per_host() {
     };
     assert_eq!(ping(0)["enabled"], toml::Value::Boolean(false));
     assert_eq!(ping(1)["enabled"], toml::Value::Boolean(true));
-    assert_eq!(ping(1)["every"], toml::Value::Integer(60));
-    assert!(faults("modules.ping = 3").contains("expected a table: write [modules.ping]"));
+}
+
+#[test]
+fn module_tables_are_checked_key_by_key() {
+    assert_eq!(
+        faults(
+            "[modules.pnig]\nenabled = false\n[modules.ping]\nenabled = 3\nevery = 5\nenabeld = true\n[modules]\nprivate = 4\n"
+        ),
+        "t.toml:1:10: modules.pnig: there is no such module; docs/modules.md lists them; did you mean modules.ping?\n\
+         t.toml:4:11: modules.ping.enabled: expected true or false\n\
+         t.toml:5:1: modules.ping.every: unknown key; known here: enabled\n\
+         t.toml:6:1: modules.ping.enabeld: unknown key; did you mean enabled?\n\
+         t.toml:8:11: modules.private: expected a table: write [modules.private] on a line of its own"
+    );
 }
 
 #[test]
