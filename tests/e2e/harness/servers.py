@@ -236,4 +236,50 @@ VirtualHost "{SECOND_DOMAIN}"
         return ["prosodyctl", "--config", str(self.config), "register", local, domain, password]
 
 
-SERVERS = {"tercet": Tercet, "prosody": Prosody}
+class Ejabberd(Server):
+    """A peer for measurements: ejabberd as installed on the machine."""
+
+    name = "ejabberd"
+
+    def __init__(self, folder: pathlib.Path, address: str):
+        super().__init__(folder, address)
+        self.config = folder / "ejabberd.yml"
+        both = folder / "both.pem"
+        both.write_text(pathlib.Path(self.certificates.key).read_text() + pathlib.Path(self.certificates.chain).read_text())
+        modules = "adhoc caps disco last offline ping private roster vcard version blocking privacy".split()
+        self.config.write_text(f"""\
+hosts: [{DOMAIN}, {SECOND_DOMAIN}]
+loglevel: 3
+certfiles: ["{both}"]
+listen:
+  - {{port: {self.c2s_port}, ip: "{address}", module: ejabberd_c2s, starttls: true}}
+  - {{port: {self.tls_port}, ip: "{address}", module: ejabberd_c2s, tls: true}}
+auth_password_format: scram
+registration_timeout: infinity
+shaper: {{}}
+access_rules:
+  c2s: {{allow: all}}
+  register: {{allow: all}}
+modules:
+  mod_register: {{access: register}}
+""" + "".join(f"  mod_{m}: {{}}\n" for m in modules))
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "HOME": str(self.folder), "EJABBERD_CONFIG_PATH": str(self.config), "EJABBERD_LOG_PATH": str(self.log_file),
+            "ERL_CRASH_DUMP": str(self.folder / "crash.dump"), "ERL_DIST_PORT": "0",
+        }
+        library = next(pathlib.Path("/usr/lib").glob("*/ejabberd-*/ebin"))
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen(
+                ["erl", "-noinput", "-sname", f"bench{os.getpid()}", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                 "-pa", str(library), "-mnesia", "dir", f'"{self.folder / "db"}"', "-s", "ejabberd"],
+                stdin=subprocess.DEVNULL, cwd=self.folder, stdout=log, stderr=log, env=environment)
+        self._wait_for_port(self.tls_port)
+
+    def stop(self) -> None:
+        self.kill()
+
+
+SERVERS = {"tercet": Tercet, "prosody": Prosody, "ejabberd": Ejabberd}
