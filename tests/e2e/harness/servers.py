@@ -219,6 +219,7 @@ interfaces = {{ "{address}" }}
 c2s_ports = {{ {self.c2s_port} }}
 c2s_direct_tls_ports = {{ {self.tls_port} }}
 c2s_require_encryption = false
+allow_unencrypted_plain_auth = true
 allow_registration = true
 authentication = "internal_hashed"
 contact_info = {{ abuse = {{ "mailto:abuse@{DOMAIN}" }} }}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError};
+use tercet_core::{BareJid, JidError, StanzaError, StreamCondition, StreamError, mint_local};
 use tercet_store::{Batch, Kind, Owner, StoreError};
 use tercet_stream::sasl::{Credentials, KeyError};
 
@@ -41,6 +41,9 @@ pub enum AccountError {
     /// The domain is none of this server's, or the JID has no localpart.
     #[error("{0} is not an address of an account on this server")]
     NotHere(BareJid),
+    /// The name can't be used for an account: software on stringprep would take it for another one.
+    #[error("this name cannot be used: {0}")]
+    Name(JidError),
     /// The password can't be used.
     #[error("this password cannot be used: {0}")]
     Password(#[from] KeyError),
@@ -60,7 +63,7 @@ impl From<AccountError> for StanzaError {
         match error {
             AccountError::Exists(_) => StanzaError::conflict(),
             AccountError::Missing(_) | AccountError::NotHere(_) => StanzaError::item_not_found(),
-            AccountError::Password(_) | AccountError::LongPassword => {
+            AccountError::Name(_) | AccountError::Password(_) | AccountError::LongPassword => {
                 StanzaError::not_acceptable().text(error.to_string())
             }
             AccountError::Store(error) => store_failure(&error),
@@ -130,9 +133,13 @@ impl Server {
         password: &str,
         admin: bool,
     ) -> Result<(), AccountError> {
-        if account.local().is_none() || self.host(account.domain()).is_none() {
+        let Some(local) = account
+            .local()
+            .filter(|_| self.host(account.domain()).is_some())
+        else {
             return Err(AccountError::NotHere(account.clone()));
-        }
+        };
+        mint_local(local).map_err(AccountError::Name)?;
         let credentials = Some(self.derive(password).await?);
         let record = AccountRecord {
             credentials,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError};
+use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError, mint_resource};
 
 use super::{Routed, contact::plain_presence};
 use crate::account::Resource;
@@ -25,8 +25,8 @@ impl Server {
         // The account was removed between login and binding.
         let live = live.ok_or_else(StanzaError::not_allowed)?;
         let jid = match resource {
-            Some(resource) => account
-                .with_resource(resource)
+            Some(resource) => mint_resource(resource)
+                .and_then(|resource| account.with_resource(&resource))
                 .map_err(|_| StanzaError::bad_request().text("this resource cannot be used"))?,
             None => {
                 let random: [u8; 8] = self.random();

@@ -145,7 +145,9 @@ impl From<AccountError> for Refusal {
         let reason = match &error {
             AccountError::Exists(_) => Reason::Exists,
             AccountError::Missing(_) | AccountError::NotHere(_) => Reason::Missing,
-            AccountError::Password(_) | AccountError::LongPassword => Reason::Invalid,
+            AccountError::Name(_) | AccountError::Password(_) | AccountError::LongPassword => {
+                Reason::Invalid
+            }
             AccountError::Store(_) | AccountError::Corrupt => Reason::Failed,
         };
         Refusal::new(reason, error.to_string())
