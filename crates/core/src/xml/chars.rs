@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::XmlError;
+use super::error::Fault;
 
 /// Longest reference accepted, from `&` to `;`. Leading zeros are legal XML, so it is not ten.
 const REFERENCE_BYTES: usize = 64;
@@ -44,41 +44,37 @@ pub(crate) struct QName {
 
 /// Reads the name at the front of `bytes`. `None`: it may go on behind the end.
 #[inline]
-pub(crate) fn qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, XmlError> {
+pub(crate) fn qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, Fault> {
     let limit = usize::from(limit);
-    let mut high = 0;
-    let mut len = 0;
-    let mut prefix = 0;
-    let complete = loop {
-        let Some(&byte) = bytes.get(len) else {
-            break false;
-        };
-        if CLASS[usize::from(byte)] & NAME == 0 {
-            // Namespaces in XML §3: at most one colon, with a name on each side.
-            if byte != b':' {
-                break true;
-            }
-            if prefix != 0 || len == 0 {
-                return Err(XmlError::NotWellFormed);
-            }
-            prefix = len;
-        }
-        high |= byte;
-        len += 1;
-        if len > limit {
-            break false;
-        }
+    let window = &bytes[..bytes.len().min(limit + 1)];
+    let name_end = |from: usize| {
+        let rest = &window[from..];
+        rest.iter()
+            .position(|&b| CLASS[usize::from(b)] & NAME == 0)
+            .map_or(window.len(), |n| from + n)
     };
-    if len > limit {
-        return Err(XmlError::Policy("name length"));
+    let mut len = name_end(0);
+    let mut prefix = 0;
+    if window.get(len) == Some(&b':') {
+        // Namespaces in XML §3: at most one colon, with a name on each side.
+        if len == 0 {
+            return Err(Fault::NotWellFormed);
+        }
+        prefix = len;
+        len = name_end(len + 1);
     }
-    if !complete {
-        return Ok(None);
+    if len > limit {
+        return Err(Fault::NameBytes);
+    }
+    match window.get(len) {
+        None => return Ok(None),
+        Some(b':') => return Err(Fault::NotWellFormed),
+        Some(_) => {}
     }
     let local = if prefix == 0 { 0 } else { prefix + 1 };
-    let starts = |at: usize| at < len && CLASS[usize::from(bytes[at])] & START != 0;
-    if !starts(0) || !starts(local) || (high >= 0x80 && !is_qname(&bytes[..len])) {
-        return Err(XmlError::NotWellFormed);
+    let starts = |at: usize| CLASS[usize::from(window[at])] & START != 0;
+    if !starts(0) || !starts(local) || !(window[..len].is_ascii() || is_qname(&window[..len])) {
+        return Err(Fault::NotWellFormed);
     }
     Ok(Some(QName {
         len: len as u16,
@@ -119,14 +115,77 @@ fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
+
+/// Marks, in its highest bit, the first byte of eight that is `byte`, and possibly others behind it.
+#[inline]
+fn equal(eight: u64, byte: u8) -> u64 {
+    let differs = eight ^ (ONES * u64::from(byte));
+    differs.wrapping_sub(ONES) & !differs
+}
+
+/// Marks the first of eight bytes that is below 0x20, like [`equal`].
+#[inline]
+fn control(eight: u64) -> u64 {
+    eight.wrapping_sub(ONES * 0x20) & !eight
+}
+
+/// The first of eight bytes that was marked.
+#[inline]
+fn first_marked(marks: u64) -> Option<usize> {
+    match marks & HIGH {
+        0 => None,
+        marks => Some(marks.trailing_zeros() as usize / 8),
+    }
+}
+
+/// Finds, from `from` on, the first quote, `<`, `&` or control character.
+#[inline]
+pub(crate) fn value_end(bytes: &[u8], from: usize, quote: u8) -> Option<usize> {
+    let mut at = from;
+    while let Some(chunk) = bytes[at..].first_chunk() {
+        let x = u64::from_le_bytes(*chunk);
+        let marks = equal(x, quote) | equal(x, b'<') | equal(x, b'&') | control(x);
+        if let Some(found) = first_marked(marks) {
+            return Some(at + found);
+        }
+        at += 8;
+    }
+    let found = bytes[at..]
+        .iter()
+        .position(|&b| b == quote || matches!(b, b'<' | b'&' | 0..0x20))?;
+    Some(at + found)
+}
+
+/// Texts longer than this are searched with wider steps.
+const SHORT_TEXT: usize = 40;
+
+/// Finds, from `from` on, the first `<`, `&` or `>`.
+#[inline]
+pub(crate) fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while at < from + SHORT_TEXT {
+        let Some(chunk) = bytes[at..].first_chunk() else {
+            break;
+        };
+        let x = u64::from_le_bytes(*chunk);
+        if let Some(found) = first_marked(equal(x, b'<') | equal(x, b'&') | equal(x, b'>')) {
+            return Some(at + found);
+        }
+        at += 8;
+    }
+    Some(at + memchr::memchr3(b'<', b'&', b'>', &bytes[at..])?)
+}
+
 /// The text of `bytes`, if they are UTF-8 and, from `from` on, legal XML characters throughout.
 #[inline]
-pub(crate) fn check(bytes: &[u8], from: usize) -> Result<&str, XmlError> {
-    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| XmlError::NotWellFormed)?;
+pub(crate) fn check(bytes: &[u8], from: usize) -> Result<&str, Fault> {
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Fault::NotWellFormed)?;
     if all_legal(&bytes[from..]) {
         Ok(text)
     } else {
-        Err(XmlError::NotWellFormed)
+        Err(Fault::NotWellFormed)
     }
 }
 
@@ -165,7 +224,7 @@ fn chunk_is_legal(bytes: &[u8], at: usize, len: usize) -> bool {
 
 /// Reads the reference at the front of `bytes`, which begin with `&`: its length and the character it stands for.
 /// `None`: it may go on behind the end.
-pub(crate) fn reference(bytes: &[u8]) -> Result<Option<(usize, char)>, XmlError> {
+pub(crate) fn reference(bytes: &[u8]) -> Result<Option<(usize, char)>, Fault> {
     let mut end = 1;
     loop {
         match bytes.get(end) {
@@ -174,7 +233,7 @@ pub(crate) fn reference(bytes: &[u8]) -> Result<Option<(usize, char)>, XmlError>
             Some(b'#' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9') if end < REFERENCE_BYTES => {
                 end += 1
             }
-            Some(_) => return Err(XmlError::NotWellFormed),
+            Some(_) => return Err(Fault::NotWellFormed),
         }
     }
     let c = match &bytes[1..end] {
@@ -185,35 +244,27 @@ pub(crate) fn reference(bytes: &[u8]) -> Result<Option<(usize, char)>, XmlError>
         b"quot" => '"',
         [b'#', b'x', digits @ ..] => numeric(digits, 16)?,
         [b'#', digits @ ..] => numeric(digits, 10)?,
-        [] => return Err(XmlError::NotWellFormed),
+        [] => return Err(Fault::NotWellFormed),
         // RFC 6120 §11.1: no entity references but the five predefined ones.
-        _ => return Err(XmlError::Restricted),
+        _ => return Err(Fault::Restricted),
     };
     Ok(Some((end + 1, c)))
 }
 
-fn numeric(digits: &[u8], radix: u32) -> Result<char, XmlError> {
+fn numeric(digits: &[u8], radix: u32) -> Result<char, Fault> {
     let mut value = 0u32;
     for &digit in digits {
         let digit = (digit as char)
             .to_digit(radix)
-            .ok_or(XmlError::NotWellFormed)?;
+            .ok_or(Fault::NotWellFormed)?;
         value = (value.saturating_mul(radix).saturating_add(digit)).min(0x11_0000);
     }
     if digits.is_empty() {
-        return Err(XmlError::NotWellFormed);
+        return Err(Fault::NotWellFormed);
     }
     char::from_u32(value)
         .filter(|&c| is_char(c))
-        .ok_or(XmlError::NotWellFormed)
-}
-
-/// Whether an attribute's raw value is its value: no references, no white space but spaces.
-#[inline]
-pub(crate) fn is_plain(raw: &[u8]) -> bool {
-    // Without an early exit this is done many bytes at a time.
-    !raw.iter()
-        .fold(false, |seen, &b| seen | (b == b'&') | (b < b' '))
+        .ok_or(Fault::NotWellFormed)
 }
 
 /// An attribute's value as XML 1.0 §3.3.3 defines it, from checked source text: references resolved, white space made

@@ -202,7 +202,7 @@ impl<'a> Element<'a> {
         let text = &*this.tree.text;
         this.own_attributes()
             .iter()
-            .filter(move |a| !a.is_declaration(text.as_bytes()))
+            .filter(move |a| !a.declares)
             .map(move |a| Attribute {
                 ns: this.ns_text(a.ns),
                 name: a.local().text(text),
@@ -295,11 +295,7 @@ impl<'a> Element<'a> {
         let mut at = *self;
         while at.index != 0 {
             at.index = at.node().parent;
-            for attr in at
-                .own_attributes()
-                .iter()
-                .filter(|a| a.is_declaration(text.as_bytes()))
-            {
+            for attr in at.own_attributes().iter().filter(|a| a.declares) {
                 let prefix = if attr.prefix == 0 {
                     ""
                 } else {

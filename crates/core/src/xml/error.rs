@@ -38,3 +38,31 @@ impl From<XmlError> for StreamError {
         StreamError::new(condition)
     }
 }
+
+/// The same in one byte, for the scanner's inner functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    NotWellFormed,
+    Restricted,
+    StanzaBytes,
+    Depth,
+    Attributes,
+    Children,
+    NameBytes,
+    Namespaces,
+}
+
+impl From<Fault> for XmlError {
+    fn from(fault: Fault) -> XmlError {
+        XmlError::Policy(match fault {
+            Fault::NotWellFormed => return XmlError::NotWellFormed,
+            Fault::Restricted => return XmlError::Restricted,
+            Fault::StanzaBytes => "stanza bytes",
+            Fault::Depth => "depth",
+            Fault::Attributes => "attributes",
+            Fault::Children => "child elements",
+            Fault::NameBytes => "name length",
+            Fault::Namespaces => "namespace declarations",
+        })
+    }
+}

@@ -70,7 +70,7 @@ pub(crate) fn header(
     let mut outer: Vec<Declaration> = Vec::new();
     for attr in scanner.attributes() {
         let value = chars::attribute_value(attr.value.text(text)).into_owned();
-        if attr.is_declaration(bytes) {
+        if attr.declares {
             if attr.prefix == 0 {
                 header.content_ns = value;
             } else {

@@ -2,7 +2,7 @@
 
 use super::element::OwnedElement;
 use super::header::{self, Context, StreamHeader};
-use super::scan::Scanner;
+use super::scan::{Scanner, Sink, Tag};
 use super::scope::{Scope, Splice};
 use super::{Limits, XmlError, chars};
 use crate::stanza::{Stanza, StanzaIndex};
@@ -29,8 +29,9 @@ pub enum Frame {
 /// kept, and between frames nothing is. Work is linear in the input however it is split. After an error every further
 /// call gives the same error.
 ///
-/// Line ends are not touched: a literal CR or CR LF in a text is forwarded as it came, since XML 1.0 §2.11 makes every
-/// parser read it as a line feed; `&#13;` is and stays a carriage return.
+/// Line ends in text are not touched: a literal CR or CR LF is forwarded as it came, since XML 1.0 §2.11 makes every parser
+/// read it as a line feed; `&#13;` is and stays a carriage return. In attribute values that hold a literal CR, line ends
+/// become the spaces that they mean (§3.3.3): not every client's parser bears them.
 ///
 /// ```
 /// use tercet_core::{Frame, Limits, StreamParser};
@@ -239,8 +240,9 @@ impl StreamParser {
             }
             _ => return Err(XmlError::BadFormat),
         }
-        work.scanner
-            .run(bytes, &self.limits, &self.scope(), &mut work.index)
+        Ok(work
+            .scanner
+            .run(bytes, &self.limits, &self.scope(), &mut work.index)?)
     }
 
     fn scope(&self) -> Scope<'_> {
@@ -317,31 +319,44 @@ fn element_frame(
     limits: &Limits,
 ) -> Result<Frame, XmlError> {
     let Work { scanner, index } = work;
-    if scanner.splices.is_empty() {
-        let text = chars::check(bytes, scanner.checked())?;
-        return match index.kind(text, &scanner.scopes, scope) {
-            Some(kind) => Ok(Frame::Stanza(Stanza::new(
-                kind,
-                text,
-                scope.default,
-                index,
-                &mut scanner.scopes,
-            ))),
-            None => Ok(Frame::Element(OwnedElement::scan(
-                bytes,
-                &Scope {
-                    splice: Splice::Nowhere,
-                    outer: &[],
-                    ..*scope
-                },
-            )?)),
-        };
+    let text = chars::check(bytes, scanner.checked())?;
+    if scanner.carriage_returns() || !scanner.splices.is_empty() {
+        return rewritten_frame(bytes, scanner, scope, limits);
     }
-    chars::check(bytes, scanner.checked())?;
+    match index.kind(text, &scanner.scopes, scope) {
+        Some(kind) => Ok(Frame::Stanza(Stanza::new(
+            kind,
+            text,
+            scope.default,
+            index,
+            &mut scanner.scopes,
+        ))),
+        None => Ok(Frame::Element(OwnedElement::scan(
+            bytes,
+            &Scope {
+                splice: Splice::Nowhere,
+                outer: &[],
+                ..*scope
+            },
+        )?)),
+    }
+}
+
+/// The frame of an element whose bytes have to change.
+#[cold]
+fn rewritten_frame(
+    bytes: &[u8],
+    scanner: &mut Scanner,
+    scope: &Scope<'_>,
+    limits: &Limits,
+) -> Result<Frame, XmlError> {
+    if scanner.carriage_returns() {
+        let bytes = spaced(bytes, scope, limits)?;
+        return scan_again(&bytes, scope, limits);
+    }
     if bytes.len() + scanner.splices.added() > limits.stanza_bytes as usize {
         return Err(XmlError::Policy("stanza bytes"));
     }
-    let bytes = scanner.splices.apply(bytes);
     // What was copied in counts for the bytes only.
     let limits = Limits {
         attributes: u16::MAX,
@@ -353,11 +368,50 @@ fn element_frame(
         splice: Splice::Nowhere,
         ..*scope
     };
+    scan_again(&scanner.splices.apply(bytes), &scope, &limits)
+}
+
+fn scan_again(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Frame, XmlError> {
     let mut work = Work::new();
-    if work.scanner.run(&bytes, &limits, &scope, &mut work.index)? != Some(bytes.len()) {
-        return Err(XmlError::NotWellFormed);
+    match work.scanner.run(bytes, limits, scope, &mut work.index)? {
+        Some(end) if end == bytes.len() => element_frame(bytes, &mut work, scope, limits),
+        _ => Err(XmlError::NotWellFormed),
     }
-    element_frame(&bytes, &mut work, &scope, &limits)
+}
+
+/// The bytes with the literal line ends in attribute values made the spaces that they mean (XML 1.0 §3.3.3). Carriage
+/// returns there are legal, but some clients' parsers end the stream at them: nobody may do that to somebody else.
+fn spaced(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Vec<u8>, XmlError> {
+    struct Spaced {
+        out: Vec<u8>,
+        copied: usize,
+    }
+    impl Sink for Spaced {
+        fn open(&mut self, tag: &Tag<'_>) {
+            for attr in tag.attributes {
+                let (start, end) = (attr.value.start as usize, attr.value.end() as usize);
+                self.out.extend_from_slice(&tag.bytes[self.copied..start]);
+                let mut last = 0;
+                for &byte in &tag.bytes[start..end] {
+                    match byte {
+                        b'\n' if last == b'\r' => {}
+                        b'\r' | b'\n' => self.out.push(b' '),
+                        _ => self.out.push(byte),
+                    }
+                    last = byte;
+                }
+                self.copied = end;
+            }
+        }
+        fn close(&mut self, _: usize, _: u32, _: u32) {}
+    }
+    let mut sink = Spaced {
+        out: Vec::with_capacity(bytes.len()),
+        copied: 0,
+    };
+    Scanner::new().run(bytes, limits, scope, &mut sink)?;
+    sink.out.extend_from_slice(&bytes[sink.copied..]);
+    Ok(sink.out)
 }
 
 /// Parses one whole element with nothing but white space around it: a WebSocket frame, a stored stanza. `content_ns` is the

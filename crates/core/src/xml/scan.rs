@@ -11,13 +11,14 @@
 //!  '---- '>' or ']]>' of each of them; the '>' that closes the first element ends the scan
 //! ```
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 use smallvec::SmallVec;
 
+use super::Limits;
 use super::chars::{self, is_space};
+use super::error::Fault;
 use super::scope::{Ns, Saved, Scope, Scopes, Span};
 use super::splice::Splices;
-use super::{Limits, XmlError};
 
 /// Hears about the elements of a well-formed frame, in document order.
 pub(crate) trait Sink {
@@ -53,6 +54,10 @@ pub(crate) struct Attr {
     pub(crate) prefix: u16,
     /// The raw value between the quotes.
     pub(crate) value: Span,
+    /// Whether the raw value is the value: no references, no white space but spaces.
+    pub(crate) plain: bool,
+    /// Whether this is `xmlns` or `xmlns:prefix`.
+    pub(crate) declares: bool,
     /// The prefix's namespace; [`Ns::None`] without a prefix and for declarations.
     pub(crate) ns: Ns,
 }
@@ -77,14 +82,6 @@ impl Attr {
             start: self.name.start,
             len: self.value.end() + 1 - self.name.start,
         }
-    }
-
-    /// Whether this is `xmlns` or `xmlns:prefix`.
-    #[inline]
-    pub(crate) fn is_declaration(&self, bytes: &[u8]) -> bool {
-        self.name.len >= 5
-            && self.name.of(bytes).starts_with(b"xmlns")
-            && (self.name.len == 5 || self.prefix == 5)
     }
 }
 
@@ -126,6 +123,8 @@ pub(crate) struct Scanner {
     token: usize,
     /// Bytes before are known to be UTF-8 and legal characters.
     checked: usize,
+    /// Whether an attribute's value holds a literal carriage return.
+    carriage_returns: bool,
     /// Elements seen so far.
     elements: u32,
     /// The start tag under way.
@@ -144,6 +143,7 @@ impl Scanner {
             pos: 0,
             token: 0,
             checked: 0,
+            carriage_returns: false,
             elements: 0,
             name: Span::default(),
             prefix: 0,
@@ -169,6 +169,11 @@ impl Scanner {
         self.checked
     }
 
+    /// Whether an attribute's value holds a literal carriage return.
+    pub(crate) fn carriage_returns(&self) -> bool {
+        self.carriage_returns
+    }
+
     /// Goes on over `bytes`, which begin with the frame and hold all that was seen before. `Some(end)`: the frame is
     /// complete and `end` bytes long; its characters before [`Scanner::checked`] were looked at. `None`: it goes on
     /// behind `bytes`.
@@ -179,7 +184,7 @@ impl Scanner {
         limits: &Limits,
         scope: &Scope<'_>,
         sink: &mut S,
-    ) -> Result<Option<usize>, XmlError> {
+    ) -> Result<Option<usize>, Fault> {
         let found = self.scan(bytes, limits, scope, sink);
         if let Ok(Some(_)) = found {
             return found;
@@ -199,7 +204,7 @@ impl Scanner {
         limits: &Limits,
         scope: &Scope<'_>,
         sink: &mut S,
-    ) -> Result<Option<usize>, XmlError> {
+    ) -> Result<Option<usize>, Fault> {
         loop {
             match self.state {
                 State::Content => {
@@ -224,7 +229,7 @@ impl Scanner {
                             self.pos += 1;
                             self.state = State::Quote;
                         }
-                        Some(_) => return Err(XmlError::NotWellFormed),
+                        Some(_) => return Err(Fault::NotWellFormed),
                     }
                 }
                 State::Quote => {
@@ -238,7 +243,7 @@ impl Scanner {
                             }
                             self.state = State::Value(quote);
                         }
-                        Some(_) => return Err(XmlError::NotWellFormed),
+                        Some(_) => return Err(Fault::NotWellFormed),
                     }
                 }
                 State::Value(quote) => {
@@ -262,7 +267,7 @@ impl Scanner {
                             }
                             self.content_from(end);
                         }
-                        Some(_) => return Err(XmlError::NotWellFormed),
+                        Some(_) => return Err(Fault::NotWellFormed),
                     }
                 }
                 State::CData => {
@@ -282,15 +287,15 @@ impl Scanner {
 
     /// Reads text and references up to a tag, and the tag's beginning. False: more bytes are needed.
     #[inline]
-    fn content(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, XmlError> {
+    fn content(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Fault> {
         let mut at = self.pos;
         // Mostly there is no text between tags.
         while bytes.get(at) != Some(&b'<') {
-            let Some(found) = memchr3(b'<', b'&', b'>', &bytes[at..]) else {
+            let Some(found) = chars::text_end(bytes, at) else {
                 self.pos = bytes.len();
                 return Ok(false);
             };
-            at += found;
+            at = found;
             match bytes[at] {
                 b'<' => break,
                 b'&' => match chars::reference(&bytes[at..])? {
@@ -301,7 +306,7 @@ impl Scanner {
                     }
                 },
                 // XML 1.0 §2.4: `]]>` must not appear in text.
-                _ if bytes[self.token..at].ends_with(b"]]") => return Err(XmlError::NotWellFormed),
+                _ if bytes[self.token..at].ends_with(b"]]") => return Err(Fault::NotWellFormed),
                 _ => at += 1,
             }
         }
@@ -312,12 +317,12 @@ impl Scanner {
             None => Ok(false),
             Some(b'/') => {
                 let Some(open) = self.open.last() else {
-                    return Err(XmlError::NotWellFormed);
+                    return Err(Fault::NotWellFormed);
                 };
                 let name = open.name.of(bytes);
                 let have = &rest[1..rest.len().min(1 + name.len())];
                 if !name.starts_with(have) {
-                    return Err(XmlError::NotWellFormed);
+                    return Err(Fault::NotWellFormed);
                 }
                 if have.len() < name.len() {
                     return Ok(false);
@@ -330,10 +335,10 @@ impl Scanner {
                 let have = &bytes[at..bytes.len().min(at + CDATA.len())];
                 if have.len() > 2 && have[2] != b'[' {
                     // RFC 6120 §11.1: no comments, no DTD.
-                    return Err(XmlError::Restricted);
+                    return Err(Fault::Restricted);
                 }
                 if !CDATA.starts_with(have) || self.open.is_empty() {
-                    return Err(XmlError::NotWellFormed);
+                    return Err(Fault::NotWellFormed);
                 }
                 if have.len() < CDATA.len() {
                     return Ok(false);
@@ -343,16 +348,16 @@ impl Scanner {
                 Ok(true)
             }
             // RFC 6120 §11.1: no processing instructions.
-            Some(b'?') => Err(XmlError::Restricted),
+            Some(b'?') => Err(Fault::Restricted),
             Some(_) => {
                 let Some(name) = chars::qname(rest, limits.name_bytes)? else {
                     return Ok(false);
                 };
                 if self.open.len() >= usize::from(limits.depth) {
-                    return Err(XmlError::Policy("depth"));
+                    return Err(Fault::Depth);
                 }
                 if self.elements > limits.children {
-                    return Err(XmlError::Policy("child elements"));
+                    return Err(Fault::Children);
                 }
                 self.elements += 1;
                 self.name = Span {
@@ -370,7 +375,7 @@ impl Scanner {
 
     /// Reads attributes up to the end of the start tag.
     #[inline]
-    fn tag(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, XmlError> {
+    fn tag(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, Fault> {
         loop {
             let at = skip_space(bytes, self.pos);
             self.pos = at;
@@ -381,20 +386,23 @@ impl Scanner {
                     return match bytes.get(at + 1) {
                         None => Ok(Step::More),
                         Some(b'>') => Ok(Step::Done(at + 2, true)),
-                        Some(_) => Err(XmlError::NotWellFormed),
+                        Some(_) => Err(Fault::NotWellFormed),
                     };
                 }
                 // XML 1.0 §3.1: white space before each attribute.
-                Some(_) if !is_space(bytes[at - 1]) => return Err(XmlError::NotWellFormed),
+                Some(_) if !is_space(bytes[at - 1]) => return Err(Fault::NotWellFormed),
                 Some(_) => {}
             }
             let Some(name) = chars::qname(&bytes[at..], limits.name_bytes)? else {
                 return Ok(Step::More);
             };
             if self.attributes.len() >= usize::from(limits.attributes) {
-                return Err(XmlError::Policy("attributes"));
+                return Err(Fault::Attributes);
             }
             let end = at + usize::from(name.len);
+            // Of the names `xmlns`, `xmlns:prefix` and `xmlnsfoo`, the last is an ordinary one.
+            let declares =
+                bytes[at..end].starts_with(b"xmlns") && (name.len == 5 || name.prefix == 5);
             self.attributes.push(Attr {
                 name: Span {
                     start: at as u32,
@@ -405,6 +413,8 @@ impl Scanner {
                     start: end as u32 + 2,
                     len: 0,
                 },
+                plain: true,
+                declares,
                 ns: Ns::None,
             });
             match bytes[end..] {
@@ -427,16 +437,19 @@ impl Scanner {
 
     /// Reads an attribute's value up to its quote. False: more bytes are needed.
     #[inline]
-    fn value(&mut self, bytes: &[u8], quote: u8) -> Result<bool, XmlError> {
+    fn value(&mut self, bytes: &[u8], quote: u8) -> Result<bool, Fault> {
+        let Some(attr) = self.attributes.last_mut() else {
+            return Err(Fault::NotWellFormed);
+        };
         let mut at = self.pos;
         loop {
-            let Some(found) = memchr3(quote, b'<', b'&', &bytes[at..]) else {
+            let Some(found) = chars::value_end(bytes, at, quote) else {
                 self.pos = bytes.len();
                 return Ok(false);
             };
-            at += found;
+            at = found;
             match bytes[at] {
-                b'<' => return Err(XmlError::NotWellFormed),
+                b'<' => return Err(Fault::NotWellFormed),
                 b'&' => match chars::reference(&bytes[at..])? {
                     Some((len, _)) => at += len,
                     None => {
@@ -444,12 +457,15 @@ impl Scanner {
                         return Ok(false);
                     }
                 },
-                _ => break,
+                byte if byte == quote => break,
+                byte => {
+                    self.carriage_returns |= byte == b'\r';
+                    at += 1;
+                }
             }
+            attr.plain = false;
         }
-        if let Some(attr) = self.attributes.last_mut() {
-            attr.value.len = at as u32 - attr.value.start;
-        }
+        attr.value.len = at as u32 - attr.value.start;
         self.pos = at + 1;
         Ok(true)
     }
@@ -463,7 +479,7 @@ impl Scanner {
         limits: &Limits,
         scope: &Scope<'_>,
         sink: &mut S,
-    ) -> Result<bool, XmlError> {
+    ) -> Result<bool, Fault> {
         let depth = self.open.len() + 1;
         let before = self.scopes.enter();
         let mut prefixes = 0;
@@ -473,9 +489,9 @@ impl Scanner {
                 .iter()
                 .any(|a| a.name.same(attr.name, bytes))
             {
-                return Err(XmlError::NotWellFormed);
+                return Err(Fault::NotWellFormed);
             }
-            if attr.is_declaration(bytes) {
+            if attr.declares {
                 self.scopes.declare(bytes, attr, depth, limits)?;
             } else if attr.prefix != 0 {
                 prefixes += 1;
@@ -553,10 +569,10 @@ impl Scanner {
         bytes: &[u8],
         depth: usize,
         scope: &Scope<'_>,
-    ) -> Result<(), XmlError> {
+    ) -> Result<(), Fault> {
         for i in 0..self.attributes.len() {
             let attr = self.attributes[i];
-            if attr.prefix == 0 || attr.is_declaration(bytes) {
+            if attr.prefix == 0 || attr.declares {
                 continue;
             }
             let prefix = Span {
@@ -571,12 +587,12 @@ impl Scanner {
             // Namespaces in XML §6.3: no two attributes with the same namespace and local name.
             let same = |a: &Attr| {
                 a.prefix != 0
-                    && !a.is_declaration(bytes)
+                    && !a.declares
                     && a.local().of(bytes) == attr.local().of(bytes)
                     && self.scopes.name(bytes, scope, a.ns) == ns
             };
             if self.attributes[..i].iter().any(same) {
-                return Err(XmlError::NotWellFormed);
+                return Err(Fault::NotWellFormed);
             }
         }
         Ok(())

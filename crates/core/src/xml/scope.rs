@@ -2,8 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::error::Fault;
 use super::scan::Attr;
-use super::{Limits, XmlError, chars, ns};
+use super::{Limits, chars, ns};
 
 /// A stretch of a frame's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,15 +147,15 @@ impl Scopes {
         attr: &Attr,
         depth: usize,
         limits: &Limits,
-    ) -> Result<(), XmlError> {
+    ) -> Result<(), Fault> {
         if self.bindings.len() + usize::from(self.defaults) >= usize::from(limits.namespaces) {
-            return Err(XmlError::Policy("namespace declarations"));
+            return Err(Fault::Namespaces);
         }
         let raw = attr.value.of(bytes);
         let ns = if raw.is_empty() {
             Ns::None
-        } else if !chars::is_plain(raw) {
-            let raw = std::str::from_utf8(raw).map_err(|_| XmlError::NotWellFormed)?;
+        } else if !attr.plain {
+            let raw = std::str::from_utf8(raw).map_err(|_| Fault::NotWellFormed)?;
             let start = self.side.len() as u32;
             self.side.push_str(&chars::attribute_value(raw));
             Ns::Side(Span {
@@ -176,7 +177,7 @@ impl Scopes {
         let reserved = name == ns::XML.as_bytes() || name == ns::XMLNS.as_bytes();
         if attr.prefix == 0 {
             if reserved {
-                return Err(XmlError::NotWellFormed);
+                return Err(Fault::NotWellFormed);
             }
             self.default = bound;
             self.defaults += 1;
@@ -185,9 +186,9 @@ impl Scopes {
         let prefix = attr.local();
         match prefix.of(bytes) {
             b"xml" if name == ns::XML.as_bytes() => return Ok(()),
-            b"xml" | b"xmlns" => return Err(XmlError::NotWellFormed),
+            b"xml" | b"xmlns" => return Err(Fault::NotWellFormed),
             // §5: a prefix can't be undeclared.
-            _ if reserved || name.is_empty() => return Err(XmlError::NotWellFormed),
+            _ if reserved || name.is_empty() => return Err(Fault::NotWellFormed),
             _ => {}
         }
         self.bindings.push(Binding { prefix, bound });
@@ -201,7 +202,7 @@ impl Scopes {
         bytes: &[u8],
         prefix: Span,
         scope: &Scope<'_>,
-    ) -> Result<Bound, XmlError> {
+    ) -> Result<Bound, Fault> {
         if prefix.len == 0 {
             Ok(self.default)
         } else {
@@ -215,7 +216,7 @@ impl Scopes {
         bytes: &[u8],
         prefix: Span,
         scope: &Scope<'_>,
-    ) -> Result<Bound, XmlError> {
+    ) -> Result<Bound, Fault> {
         let name = prefix.of(bytes);
         if name == b"xml" {
             // Bound everywhere: never to be copied in.
@@ -237,7 +238,7 @@ impl Scopes {
             .outer
             .iter()
             .position(|d| d.0.as_bytes() == name)
-            .ok_or(XmlError::NotWellFormed)?;
+            .ok_or(Fault::NotWellFormed)?;
         Ok(Bound {
             ns: Ns::Outer(index as u16),
             depth: 0,

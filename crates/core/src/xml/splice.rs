@@ -1,9 +1,10 @@
 //! Making a frame's bytes mean the same on any stream: declarations from outside that its content uses are copied onto
 //! the outermost element whose bytes travel, and the content namespace is left to the stream they travel on.
 
+use super::error::Fault;
 use super::scan::Attr;
 use super::scope::{Bound, Scope, Scopes, Span, Splice};
-use super::{XmlError, writer};
+use super::writer;
 
 /// One change of a frame's bytes.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Splices {
         prefix: Span,
         bound: Bound,
         attributes: &[Attr],
-    ) -> Result<(), XmlError> {
+    ) -> Result<(), Fault> {
         if depth <= 2 {
             self.names[depth - 1] = name.end();
             if depth == 1 {
@@ -85,14 +86,10 @@ impl Splices {
         depth: usize,
         attributes: &[Attr],
     ) {
-        let Some(attr) = attributes
-            .iter()
-            .find(|a| a.prefix == 0 && a.name.of(bytes) == b"xmlns")
-        else {
-            return;
-        };
-        let is_content = scopes.name(bytes, scope, scopes.default().ns) == scope.default.as_bytes();
-        if is_content == (depth == 2) {
+        let ns = scopes.name(bytes, scope, scopes.default().ns);
+        if (ns == scope.default.as_bytes()) == (depth == 2)
+            && let Some(attr) = attributes.iter().find(|a| a.declares && a.prefix == 0)
+        {
             let span = attr.span();
             self.edits.push(Edit {
                 at: span.start - 1,
@@ -111,7 +108,7 @@ impl Splices {
         depth: usize,
         prefix: Span,
         bound: Bound,
-    ) -> Result<(), XmlError> {
+    ) -> Result<(), Fault> {
         let level = self.level.min(depth as u16);
         if bound.depth >= level {
             return Ok(());
@@ -121,7 +118,7 @@ impl Splices {
             return Ok(());
         }
         let at = self.names[usize::from(level) - 1];
-        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| XmlError::NotWellFormed);
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Fault::NotWellFormed);
         let prefix = text(prefix.of(bytes))?;
         self.done
             .retain(|d| d.0 == self.names[0] || d.0 == self.names[1]);
@@ -140,7 +137,7 @@ impl Splices {
         // One declaration on the stream header could otherwise be copied into thousands of children.
         self.added += insert.len();
         if self.added > scope.budget as usize {
-            return Err(XmlError::Policy("stanza bytes"));
+            return Err(Fault::StanzaBytes);
         }
         self.done.push((at, prefix.to_owned()));
         self.edits.push(Edit {
