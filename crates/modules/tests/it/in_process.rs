@@ -1,0 +1,259 @@
+//! A server in this process, for transcripts: no socket, no TLS, no login. Sessions are bound as the stream would have them
+//! bound, and the time passes when the script says so.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use tercet_core::{
+    BareJid, Frame, Head, Limits as XmlLimits, Stanza, StreamError, StreamParser, XmlWriter,
+};
+use tercet_server::{AccountError, Clock, HostInfo, Limits, Outbox, Server, Session};
+use tercet_store::Store;
+use tercet_testkit::{Arrival, Client, Peer, PeerError};
+
+/// When every transcript begins: 2024-01-01T00:00:00Z.
+const BEGINNING_MS: u64 = 1_704_067_200_000;
+
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+
+/// The server and its clients.
+pub(crate) struct InProcess {
+    server: Arc<Server>,
+    domains: BTreeSet<String>,
+    clients: BTreeMap<String, Connection>,
+}
+
+/// One client's stream, seen from both ends.
+struct Connection {
+    session: Arc<Session>,
+    /// Reads what the client sends.
+    upward: StreamParser,
+    /// Reads what the client receives.
+    downward: StreamParser,
+    arrived: VecDeque<Arrival>,
+    closed: bool,
+}
+
+impl InProcess {
+    /// A server for the domains of `clients`, with every module, and nothing in its store.
+    pub(crate) fn new(clients: &[Client]) -> Self {
+        let catalogue: Vec<_> = [tercet_server::KINDS, tercet_modules::KINDS].concat();
+        let clock = Clock::Manual(AtomicU64::new(BEGINNING_MS));
+        let server = Server::new(Store::memory(&catalogue), Limits::default(), clock);
+        let server = block_on(server).unwrap();
+        let domains = clients
+            .iter()
+            .map(|client| bare(client).domain().to_owned())
+            .collect();
+        let mut peer = InProcess {
+            server,
+            domains,
+            clients: BTreeMap::new(),
+        };
+        peer.configure("").unwrap();
+        peer
+    }
+
+    fn connection(&mut self, name: &str) -> Result<&mut Connection, PeerError> {
+        self.clients
+            .get_mut(name)
+            .ok_or_else(|| PeerError::new(format!("{name} is not connected")))
+    }
+}
+
+impl Peer for InProcess {
+    fn configure(&mut self, config: &str) -> Result<(), PeerError> {
+        let mut table: toml::Table = config
+            .parse()
+            .map_err(|error| PeerError::new(format!("{error}")))?;
+        let mut info = HostInfo::default();
+        if let Some(modules) = table.remove("modules") {
+            info.modules = modules
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[modules]: {error}")))?;
+        }
+        if let Some(registration) = table.remove("registration") {
+            let policy = registration
+                .get("policy")
+                .cloned()
+                .unwrap_or_else(|| "closed".into());
+            info.registration = policy
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[registration]: {error}")))?;
+        }
+        if let Some(unknown) = table.keys().next() {
+            return Err(PeerError::new(format!(
+                "transcripts cannot configure [{unknown}]"
+            )));
+        }
+        info.siblings = self.domains.iter().cloned().collect();
+        let infos = self.domains.iter().map(|domain| HostInfo {
+            domain: domain.clone(),
+            ..info.clone()
+        });
+        self.server
+            .configure(infos.collect(), tercet_modules::modules)
+            .map_err(|faults| PeerError::new(faults.join("; ")))
+    }
+
+    fn connect(&mut self, client: &Client) -> Result<String, PeerError> {
+        let account = bare(client);
+        let password = if client.password.is_empty() {
+            "password"
+        } else {
+            &client.password
+        };
+        match block_on(self.server.create_account(&account, password, false)) {
+            Ok(()) | Err(AccountError::Exists(_)) => {}
+            Err(error) => return Err(PeerError::new(error.to_string())),
+        }
+        let outbox = Arc::new(Outbox::new(self.server.limits().outbox_bytes));
+        let bound = self
+            .server
+            .bind(&account, client.resource.as_deref(), outbox, None);
+        let session =
+            block_on(bound).map_err(|error| PeerError::new(format!("not bound: {error:?}")))?;
+        let full_jid = session.jid().as_str().to_owned();
+        let connection = Connection {
+            session,
+            upward: parser(),
+            downward: parser(),
+            arrived: VecDeque::new(),
+            closed: false,
+        };
+        self.clients.insert(client.name.clone(), connection);
+        Ok(full_jid)
+    }
+
+    fn send(&mut self, name: &str, xml: &str) -> Result<(), PeerError> {
+        let server = self.server.clone();
+        let connection = self.connection(name)?;
+        for frame in frames(&mut connection.upward, xml.as_bytes())? {
+            match frame {
+                Frame::Stanza(stanza) => {
+                    block_on(server.accept(&connection.session, stanza).wait())
+                }
+                Frame::Whitespace => {}
+                other => {
+                    return Err(PeerError::new(format!(
+                        "only stanzas can be sent in process, not {other:?}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, name: &str) -> Result<Arrival, PeerError> {
+        let connection = self.connection(name)?;
+        if let Some(arrival) = connection.arrived.pop_front() {
+            return Ok(arrival);
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(taken) = connection.session.outbox().poll_take(&mut context) {
+            for frame in frames(&mut connection.downward, &taken.bytes)? {
+                match frame {
+                    Frame::Stanza(stanza) => connection
+                        .arrived
+                        .push_back(Arrival::Element(text(&stanza))),
+                    Frame::Whitespace => {}
+                    other => return Err(PeerError::new(format!("no stanza: {other:?}"))),
+                }
+            }
+            if let Some(error) = taken.end {
+                connection
+                    .arrived
+                    .push_back(Arrival::Element(stream_error(&error)));
+                connection.closed = true;
+            }
+        }
+        let silence = if connection.closed {
+            Arrival::Closed
+        } else {
+            Arrival::Nothing
+        };
+        Ok(connection.arrived.pop_front().unwrap_or(silence))
+    }
+
+    fn disconnect(&mut self, name: &str) -> Result<(), PeerError> {
+        let server = self.server.clone();
+        let connection = self.connection(name)?;
+        connection.closed = true;
+        block_on(server.unbind(&connection.session).wait());
+        connection.session.outbox().close();
+        Ok(())
+    }
+
+    fn advance(&mut self, by: Duration) -> Result<(), PeerError> {
+        self.server.advance(by.as_millis() as u64);
+        Ok(())
+    }
+}
+
+fn bare(client: &Client) -> BareJid {
+    BareJid::parse(&client.jid).unwrap_or_else(|error| panic!("{}: {error}", client.jid))
+}
+
+/// A parser behind the stream header.
+fn parser() -> StreamParser {
+    let mut parser = StreamParser::new(XmlLimits::AFTER_LOGIN);
+    let header = frames(&mut parser, HEADER.as_bytes()).unwrap();
+    assert!(matches!(header.as_slice(), [Frame::Header(_)]));
+    parser
+}
+
+fn frames(parser: &mut StreamParser, mut bytes: &[u8]) -> Result<Vec<Frame>, PeerError> {
+    let mut frames = Vec::new();
+    loop {
+        match parser.next(&mut bytes) {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return Ok(frames),
+            Err(error) => return Err(PeerError::new(error.to_string())),
+        }
+    }
+}
+
+/// The stanza as it arrived.
+fn text(stanza: &Stanza) -> String {
+    let mut out = Vec::new();
+    let head = Head {
+        from: stanza.from().unwrap().map(|jid| jid.as_str()),
+        to: stanza.to().unwrap().map(|jid| jid.as_str()),
+        lang: None,
+        xmlns: None,
+    };
+    stanza.write(&mut out, head);
+    String::from_utf8(out).unwrap()
+}
+
+fn stream_error(error: &StreamError) -> String {
+    let mut writer = XmlWriter::new();
+    error.write(&mut writer);
+    String::from_utf8(writer.finish()).unwrap()
+}
+
+/// Runs a future to its end on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
