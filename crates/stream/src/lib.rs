@@ -6,11 +6,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod c2s;
 pub mod sasl;
 
+mod framing;
 mod question;
 mod random;
 mod tls;
 
+pub use c2s::{C2sConfig, C2sStream, Ending, HostConfig, Input, Output, StreamEvent, TlsPolicy};
+pub use framing::Framing;
 pub use question::{Answer, Password, Question, Ticket};
 pub use tls::{PeerCertificate, TlsInfo, TlsVersion};

@@ -1,6 +1,6 @@
 //! What a stream cannot know by itself: questions to the driver, answered later.
 
-use tercet_core::{BareJid, FullJid, SaslFailure, StanzaError};
+use tercet_core::{BareJid, FullJid, SaslFailure, Stanza, StanzaError};
 use zeroize::Zeroizing;
 
 use crate::sasl::{ScramHash, ScramKeys};
@@ -62,6 +62,14 @@ pub enum Question {
         /// An unpredictable resourcepart, for the server's choice.
         fallback: String,
     },
+    /// A registration request (XEP-0077) of a client that has not logged in: an iq with a
+    /// `jabber:iq:register` query. Answer: [`Answer::Xml`] with the complete reply.
+    Register {
+        /// The host the client is connected to.
+        host: String,
+        /// The request; its `to` is the host or absent.
+        stanza: Stanza,
+    },
 }
 
 /// An answer to a [`Question`].
@@ -79,6 +87,8 @@ pub enum Answer {
     Account(Result<BareJid, SaslFailure>),
     /// The full JID of the new session. For an error the client may try again.
     Bound(Result<FullJid, StanzaError>),
+    /// First-level elements to write as they are; nothing if empty.
+    Xml(Vec<u8>),
 }
 
 /// A password on its way to be checked. Wiped when dropped, never shown.

@@ -43,9 +43,9 @@ pub(crate) struct Success {
 /// An attempt in one of its states.
 ///
 /// ```text
-/// start ─┬─ no initial response ─> AwaitMessage ─ response ─┐
-///        └─ initial response ───────────────────────────────┴─┬─ SCRAM ─> AwaitKeys ─ answer ─> AwaitProof ─ response ─> Success
-///                                                             └─ PLAIN, EXTERNAL, ANONYMOUS ─> AwaitAccount ─ answer ─> Success
+/// start ─┬─ no initial response ─> Message ─ response ──────┐
+///        └─ initial response ───────────────────────────────┴─┬─ SCRAM ─> Keys ─ answer ─> Proof ─ response ─> Success
+///                                                             └─ PLAIN, EXTERNAL, ANONYMOUS ─> Account ─ answer ─> Success
 /// ```
 /// Everything else that happens is a failure and ends the attempt.
 pub(crate) struct Exchange {
@@ -53,18 +53,19 @@ pub(crate) struct Exchange {
     state: State,
 }
 
+/// What is awaited.
 enum State {
-    AwaitMessage,
-    AwaitKeys {
+    Message,
+    Keys {
         hash: ScramHash,
         first: ClientFirst,
         binding: Option<BindingKind>,
     },
-    AwaitProof {
+    Proof {
         proof: Proof,
         account: Result<BareJid, SaslFailure>,
     },
-    AwaitAccount,
+    Account,
 }
 
 impl Exchange {
@@ -87,7 +88,7 @@ impl Exchange {
             (None, Mechanism::Anonymous) => first_message(mechanism, b"", scope),
             // RFC 6120 §6.4.2: the client speaks first, so it is asked to by an empty challenge.
             (None, _) => {
-                let state = State::AwaitMessage;
+                let state = State::Message;
                 let exchange = Exchange { mechanism, state };
                 Ok(Step::Challenge(Vec::new(), exchange))
             }
@@ -104,8 +105,8 @@ impl Exchange {
         scope: &mut Scope<'_>,
     ) -> Result<Step, SaslFailure> {
         match self.state {
-            State::AwaitMessage => first_message(self.mechanism, message, scope),
-            State::AwaitProof { proof, account } => {
+            State::Message => first_message(self.mechanism, message, scope),
+            State::Proof { proof, account } => {
                 let server_final = proof.check(message)?;
                 Ok(Step::Success(Success {
                     account: account?,
@@ -113,7 +114,7 @@ impl Exchange {
                     data: Some(server_final),
                 }))
             }
-            State::AwaitKeys { .. } | State::AwaitAccount => Err(SaslFailure::MalformedRequest),
+            State::Keys { .. } | State::Account => Err(SaslFailure::MalformedRequest),
         }
     }
 
@@ -124,7 +125,7 @@ impl Exchange {
     pub(crate) fn answer(self, answer: Answer, scope: &mut Scope<'_>) -> Result<Step, SaslFailure> {
         match (self.state, answer) {
             (
-                State::AwaitKeys {
+                State::Keys {
                     hash,
                     first,
                     binding,
@@ -138,11 +139,11 @@ impl Exchange {
                     first.challenge(keys, &nonce, binding, Some(&downgrade_hash));
                 let exchange = Exchange {
                     mechanism: self.mechanism,
-                    state: State::AwaitProof { proof, account },
+                    state: State::Proof { proof, account },
                 };
                 Ok(Step::Challenge(message.into_bytes(), exchange))
             }
-            (State::AwaitAccount, Answer::Account(account)) => Ok(Step::Success(Success {
+            (State::Account, Answer::Account(account)) => Ok(Step::Success(Success {
                 account: account?,
                 mechanism: self.mechanism,
                 data: None,
@@ -161,7 +162,7 @@ fn first_message(
 ) -> Result<Step, SaslFailure> {
     let await_account = Exchange {
         mechanism,
-        state: State::AwaitAccount,
+        state: State::Account,
     };
     match mechanism {
         Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => {
@@ -224,7 +225,7 @@ fn scram_first(
         username: identity.username,
         hash,
     };
-    let state = State::AwaitKeys {
+    let state = State::Keys {
         hash,
         first,
         binding,

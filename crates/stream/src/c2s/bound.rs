@@ -1,0 +1,52 @@
+//! A stream with a bound resource: judging the client's stanzas (RFC 6120 §8.1.2.1).
+
+use tercet_core::{FullJid, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError};
+use tercet_core::{iq_result, ns};
+
+use super::bind::is_request;
+use super::context::Context;
+
+/// The stanza, if it is for others than the stream itself.
+///
+/// # Errors
+/// `invalid-from` if it says it is from somebody else.
+#[inline]
+pub(super) fn on_stanza(
+    cx: &mut Context,
+    jid: &FullJid,
+    stanza: Stanza,
+) -> Result<Option<Stanza>, StreamError> {
+    // RFC 6120 §8.1.2.1: from is the client's full JID, its bare JID, or absent.
+    let own = match stanza.from() {
+        Ok(None) => true,
+        Ok(Some(from)) => from.as_str() == jid.as_str() || from.as_str() == jid.bare_str(),
+        Err(_) => false,
+    };
+    if !own {
+        return Err(StreamCondition::InvalidFrom.into());
+    }
+    if stanza.kind() == StanzaKind::Iq {
+        return Ok(on_iq(cx, jid, stanza));
+    }
+    Ok(Some(stanza))
+}
+
+fn on_iq(cx: &mut Context, jid: &FullJid, stanza: Stanza) -> Option<Stanza> {
+    match stanza.payload().map(|payload| payload.ns()) {
+        // RFC 6120 §7.7.2.3: one resource a stream.
+        Some(ns::BIND) if is_request(&stanza, "bind", ns::BIND, &jid.bare()) => {
+            cx.reply_error(&stanza, &StanzaError::not_allowed(), None);
+            None
+        }
+        // RFC 3921 §3: nothing is left to be done.
+        Some(ns::SESSION) if is_request(&stanza, "session", ns::SESSION, &jid.bare()) => {
+            if stanza.iq_type() == Some(IqType::Set) {
+                cx.write(|_, out| iq_result(&stanza, None, None, b"", out));
+            } else {
+                cx.reply_error(&stanza, &StanzaError::bad_request(), None);
+            }
+            None
+        }
+        _ => Some(stanza),
+    }
+}

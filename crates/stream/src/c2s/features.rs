@@ -1,0 +1,91 @@
+//! The stream features (RFC 6120 §4.3.2): what may be negotiated next.
+
+use tercet_core::{XmlWriter, ns};
+
+use super::config::TlsPolicy;
+use super::context::Context;
+use crate::sasl::Offer;
+
+/// XEP-0440 0.4.2.
+const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// XEP-0478 0.2.0.
+const LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// XEP-0077 2.4 §12.
+const REGISTER: &str = "http://jabber.org/features/iq-register";
+
+/// Writes the features for a client that has logged in, or not yet.
+pub(super) fn write(cx: &mut Context, logged_in: bool) {
+    let mut w = XmlWriter::new();
+    w.start("stream:features");
+    if logged_in {
+        after_login(cx, &mut w);
+    } else {
+        before_login(cx, &mut w);
+    }
+    w.end();
+    let features = w.finish();
+    cx.write(|_, out| out.extend_from_slice(&features));
+}
+
+/// What this client is offered to log in with; nothing before TLS where that is required.
+pub(super) fn offer(cx: &Context) -> Offer {
+    if !cx.secure_enough() {
+        return Offer::default();
+    }
+    let host = cx.host();
+    Offer::new(&host.domain, host.anonymous, cx.tls.as_deref())
+}
+
+fn before_login(cx: &Context, w: &mut XmlWriter) {
+    let host = cx.host();
+    if cx.tls.is_none() && host.tls != TlsPolicy::Absent {
+        // RFC 6120 §5.4.1: required where nothing else can be negotiated first.
+        w.start("starttls").attr("xmlns", ns::TLS);
+        if host.tls == TlsPolicy::Required {
+            w.leaf("required", &[]);
+        }
+        w.end();
+    }
+    let offer = offer(cx);
+    if !offer.mechanisms.is_empty() {
+        // RFC 6120 §6.4.1: in the order of preference.
+        w.start("mechanisms").attr("xmlns", ns::SASL);
+        for mechanism in &offer.mechanisms {
+            w.text_element("mechanism", mechanism.name());
+        }
+        w.end();
+    }
+    if !offer.bindings.is_empty() {
+        w.start("sasl-channel-binding")
+            .attr("xmlns", CHANNEL_BINDING);
+        for binding in &offer.bindings {
+            w.leaf("channel-binding", &[("type", binding.name())]);
+        }
+        w.end();
+    }
+    if host.registration && cx.secure_enough() {
+        w.leaf("register", &[("xmlns", REGISTER)]);
+    }
+    limits(w, cx.config.before_login.stanza_bytes, None);
+}
+
+fn after_login(cx: &Context, w: &mut XmlWriter) {
+    // RFC 6120 §7.4.
+    w.leaf("bind", &[("xmlns", ns::BIND)]);
+    // RFC 3921 §3, for clients that insist; a no-op, which <optional/> says.
+    w.start("session").attr("xmlns", ns::SESSION);
+    w.leaf("optional", &[]).end();
+    w.raw(cx.host().features.as_bytes());
+    let idle = cx.config.idle_timeout.map(|timeout| timeout.as_secs());
+    limits(w, cx.config.after_login.stanza_bytes, idle);
+}
+
+/// XEP-0478 §3.1.
+fn limits(w: &mut XmlWriter, max_bytes: u32, idle_seconds: Option<u64>) {
+    w.start("limits").attr("xmlns", LIMITS);
+    w.text_element("max-bytes", &max_bytes.to_string());
+    if let Some(seconds) = idle_seconds {
+        w.text_element("idle-seconds", &seconds.to_string());
+    }
+    w.end();
+}

@@ -1,0 +1,269 @@
+//! Before a login: STARTTLS (RFC 6120 §5), SASL (§6), in-band registration (XEP-0077 2.4).
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use tercet_core::StanzaKind;
+use tercet_core::{Element, SaslFailure, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use zeroize::Zeroizing;
+
+use super::api::{Ending, Output, StreamEvent};
+use super::config::TlsPolicy;
+use super::context::{Context, too_many_attempts};
+use super::features;
+use super::state::{Attempt, Pending, State};
+use crate::question::{Answer, Question};
+use crate::sasl::{Exchange, Mechanism, Offer, Scope, Step, Success};
+
+/// XEP-0077 2.4.
+const REGISTER: &str = "jabber:iq:register";
+
+/// An element where the features before a login stand.
+pub(super) fn on_element(cx: &mut Context, element: Element<'_>) -> Result<State, StreamError> {
+    match (element.ns(), element.name()) {
+        (ns::TLS, "starttls") => starttls(cx),
+        (ns::SASL, "auth") => auth(cx, element),
+        // Nothing is under way that could be aborted or gone on with.
+        (ns::SASL, "abort") => failed(cx, None, None, SaslFailure::Aborted),
+        (ns::SASL, "response") => failed(cx, None, None, SaslFailure::MalformedRequest),
+        _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+    }
+}
+
+fn starttls(cx: &mut Context) -> Result<State, StreamError> {
+    if cx.tls.is_some() || cx.host().tls == TlsPolicy::Absent {
+        // RFC 6120 §5.4.2.2: failure, then the end of stream and connection.
+        cx.write_xml(|w| {
+            w.leaf("failure", &[("xmlns", ns::TLS)]);
+        });
+        return Ok(cx.end(Ending::TlsRefused));
+    }
+    // RFC 6120 §5.3.3: whoever speaks between <starttls/> and <proceed/> may be somebody else, who
+    // wants to be taken for the client inside TLS.
+    if cx.pipelined {
+        return Err(spoke_too_early("data behind <starttls/>"));
+    }
+    cx.write_xml(|w| {
+        w.leaf("proceed", &[("xmlns", ns::TLS)]);
+    });
+    cx.push(Output::StartTls);
+    cx.restart(false);
+    Ok(State::TlsHandshake)
+}
+
+fn auth(cx: &mut Context, element: Element<'_>) -> Result<State, StreamError> {
+    let mechanism = element.attr("mechanism").unwrap_or_default();
+    let known = Mechanism::from_name(&mechanism);
+    if !cx.secure_enough() {
+        return failed(cx, known, None, SaslFailure::EncryptionRequired);
+    }
+    let mut claimed = None;
+    let step = initial_response(element).and_then(|initial| {
+        let offer = features::offer(cx);
+        let initial = initial.as_ref().map(|initial| initial.as_slice());
+        Exchange::start(&mechanism, initial, &mut scope(cx, &offer, &mut claimed))
+    });
+    go_on(cx, known, claimed, step)
+}
+
+impl Attempt {
+    /// An element where a response is expected.
+    pub(super) fn on_element(
+        self,
+        cx: &mut Context,
+        element: Element<'_>,
+    ) -> Result<State, StreamError> {
+        let Attempt {
+            mechanism,
+            mut claimed,
+            exchange,
+        } = self;
+        let step = match (element.ns(), element.name()) {
+            (ns::SASL, "response") => response(element).and_then(|message| {
+                let offer = features::offer(cx);
+                exchange.response(&message, &mut scope(cx, &offer, &mut claimed))
+            }),
+            (ns::SASL, "abort") => Err(SaslFailure::Aborted),
+            (ns::SASL, _) => Err(SaslFailure::MalformedRequest),
+            _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
+        };
+        go_on(cx, mechanism, claimed, step)
+    }
+
+    /// The answer to the question that the attempt has asked.
+    pub(super) fn on_answer(self, cx: &mut Context, answer: Answer) -> Result<State, StreamError> {
+        let Attempt {
+            mechanism,
+            mut claimed,
+            exchange,
+        } = self;
+        let offer = features::offer(cx);
+        let step = exchange.answer(answer, &mut scope(cx, &offer, &mut claimed));
+        go_on(cx, mechanism, claimed, step)
+    }
+}
+
+fn scope<'a>(cx: &'a mut Context, offer: &'a Offer, claimed: &'a mut Option<String>) -> Scope<'a> {
+    let host = cx.host.as_ref().unwrap_or_else(|| cx.config.default_host());
+    Scope {
+        host: &host.domain,
+        offer,
+        tls: cx.tls.as_deref(),
+        random: &mut cx.random,
+        claimed,
+    }
+}
+
+/// Does what the attempt wants next.
+fn go_on(
+    cx: &mut Context,
+    mechanism: Option<Mechanism>,
+    claimed: Option<String>,
+    step: Result<Step, SaslFailure>,
+) -> Result<State, StreamError> {
+    let attempt = |exchange| Attempt {
+        mechanism,
+        claimed: claimed.clone(),
+        exchange,
+    };
+    match step {
+        Ok(Step::Challenge(message, exchange)) => {
+            // RFC 6120 §6.4.3: an empty challenge has no text.
+            let text = BASE64_STANDARD.encode(message);
+            cx.write_xml(|w| {
+                w.start("challenge").attr("xmlns", ns::SASL);
+                w.text(&text).end();
+            });
+            Ok(State::Authenticating(attempt(exchange)))
+        }
+        Ok(Step::Ask(question, exchange)) => {
+            let ticket = cx.ask(question);
+            Ok(State::Waiting(ticket, Pending::Login(attempt(exchange))))
+        }
+        Ok(Step::Success(success)) => succeeded(cx, success),
+        Err(failure) => failed(cx, mechanism, claimed, failure),
+    }
+}
+
+/// RFC 6120 §6.4.6: the client opens a new stream. Nothing it sent before it could know of its
+/// success belongs to that.
+fn succeeded(cx: &mut Context, success: Success) -> Result<State, StreamError> {
+    if cx.pipelined {
+        return Err(spoke_too_early("data before <success/>"));
+    }
+    let Success {
+        account,
+        mechanism,
+        data,
+    } = success;
+    cx.event(StreamEvent::Authenticated {
+        account: account.clone(),
+        mechanism,
+    });
+    let text = data.map(|data| BASE64_STANDARD.encode(data));
+    cx.write_xml(|w| {
+        w.start("success").attr("xmlns", ns::SASL);
+        w.text(text.as_deref().unwrap_or_default()).end();
+    });
+    cx.restart(true);
+    let account = Some(account);
+    Ok(State::Opening { account })
+}
+
+/// RFC 6120 §6.4.5: the client may try again, but not for ever.
+fn failed(
+    cx: &mut Context,
+    mechanism: Option<Mechanism>,
+    username: Option<String>,
+    failure: SaslFailure,
+) -> Result<State, StreamError> {
+    cx.logins += 1;
+    cx.event(StreamEvent::AuthFailed {
+        mechanism,
+        username,
+        failure,
+        attempts: cx.logins,
+    });
+    cx.write_xml(|w| {
+        w.start("failure").attr("xmlns", ns::SASL);
+        w.leaf(failure.as_str(), &[]).end();
+    });
+    if cx.logins >= cx.config.max_attempts {
+        return Err(too_many_attempts());
+    }
+    Ok(State::Negotiating)
+}
+
+/// The initial response of `<auth/>`, if there is one. RFC 6120 §6.4.2: "=" is one of no length.
+fn initial_response(element: Element<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, SaslFailure> {
+    let message = text(element)?;
+    if message.is_empty() {
+        return Ok(None);
+    }
+    decode(&message).map(Some)
+}
+
+fn response(element: Element<'_>) -> Result<Zeroizing<Vec<u8>>, SaslFailure> {
+    decode(&text(element)?)
+}
+
+fn text(element: Element<'_>) -> Result<Zeroizing<String>, SaslFailure> {
+    if element.children().next().is_some() {
+        return Err(SaslFailure::MalformedRequest);
+    }
+    Ok(Zeroizing::new(element.text().into_owned()))
+}
+
+/// RFC 6120 §6.5.5, §13.9.1: base64 of RFC 4648 §4 with padding, and no character outside it.
+fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, SaslFailure> {
+    if text == "=" {
+        return Ok(Zeroizing::default());
+    }
+    BASE64_STANDARD
+        .decode(text)
+        .map(Zeroizing::new)
+        .map_err(|_| SaslFailure::IncorrectEncoding)
+}
+
+/// A stanza where the features before a login stand: only a request to register is heard.
+pub(super) fn on_stanza(cx: &mut Context, stanza: Stanza) -> Result<State, StreamError> {
+    let registers = stanza.kind() == StanzaKind::Iq
+        && stanza.may_bounce()
+        && stanza.payload().is_some_and(|p| p.is("query", REGISTER))
+        && match stanza.to() {
+            Ok(None) => true,
+            Ok(Some(to)) => to.as_str() == cx.host().domain,
+            Err(_) => false,
+        };
+    // RFC 6120 §4.9.3.12.
+    if !registers || !cx.secure_enough() {
+        return Err(StreamCondition::NotAuthorized.into());
+    }
+    cx.registrations += 1;
+    if cx.registrations > cx.config.max_attempts {
+        return Err(too_many_attempts());
+    }
+    let host = cx.host().clone();
+    if !host.registration {
+        // XEP-0077 §3.1.1: a host that does not support registration says so.
+        let error = StanzaError::service_unavailable();
+        cx.reply_error(&stanza, &error, Some(&host.domain));
+        return Ok(State::Negotiating);
+    }
+    let ticket = cx.ask(Question::Register {
+        host: host.domain.clone(),
+        stanza,
+    });
+    Ok(State::Waiting(ticket, Pending::Register))
+}
+
+/// The reply to a request to register.
+pub(super) fn on_registered(cx: &mut Context, answer: Answer) -> Result<State, StreamError> {
+    let Answer::Xml(reply) = answer else {
+        return Err(StreamCondition::InternalServerError.into());
+    };
+    cx.write(|_, out| out.extend_from_slice(&reply));
+    Ok(State::Negotiating)
+}
+
+fn spoke_too_early(text: &'static str) -> StreamError {
+    StreamError::new(StreamCondition::PolicyViolation).text(text)
+}
