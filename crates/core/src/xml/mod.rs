@@ -13,6 +13,7 @@ mod parser;
 mod scan;
 mod scope;
 mod splice;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -12,9 +12,6 @@ use crate::roster::{Event, Item};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 
-/// The namespace of the roster (RFC 6121 §2.1).
-const ROSTER_NS: &str = "jabber:iq:roster";
-
 impl Server {
     /// Changes the entry for `contact` in the roster of `account`: in memory at once, then in the store, then in the clients that
     /// have asked for the roster. Fails with the error for the client, and then nothing has changed.
@@ -82,7 +79,7 @@ impl Server {
         let state = account.lock();
         let mut w = XmlWriter::new();
         w.start("query")
-            .attr("xmlns", ROSTER_NS)
+            .attr("xmlns", ns::ROSTER)
             .attr("ver", &state.roster.version());
         match state.roster.get(contact.as_str()).filter(|i| i.in_roster) {
             Some(item) => item.write(contact, &mut w),
