@@ -19,7 +19,7 @@ pub(crate) struct StanzaIndex {
     /// Runs of attributes that are copied when the stanza is written: all but `to`, `from` and `xmlns`.
     pub(super) kept: SmallVec<[Span; 3]>,
     pub(super) content: Span,
-    pub(super) children: SmallVec<[Entry; 4]>,
+    pub(super) children: SmallVec<[Entry; 6]>,
 }
 
 /// A top-level child.

@@ -10,6 +10,7 @@ const REFERENCE_BYTES: usize = 64;
 const START: u8 = 1;
 const NAME: u8 = 2;
 const SPACE: u8 = 4;
+const ASCII_NAME: u8 = 8;
 
 /// Classes of ASCII bytes; bytes of multi-byte characters count as name bytes and are looked at when the name is complete.
 static CLASS: [u8; 256] = classes();
@@ -19,8 +20,9 @@ const fn classes() -> [u8; 256] {
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => START | NAME,
-            b'0'..=b'9' | b'-' | b'.' => NAME,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => START | NAME | ASCII_NAME,
+            b'0'..=b'9' | b'-' | b'.' => NAME | ASCII_NAME,
+            0x80.. => START | NAME,
             b' ' | b'\t' | b'\n' | b'\r' => SPACE,
             _ => 0,
         };
@@ -45,6 +47,28 @@ pub(crate) struct QName {
 /// Reads the name at the front of `bytes`. `None`: it may go on behind the end.
 #[inline]
 pub(crate) fn qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, Fault> {
+    let mut len = 0;
+    while let Some(&byte) = bytes.get(len)
+        && CLASS[usize::from(byte)] & ASCII_NAME != 0
+    {
+        len += 1;
+    }
+    // Most names are plain, and complete.
+    if let Some(b'=' | b' ' | b'>' | b'/') = bytes.get(len)
+        && CLASS[usize::from(bytes[0])] & START != 0
+        && len <= usize::from(limit)
+    {
+        return Ok(Some(QName {
+            len: len as u16,
+            prefix: 0,
+        }));
+    }
+    any_qname(bytes, limit)
+}
+
+/// The general case of [`qname`].
+#[cold]
+fn any_qname(bytes: &[u8], limit: u16) -> Result<Option<QName>, Fault> {
     let limit = usize::from(limit);
     let window = &bytes[..bytes.len().min(limit + 1)];
     let name_end = |from: usize| {

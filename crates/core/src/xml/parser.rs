@@ -2,7 +2,7 @@
 
 use super::element::OwnedElement;
 use super::header::{self, Context, StreamHeader};
-use super::scan::{Scanner, Sink, Tag};
+use super::scan::Scanner;
 use super::scope::{Scope, Splice};
 use super::{Limits, XmlError, chars};
 use crate::stanza::{Stanza, StanzaIndex};
@@ -29,9 +29,9 @@ pub enum Frame {
 /// kept, and between frames nothing is. Work is linear in the input however it is split. After an error every further
 /// call gives the same error.
 ///
-/// Line ends in text are not touched: a literal CR or CR LF is forwarded as it came, since XML 1.0 §2.11 makes every parser
-/// read it as a line feed; `&#13;` is and stays a carriage return. In attribute values that hold a literal CR, line ends
-/// become the spaces that they mean (§3.3.3): not every client's parser bears them.
+/// Literal line ends of frames, CR and CR LF, become the line feeds as which XML 1.0 §2.11 has every parser read them, so
+/// that a receiver's parser can't differ: some end the stream at a CR in an attribute's value, or keep it in CDATA. `&#13;` is
+/// and stays a carriage return.
 ///
 /// ```
 /// use tercet_core::{Frame, Limits, StreamParser};
@@ -320,7 +320,7 @@ fn element_frame(
 ) -> Result<Frame, XmlError> {
     let Work { scanner, index } = work;
     let text = chars::check(bytes, scanner.checked())?;
-    if scanner.carriage_returns() || !scanner.splices.is_empty() {
+    if !scanner.splices.is_empty() || memchr::memchr(b'\r', bytes).is_some() {
         return rewritten_frame(bytes, scanner, scope, limits);
     }
     match index.kind(text, &scanner.scopes, scope) {
@@ -350,9 +350,8 @@ fn rewritten_frame(
     scope: &Scope<'_>,
     limits: &Limits,
 ) -> Result<Frame, XmlError> {
-    if scanner.carriage_returns() {
-        let bytes = spaced(bytes, scope, limits)?;
-        return scan_again(&bytes, scope, limits);
+    if memchr::memchr(b'\r', bytes).is_some() {
+        return scan_again(&with_line_feeds(bytes), scope, limits);
     }
     if bytes.len() + scanner.splices.added() > limits.stanza_bytes as usize {
         return Err(XmlError::Policy("stanza bytes"));
@@ -379,39 +378,19 @@ fn scan_again(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Frame,
     }
 }
 
-/// The bytes with the literal line ends in attribute values made the spaces that they mean (XML 1.0 §3.3.3). Carriage
-/// returns there are legal, but some clients' parsers end the stream at them: nobody may do that to somebody else.
-fn spaced(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Vec<u8>, XmlError> {
-    struct Spaced {
-        out: Vec<u8>,
-        copied: usize,
-    }
-    impl Sink for Spaced {
-        fn open(&mut self, tag: &Tag<'_>) {
-            for attr in tag.attributes {
-                let (start, end) = (attr.value.start as usize, attr.value.end() as usize);
-                self.out.extend_from_slice(&tag.bytes[self.copied..start]);
-                let mut last = 0;
-                for &byte in &tag.bytes[start..end] {
-                    match byte {
-                        b'\n' if last == b'\r' => {}
-                        b'\r' | b'\n' => self.out.push(b' '),
-                        _ => self.out.push(byte),
-                    }
-                    last = byte;
-                }
-                self.copied = end;
-            }
+/// The bytes with every line end a line feed.
+pub(super) fn with_line_feeds(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut last = 0;
+    for &byte in bytes {
+        match byte {
+            b'\n' if last == b'\r' => {}
+            b'\r' => out.push(b'\n'),
+            _ => out.push(byte),
         }
-        fn close(&mut self, _: usize, _: u32, _: u32) {}
+        last = byte;
     }
-    let mut sink = Spaced {
-        out: Vec::with_capacity(bytes.len()),
-        copied: 0,
-    };
-    Scanner::new().run(bytes, limits, scope, &mut sink)?;
-    sink.out.extend_from_slice(&bytes[sink.copied..]);
-    Ok(sink.out)
+    out
 }
 
 /// Parses one whole element with nothing but white space around it: a WebSocket frame, a stored stanza. `content_ns` is the

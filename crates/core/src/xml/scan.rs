@@ -18,7 +18,7 @@ use super::Limits;
 use super::chars::{self, is_space};
 use super::error::Fault;
 use super::scope::{Ns, Saved, Scope, Scopes, Span};
-use super::splice::Splices;
+use super::splice::{Element, Splices};
 pub(crate) use super::tag::{Attr, Sink, Tag};
 
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +59,6 @@ pub(crate) struct Scanner {
     token: usize,
     /// Bytes before are known to be UTF-8 and legal characters.
     checked: usize,
-    /// Whether an attribute's value holds a literal carriage return.
-    carriage_returns: bool,
     /// Elements seen so far.
     elements: u32,
     /// The start tag under way.
@@ -79,7 +77,6 @@ impl Scanner {
             pos: 0,
             token: 0,
             checked: 0,
-            carriage_returns: false,
             elements: 0,
             name: Span::default(),
             prefix: 0,
@@ -103,11 +100,6 @@ impl Scanner {
     /// From where on a complete frame's bytes still have to go through [`chars::check`].
     pub(crate) fn checked(&self) -> usize {
         self.checked
-    }
-
-    /// Whether an attribute's value holds a literal carriage return.
-    pub(crate) fn carriage_returns(&self) -> bool {
-        self.carriage_returns
     }
 
     /// Goes on over `bytes`, which begin with the frame and hold all that was seen before. `Some(end)`: the frame is
@@ -394,10 +386,7 @@ impl Scanner {
                     }
                 },
                 byte if byte == quote => break,
-                byte => {
-                    self.carriage_returns |= byte == b'\r';
-                    at += 1;
-                }
+                _ => at += 1,
             }
             attr.plain = false;
         }
@@ -418,7 +407,7 @@ impl Scanner {
     ) -> Result<bool, Fault> {
         let depth = self.open.len() + 1;
         let before = self.scopes.enter();
-        let mut prefixes = 0;
+        let mut prefixes = false;
         for (i, attr) in self.attributes.iter().enumerate() {
             // XML 1.0 §3.1: no attribute twice.
             if self.attributes[..i]
@@ -429,34 +418,37 @@ impl Scanner {
             }
             if attr.declares {
                 self.scopes.declare(bytes, attr, depth, limits)?;
-            } else if attr.prefix != 0 {
-                prefixes += 1;
+            } else {
+                prefixes |= attr.prefix != 0;
             }
         }
         let prefix = Span {
             start: self.name.start,
             len: u32::from(self.prefix),
         };
-        let bound = self.scopes.resolve_element(bytes, prefix, scope)?;
-        let local = match self.prefix {
-            0 => self.name,
-            p => Span {
-                start: self.name.start + u32::from(p) + 1,
-                len: self.name.len - u32::from(p) - 1,
-            },
+        let (bound, local) = if prefix.len == 0 {
+            (self.scopes.default(), self.name)
+        } else {
+            let start = prefix.end() + 1;
+            let local = Span {
+                start,
+                len: self.name.end() - start,
+            };
+            (self.scopes.resolve_prefix(bytes, prefix, scope)?, local)
         };
-        self.splices.element(
-            bytes,
-            scope,
-            &self.scopes,
+        let element = Element {
             depth,
-            self.name,
+            name: self.name,
             local,
-            prefix,
             bound,
-            &self.attributes,
-        )?;
-        if prefixes != 0 {
+        };
+        self.splices
+            .element(bytes, scope, &self.scopes, &element, &self.attributes);
+        if self.splices.concerns(depth, prefix, bound) {
+            self.splices
+                .prefix(bytes, scope, &self.scopes, depth, prefix, bound)?;
+        }
+        if prefixes {
             self.resolve_attributes(bytes, depth, scope)?;
         }
         sink.open(&Tag {

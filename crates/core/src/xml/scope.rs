@@ -195,21 +195,6 @@ impl Scopes {
         Ok(())
     }
 
-    /// What the element name with `prefix` (empty: none) means.
-    #[inline]
-    pub(crate) fn resolve_element(
-        &self,
-        bytes: &[u8],
-        prefix: Span,
-        scope: &Scope<'_>,
-    ) -> Result<Bound, Fault> {
-        if prefix.len == 0 {
-            Ok(self.default)
-        } else {
-            self.resolve_prefix(bytes, prefix, scope)
-        }
-    }
-
     /// What `prefix` means.
     pub(crate) fn resolve_prefix(
         &self,

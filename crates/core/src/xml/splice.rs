@@ -6,6 +6,15 @@ use super::scan::Attr;
 use super::scope::{Bound, Scope, Scopes, Span, Splice};
 use super::writer;
 
+/// A start tag's element.
+pub(crate) struct Element {
+    pub(crate) depth: usize,
+    /// The qualified name.
+    pub(crate) name: Span,
+    pub(crate) local: Span,
+    pub(crate) bound: Bound,
+}
+
 /// One change of a frame's bytes.
 #[derive(Debug)]
 struct Edit {
@@ -21,6 +30,8 @@ pub(crate) struct Splices {
     names: [u32; 2],
     /// Declarations made outside elements of this depth, and used in them, are copied.
     level: u16,
+    /// Whether the default namespace around a stanza's children is the content namespace.
+    default_is_content: bool,
     edits: Vec<Edit>,
     /// Bytes the edits insert.
     added: usize,
@@ -38,58 +49,54 @@ impl Splices {
         self.edits.is_empty()
     }
 
-    /// Looks at a start tag whose name and attributes are known.
+    /// Looks at a start tag whose names are resolved.
     #[inline]
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn element(
         &mut self,
         bytes: &[u8],
         scope: &Scope<'_>,
         scopes: &Scopes,
-        depth: usize,
-        name: Span,
-        local: Span,
-        prefix: Span,
-        bound: Bound,
+        element: &Element,
         attributes: &[Attr],
-    ) -> Result<(), Fault> {
-        if depth <= 2 {
-            self.names[depth - 1] = name.end();
-            if depth == 1 {
-                self.level = match scope.splice {
-                    Splice::Nowhere => 0,
-                    Splice::Root => 1,
-                    Splice::Stanza => {
-                        let stanza = matches!(local.of(bytes), b"message" | b"presence" | b"iq")
-                            && scopes.name(bytes, scope, bound.ns) == scope.default.as_bytes();
-                        1 + u16::from(stanza)
-                    }
-                };
-            }
-            if self.level == 2 && usize::from(scopes.default().depth) == depth {
-                self.content_namespace(bytes, scope, scopes, depth, attributes);
+    ) {
+        match element.depth {
+            1 => self.first_level(bytes, scope, scopes, element),
+            2 => self.names[1] = element.name.end(),
+            _ => return,
+        }
+        if self.level == 2 && usize::from(scopes.default().depth) == element.depth {
+            let ns = scopes.name(bytes, scope, scopes.default().ns);
+            if (ns == scope.default.as_bytes()) == (element.depth == 2) {
+                self.remove_default(attributes);
             }
         }
-        if bound.depth < self.level.min(depth as u16) {
-            self.prefix(bytes, scope, scopes, depth, prefix, bound)?;
+    }
+
+    /// Whether the use of `prefix` (empty: the default namespace) in an element at `depth` needs a declaration copied.
+    #[inline]
+    pub(crate) fn concerns(&self, depth: usize, prefix: Span, bound: Bound) -> bool {
+        bound.depth < self.level.min(depth as u16) && !(self.default_is_content && prefix.len == 0)
+    }
+
+    fn first_level(&mut self, bytes: &[u8], scope: &Scope<'_>, scopes: &Scopes, element: &Element) {
+        self.names[0] = element.name.end();
+        if scope.splice == Splice::Nowhere {
+            return;
         }
-        Ok(())
+        let is_content = |ns| scopes.name(bytes, scope, ns) == scope.default.as_bytes();
+        let stanza = scope.splice == Splice::Stanza
+            && matches!(element.local.of(bytes), b"message" | b"presence" | b"iq")
+            && is_content(element.bound.ns);
+        self.level = if stanza { 2 } else { 1 };
+        // Whatever takes it from outside its child may do so on any stream.
+        self.default_is_content = stanza && is_content(scopes.default().ns);
     }
 
     /// A stanza's children say nothing where they mean the content namespace, so that they mean that of the stream they
-    /// travel on (RFC 6120 §4.8.3); the stanza's own default namespace goes, its children get it if they use it.
-    fn content_namespace(
-        &mut self,
-        bytes: &[u8],
-        scope: &Scope<'_>,
-        scopes: &Scopes,
-        depth: usize,
-        attributes: &[Attr],
-    ) {
-        let ns = scopes.name(bytes, scope, scopes.default().ns);
-        if (ns == scope.default.as_bytes()) == (depth == 2)
-            && let Some(attr) = attributes.iter().find(|a| a.declares && a.prefix == 0)
-        {
+    /// travel on (RFC 6120 §4.8.3); another default namespace of the stanza itself goes, and its children get it if they use it.
+    #[cold]
+    fn remove_default(&mut self, attributes: &[Attr]) {
+        if let Some(attr) = attributes.iter().find(|a| a.declares && a.prefix == 0) {
             let span = attr.span();
             self.edits.push(Edit {
                 at: span.start - 1,
@@ -99,7 +106,9 @@ impl Splices {
         }
     }
 
-    /// Looks at the use of `prefix` (empty: the default namespace) in an element at `depth`.
+    /// Has the declaration of `prefix` (empty: the default namespace), used in an element at `depth`, copied onto the
+    /// outermost element that travels, if it [concerns](Splices::concerns) one.
+    #[cold]
     pub(crate) fn prefix(
         &mut self,
         bytes: &[u8],
@@ -109,10 +118,10 @@ impl Splices {
         prefix: Span,
         bound: Bound,
     ) -> Result<(), Fault> {
-        let level = self.level.min(depth as u16);
-        if bound.depth >= level {
+        if !self.concerns(depth, prefix, bound) {
             return Ok(());
         }
+        let level = self.level.min(depth as u16);
         let ns = scopes.name(bytes, scope, bound.ns);
         if self.level == 2 && prefix.len == 0 && ns == scope.default.as_bytes() {
             return Ok(());
