@@ -14,7 +14,7 @@ mod session;
 mod vhost;
 
 pub use account::{Account, AccountError, AccountRecord};
-pub use outbox::{Outbox, Taken};
+pub use outbox::{Outbox, Receipt, Taken, Watch};
 pub use route::Routed;
 pub use server::{Clock, HostInfo, KINDS, Limits, Registration, Server, store_failure};
 pub use session::Session;

@@ -6,7 +6,9 @@
 //!
 //! An outbox that is idle holds no buffer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tercet_core::{StreamCondition, StreamError};
@@ -21,6 +23,7 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Inner {
     bytes: Vec<u8>,
+    receipts: Vec<Receipt>,
     end: End,
     waker: Option<Waker>,
 }
@@ -42,6 +45,62 @@ pub struct Taken {
     pub bytes: Vec<u8>,
     /// The stream shall end with this error after the bytes. Given once.
     pub end: Option<StreamError>,
+    /// Who waits for these bytes to be written. Call [`Receipt::written`] on each once the system has taken all of them;
+    /// dropping one says that they were not.
+    pub receipts: Vec<Receipt>,
+}
+
+/// Tells a [`Watch`] what became of the bytes that were queued when it began.
+#[derive(Debug)]
+pub struct Receipt(Arc<Mutex<Fate>>);
+
+/// Resolves once what was queued when it began has been written, or will never be: true if it has.
+#[derive(Debug)]
+pub struct Watch(Arc<Mutex<Fate>>);
+
+#[derive(Debug, Default)]
+enum Fate {
+    #[default]
+    Open,
+    Awaited(Waker),
+    Settled(bool),
+}
+
+impl Receipt {
+    /// The bytes have been given to the operating system.
+    pub fn written(self) {
+        self.settle(true);
+    }
+
+    fn settle(&self, written: bool) {
+        let mut fate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*fate, Fate::Settled(_)) {
+            return;
+        }
+        if let Fate::Awaited(waker) = std::mem::replace(&mut *fate, Fate::Settled(written)) {
+            drop(fate);
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.settle(false);
+    }
+}
+
+impl Future for Watch {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut fate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Fate::Settled(written) = *fate {
+            return Poll::Ready(written);
+        }
+        *fate = Fate::Awaited(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 impl Outbox {
@@ -65,6 +124,7 @@ impl Outbox {
         if before > 0 && inner.bytes.len() > self.limit {
             // Design, "The outbox": a peer that does not read gets the RFC's error, never a bigger server process.
             inner.bytes = Vec::new();
+            inner.receipts = Vec::new();
             inner.end = End::Ending(
                 StreamError::new(StreamCondition::ResourceConstraint)
                     .text("the client does not read what is sent to it"),
@@ -87,6 +147,19 @@ impl Outbox {
         }
     }
 
+    /// Watches what is queued now on its way to the client. For what is kept elsewhere until then.
+    pub fn watch(&self) -> Watch {
+        let fate = Arc::default();
+        let receipt = Receipt(Arc::clone(&fate));
+        let mut inner = self.lock();
+        if !matches!(inner.end, End::Closed) {
+            inner.receipts.push(receipt);
+            // Bytes that have been taken are not yet written; the task says so when it comes for the receipt.
+            Self::wake(inner);
+        }
+        Watch(fate)
+    }
+
     /// Whether stanzas are still accepted.
     pub fn is_open(&self) -> bool {
         matches!(self.lock().end, End::Open)
@@ -106,7 +179,7 @@ impl Outbox {
                 None
             }
         };
-        if inner.bytes.is_empty() && end.is_none() {
+        if inner.bytes.is_empty() && end.is_none() && inner.receipts.is_empty() {
             match &mut inner.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => inner.waker = Some(cx.waker().clone()),
@@ -116,6 +189,7 @@ impl Outbox {
         Poll::Ready(Taken {
             bytes: std::mem::take(&mut inner.bytes),
             end,
+            receipts: std::mem::take(&mut inner.receipts),
         })
     }
 
@@ -124,6 +198,7 @@ impl Outbox {
         let mut inner = self.lock();
         inner.end = End::Closed;
         inner.waker = None;
+        inner.receipts = Vec::new();
         std::mem::take(&mut inner.bytes)
     }
 
@@ -183,6 +258,36 @@ mod tests {
     fn one_stanza_may_exceed_the_bound_of_an_empty_queue() {
         let outbox = Outbox::new(10);
         assert!(outbox.push(|b| b.extend_from_slice(&[b'x'; 50])));
+    }
+
+    fn poll(watch: &mut Watch) -> Poll<bool> {
+        Pin::new(watch).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_watch_resolves_when_its_bytes_have_been_written() {
+        let outbox = Outbox::new(100);
+        assert!(outbox.push(|b| b.push(b'x')));
+        let mut watch = outbox.watch();
+        assert!(poll(&mut watch).is_pending());
+        let Poll::Ready(taken) = take(&outbox) else {
+            panic!("something was queued")
+        };
+        assert!(poll(&mut watch).is_pending());
+        taken.receipts.into_iter().for_each(Receipt::written);
+        assert_eq!(poll(&mut watch), Poll::Ready(true));
+    }
+
+    #[test]
+    fn a_watch_learns_that_its_bytes_are_lost() {
+        let outbox = Outbox::new(100);
+        let mut taken_and_lost = outbox.watch();
+        drop(take(&outbox));
+        assert_eq!(poll(&mut taken_and_lost), Poll::Ready(false));
+        let mut never_taken = outbox.watch();
+        outbox.close();
+        assert_eq!(poll(&mut never_taken), Poll::Ready(false));
+        assert_eq!(poll(&mut outbox.watch()), Poll::Ready(false));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use tercet_core::{BareJid, JidError, StanzaError, StreamCondition, StreamError, 
 use tercet_store::{Batch, Kind, Owner, StoreError};
 use tercet_stream::sasl::{Credentials, KeyError};
 
+use crate::roster::Roster;
 use crate::server::{Server, store_failure};
+use crate::session::Session;
 
 /// The accounts: one record each, under an empty key.
 pub static ACCOUNT: Kind = Kind {
@@ -178,7 +180,12 @@ impl Server {
     }
 
     /// Removes `account` and everything that is kept for it, tells its contacts, and ends its sessions with `not-authorized`.
-    pub async fn delete_account(self: &Arc<Self>, account: &BareJid) -> Result<(), AccountError> {
+    /// A session that is to hear of it first is given as `but`: it goes on, and its stream is the caller's to end.
+    pub async fn delete_account(
+        self: &Arc<Self>,
+        account: &BareJid,
+        but: Option<&Session>,
+    ) -> Result<(), AccountError> {
         let Some(live) = self.account(account).await? else {
             return Err(AccountError::Missing(account.clone()));
         };
@@ -200,8 +207,13 @@ impl Server {
             .map(|r| r.session.clone())
             .collect();
         self.leave_contacts(&live).await;
+        // They have been told; nobody is to be told again when the sessions end.
+        live.lock().roster = Roster::default();
         self.forget(account);
         for session in sessions {
+            if but.is_some_and(|but| std::ptr::eq(Arc::as_ptr(&session), but)) {
+                continue;
+            }
             session.outbox().end(
                 StreamError::new(StreamCondition::NotAuthorized)
                     .text("the account has been removed"),

@@ -63,12 +63,19 @@ impl<'a> IqCx<'a> {
                 .is_some_and(|a| a.lock().roster.subscription(self.from.bare_str()).from)
     }
 
-    /// Makes `batch` durable; a store's failure becomes the error that clients see.
+    /// Makes `batch` durable; a store's failure becomes the error that clients see. Nothing is written for an account that is
+    /// being removed.
     pub async fn commit(&self, batch: Batch) -> Result<(), StanzaError> {
-        self.store()
-            .commit(batch)
-            .await
-            .map_err(|e| crate::server::store_failure(&e))
+        let account = self.account.or(self.session.map(|s| s.account()));
+        let commit = {
+            // Queued while the account is locked: before its removal, or not at all.
+            let state = account.map(|a| a.lock());
+            if state.is_some_and(|s| s.removed) {
+                return Err(StanzaError::item_not_found());
+            }
+            self.store().commit(batch)
+        };
+        commit.await.map_err(|e| crate::server::store_failure(&e))
     }
 
     /// Parses the payload as `P` and answers with what `handle` makes of it.
@@ -99,6 +106,8 @@ pub struct StanzaCx<'a> {
     pub from: &'a Jid,
     /// The addressee.
     pub to: &'a Jid,
+    /// The language of the stream that it came on, for a stanza that names none.
+    pub lang: Option<&'a str>,
     /// What is to be done once all stages agree.
     pub effects: &'a mut Effects,
 }

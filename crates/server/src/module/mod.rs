@@ -27,7 +27,7 @@ pub use stage::{Flow, Kinds, Side, Stage};
 use std::future::Future;
 
 use serde::de::DeserializeOwned;
-use tercet_core::{Element, IqType, Stanza, StanzaError};
+use tercet_core::{Element, IqType, Stanza, StanzaError, StreamError};
 
 use crate::server::HostInfo;
 use crate::vhost::VHost;
@@ -142,6 +142,8 @@ pub enum Reply {
     Empty,
     /// A result with this element, namespace declared.
     Payload(Vec<u8>),
+    /// An empty result, after which the sender's stream ends with this error.
+    Last(Box<StreamError>),
 }
 
 /// The outcome of a request. An error is sent as it is.

@@ -13,7 +13,8 @@ pub enum Stage {
     Archive,
     /// Sends copies to other devices.
     Copy,
-    /// Has the last word about a stanza that nobody could receive.
+    /// Has the last word about a message that nobody could receive. Runs with the addressee's account locked, so that nobody
+    /// becomes available in between: a handler here must not lock it.
     Fallback,
 }
 

@@ -7,6 +7,7 @@ use tercet_core::{IqType, Jid, Stanza, StanzaError, error_reply, iq_result};
 use super::{Passage, Routed};
 use crate::account::Account;
 use crate::module::{Effects, Flow, IqCx, IqKind, IqResult, Reply, Side, Target};
+use crate::outbox::Outbox;
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -114,9 +115,7 @@ impl Server {
                 to.as_ref().map(|t| t.as_str()),
                 Some(session.jid().as_str()),
             );
-            session
-                .outbox()
-                .push(|out| write_answer(&stanza, answer, from, to, out));
+            give_answer(session.outbox(), &stanza, answer, from, to);
         })
     }
 
@@ -199,15 +198,10 @@ impl Server {
                 Target::Host
             };
             let answer = cx.dispatch(kind, &[target]).await;
-            server.write_to(&parcel.from, |out| {
-                write_answer(
-                    &parcel.stanza,
-                    answer,
-                    Some(parcel.to.as_str()),
-                    Some(parcel.from.as_str()),
-                    out,
-                );
-            });
+            if let Some(session) = session {
+                let (from, to) = (Some(parcel.to.as_str()), Some(parcel.from.as_str()));
+                give_answer(session.outbox(), &parcel.stanza, answer, from, to);
+            }
         })
     }
 
@@ -269,18 +263,22 @@ impl IqCx<'_> {
     }
 }
 
-fn write_answer(
+/// Appends the answer to the outbox of who asked.
+fn give_answer(
+    outbox: &Outbox,
     stanza: &Stanza,
     answer: IqResult,
     from: Option<&str>,
     to: Option<&str>,
-    out: &mut Vec<u8>,
 ) {
-    match answer {
-        Ok(Reply::Empty) => iq_result(stanza, from, to, &[], out),
-        Ok(Reply::Payload(payload)) => iq_result(stanza, from, to, &payload, out),
+    let end = outbox.push(|out| match &answer {
+        Ok(Reply::Empty | Reply::Last(_)) => iq_result(stanza, from, to, &[], out),
+        Ok(Reply::Payload(payload)) => iq_result(stanza, from, to, payload, out),
         Err(error) => {
-            error_reply(stanza, &error, from, to, out);
+            error_reply(stanza, error, from, to, out);
         }
+    });
+    if let (true, Ok(Reply::Last(error))) = (end, answer) {
+        outbox.end(*error);
     }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tercet_core::{Jid, MessageType, Stanza, StanzaError};
+use tercet_core::{Jid, MessageType, Stanza, StanzaError, StanzaKind};
 
 use super::rules::{self, Addressed, Delivery};
 use super::{Passage, Routed};
 use crate::account::{Account, AccountState};
-use crate::module::{Effects, Flow};
+use crate::module::{Effects, Flow, Side};
 use crate::server::Server;
 use crate::session::Session;
+use crate::vhost::VHost;
 
 impl Server {
     /// A message from a client.
@@ -52,36 +53,48 @@ impl Server {
         mut effects: Effects,
     ) -> Routed {
         let kind = passage.stanza.message_type();
-        // Appending happens under the account's lock, so that two senders' messages have one order for all resources.
-        let delivered = deliver(&account.lock(), kind, passage);
-        match delivered {
-            Delivery::Refuse => self.bounce(passage, &StanzaError::service_unavailable()),
+        // Appending happens under the account's lock, so that two senders' messages have one order for all resources; keeping
+        // for later too, so that a resource that becomes available finds what was kept.
+        let state = account.lock();
+        let outcome = match deliver(&state, kind, passage) {
+            Delivery::Refuse => Err(StanzaError::service_unavailable()),
             Delivery::Fallback => match self.fallback(account, passage, &mut effects) {
                 // RFC 6121 §8.5.2.2.1: nobody keeps it.
-                Flow::Continue => self.bounce(passage, &StanzaError::service_unavailable()),
+                Flow::Continue => Err(StanzaError::service_unavailable()),
                 Flow::Bounce(error) => {
-                    self.bounce(passage, &error);
-                    return Routed::Done;
+                    effects.clear();
+                    Err(error)
                 }
-                Flow::Handled | Flow::Drop => {}
+                Flow::Handled | Flow::Drop => Ok(()),
             },
             Delivery::Resource
             | Delivery::MostAvailable
             | Delivery::AllAvailable
-            | Delivery::Ignore => {}
+            | Delivery::Ignore => Ok(()),
+        };
+        let rest = self.finish(passage, effects);
+        drop(state);
+        if let Err(error) = outcome {
+            self.bounce(passage, &error);
         }
-        self.finish(passage, effects)
+        rest
     }
 
-    /// RFC 6121 §8.5.1: messages to unknown names are ignored, so that nobody learns which names are known.
-    pub(super) fn message_to_nobody(&self, passage: Passage<'_>) {
+    /// RFC 6121 §8.5.1: messages to unknown names meet what messages to an account whose user is away meet, so that nobody
+    /// learns which names are known.
+    pub(super) fn message_to_nobody(&self, host: &VHost, passage: Passage<'_>) {
         let addressed = if passage.to.is_full() {
             Addressed::NoSuchResource
         } else {
             Addressed::Account
         };
-        if rules::message(passage.stanza.message_type(), addressed) == Delivery::Refuse {
-            self.bounce(passage, &StanzaError::service_unavailable());
+        let kept = !host
+            .stages(StanzaKind::Message, Side::Recipient, true)
+            .is_empty();
+        match rules::message(passage.stanza.message_type(), addressed) {
+            Delivery::AllAvailable | Delivery::Ignore => {}
+            Delivery::MostAvailable | Delivery::Fallback if kept => {}
+            _ => self.bounce(passage, &StanzaError::service_unavailable()),
         }
     }
 }

@@ -215,7 +215,7 @@ impl Server {
         effects: Effects,
     ) -> Routed {
         match passage.stanza.kind() {
-            StanzaKind::Message => self.message_to_nobody(passage),
+            StanzaKind::Message => self.message_to_nobody(host, passage),
             StanzaKind::Presence => self.presence_to_nobody(passage),
             StanzaKind::Iq => self.iq_to_nobody(host, passage),
         }
@@ -276,7 +276,10 @@ impl Server {
             return Flow::Continue;
         }
         let Passage {
-            stanza, from, to, ..
+            stanza,
+            from,
+            to,
+            lang,
         } = passage;
         let mut cx = StanzaCx {
             server: self,
@@ -286,6 +289,7 @@ impl Server {
             stanza,
             from,
             to,
+            lang,
             effects,
         };
         for entry in stages {

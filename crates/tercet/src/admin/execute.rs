@@ -41,7 +41,7 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
         }
         Operation::DeleteUser { jid } => {
             let account = account(server, &jid)?;
-            server.delete_account(&account).await?;
+            server.delete_account(&account, None).await?;
             tracing::info!(account = account.as_str(), "deleted an account");
             Ok(Answer::Done {})
         }
