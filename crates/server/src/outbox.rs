@@ -180,10 +180,7 @@ impl Outbox {
             }
         };
         if inner.bytes.is_empty() && end.is_none() && inner.receipts.is_empty() {
-            match &mut inner.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => inner.waker = Some(cx.waker().clone()),
-            }
+            inner.wait(cx);
             return Poll::Pending;
         }
         Poll::Ready(Taken {
@@ -191,6 +188,19 @@ impl Outbox {
             end,
             receipts: std::mem::take(&mut inner.receipts),
         })
+    }
+
+    /// Waits for the end alone and leaves the bytes where they are, within their bound: for a connection that can take no more
+    /// at present. Ready when [`poll_take`](Self::poll_take) would give an end, or after it has. Only one task may wait.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        match inner.end {
+            End::Open => {
+                inner.wait(cx);
+                Poll::Pending
+            }
+            End::Ending(_) | End::Closed => Poll::Ready(()),
+        }
     }
 
     /// Takes what is queued now without waiting, and accepts nothing more. For the end of a connection.
@@ -213,6 +223,15 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while appending leaves bytes that may be cut short; ending the process's other sessions would be worse.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
     }
 }
 
@@ -252,6 +271,21 @@ mod tests {
             taken.end.map(|e| e.condition),
             Some(StreamCondition::ResourceConstraint)
         );
+    }
+
+    #[test]
+    fn the_end_can_be_waited_for_while_bytes_stay_queued() {
+        let outbox = Outbox::new(10);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.push(|b| b.push(b'x')));
+        assert!(outbox.poll_end(&mut cx).is_pending());
+        outbox.end(StreamError::new(StreamCondition::Conflict));
+        assert!(outbox.poll_end(&mut cx).is_ready());
+        let Poll::Ready(taken) = take(&outbox) else {
+            panic!("something was queued")
+        };
+        assert_eq!(taken.bytes, b"x");
+        assert!(taken.end.is_some());
     }
 
     #[test]

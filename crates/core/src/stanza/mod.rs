@@ -6,8 +6,6 @@
 mod child;
 mod index;
 mod shared;
-#[cfg(test)]
-mod tests;
 mod types;
 mod write;
 

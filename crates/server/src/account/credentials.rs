@@ -248,10 +248,19 @@ impl Server {
         &self,
         account: &BareJid,
     ) -> Result<(bool, Credentials), AccountError> {
-        let record = self.account_record(account).await?;
+        self.credentials_of(account.as_str()).await
+    }
+
+    /// The same for the text of an address, which need not be one that an account can have: such a name costs and looks like
+    /// any other without an account.
+    pub async fn credentials_of(&self, account: &str) -> Result<(bool, Credentials), AccountError> {
+        let record = self.store().get(&ACCOUNT, account, "").await?;
+        let record = record
+            .map(|bytes| AccountRecord::from_bytes(&bytes))
+            .transpose()?;
         Ok(match record.and_then(|r| r.credentials) {
             Some(credentials) => (true, credentials),
-            None => (false, Credentials::fake(self.secret(), account.as_str())),
+            None => (false, Credentials::fake(self.secret(), account)),
         })
     }
 }
