@@ -7,5 +7,7 @@ pub mod admin;
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod listen;
 pub mod logging;
+pub mod runtime;
 pub mod tls;

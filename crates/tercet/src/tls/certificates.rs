@@ -40,7 +40,7 @@ pub struct Certificates {
 /// What the current snapshot was made from.
 struct Loaded {
     files: Vec<CertificateFiles>,
-    ca_file: Option<PathBuf>,
+    ca_files: Vec<PathBuf>,
     stamps: Vec<Option<SystemTime>>,
 }
 
@@ -64,23 +64,23 @@ pub(super) struct HostCertificate {
 }
 
 impl Certificates {
-    /// Loads `files`; the first is the default. `ca_file` holds further roots for client certificates, in PEM.
+    /// Loads `files`; the first is the default. `ca_files` hold further roots for client certificates, in PEM.
     ///
     /// # Errors
     /// [`TlsError::File`] for the first file that cannot be used, [`TlsError::NoCertificate`] if there is none.
     pub fn load(
         files: Vec<CertificateFiles>,
-        ca_file: Option<PathBuf>,
+        ca_files: Vec<PathBuf>,
     ) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let stamps = stamps(&files, ca_file.as_deref());
-        let snapshot = Snapshot::load(&provider, &files, ca_file.as_deref())?;
+        let stamps = stamps(&files, &ca_files);
+        let snapshot = Snapshot::load(&provider, &files, &ca_files)?;
         Ok(Arc::new(Certificates {
             provider,
             current: ArcSwap::from_pointee(snapshot),
             loaded: Mutex::new(Loaded {
                 files,
-                ca_file,
+                ca_files,
                 stamps,
             }),
         }))
@@ -102,12 +102,12 @@ impl Certificates {
     pub fn replace(
         &self,
         files: Vec<CertificateFiles>,
-        ca_file: Option<PathBuf>,
+        ca_files: Vec<PathBuf>,
     ) -> Result<(), TlsError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
         let mut new = Loaded {
             files,
-            ca_file,
+            ca_files,
             stamps: Vec::new(),
         };
         self.reload_locked(&mut new)?;
@@ -122,7 +122,7 @@ impl Certificates {
     /// As [`load`](Self::load); the same files are not tried again until they change once more.
     pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
-        if stamps(&loaded.files, loaded.ca_file.as_deref()) == loaded.stamps {
+        if stamps(&loaded.files, &loaded.ca_files) == loaded.stamps {
             return Ok(false);
         }
         self.reload_locked(&mut loaded).map(|()| true)
@@ -130,8 +130,8 @@ impl Certificates {
 
     fn reload_locked(&self, loaded: &mut Loaded) -> Result<(), TlsError> {
         // Taken before reading: a file written meanwhile is read once more, never missed.
-        loaded.stamps = stamps(&loaded.files, loaded.ca_file.as_deref());
-        let snapshot = Snapshot::load(&self.provider, &loaded.files, loaded.ca_file.as_deref())?;
+        loaded.stamps = stamps(&loaded.files, &loaded.ca_files);
+        let snapshot = Snapshot::load(&self.provider, &loaded.files, &loaded.ca_files)?;
         self.current.store(Arc::new(snapshot));
         Ok(())
     }
@@ -163,12 +163,12 @@ impl Snapshot {
     fn load(
         provider: &Arc<CryptoProvider>,
         files: &[CertificateFiles],
-        ca: Option<&Path>,
+        ca: &[PathBuf],
     ) -> Result<Self, TlsError> {
-        let ca = match ca {
-            Some(path) => read_chain(path)?,
-            None => Vec::new(),
-        };
+        let mut roots = Vec::new();
+        for path in ca {
+            roots.extend(read_chain(path)?);
+        }
         let loaded = files
             .iter()
             .map(|f| Ok((f, Arc::new(HostCertificate::load(provider, f)?))))
@@ -193,7 +193,7 @@ impl Snapshot {
             default,
             tickets,
             provider: provider.clone(),
-            ca,
+            ca: roots,
             verifier: OnceLock::new(),
         })
     }
@@ -283,11 +283,11 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
     }
 }
 
-fn stamps(files: &[CertificateFiles], ca: Option<&Path>) -> Vec<Option<SystemTime>> {
+fn stamps(files: &[CertificateFiles], ca: &[PathBuf]) -> Vec<Option<SystemTime>> {
     let paths = files
         .iter()
         .flat_map(|f| [f.chain.as_path(), f.key.as_path()])
-        .chain(ca);
+        .chain(ca.iter().map(PathBuf::as_path));
     paths
         .map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
         .collect()

@@ -1,7 +1,7 @@
 //! A certificate authority of the server's own, for a first start without configured certificates.
 //!
-//! In the folder: `ca.pem` (to be trusted by clients), `ca-key.pem`, `server.pem` (certificate and authority) and
-//! `server-key.pem`; keys have mode 0600. The authority lives ten years, the server's certificate one; at a start it is
+//! In the folder: `ca.crt` (to be trusted by clients), `ca.key`, `server.crt` (certificate and authority) and
+//! `server.key`; keys have mode 0600. The authority lives ten years, the server's certificate one; at a start it is
 //! made anew when its end is near, or when the domains are not those it carries.
 
 use super::TlsError;
@@ -58,12 +58,12 @@ pub fn ensure(
         .mode(0o700)
         .create(folder)
         .map_err(|e| TlsError::file(folder, e))?;
-    let ca_file = folder.join("ca.pem");
-    let ca_key_file = folder.join("ca-key.pem");
+    let ca_file = folder.join("ca.crt");
+    let ca_key_file = folder.join("ca.key");
     let files = CertificateFiles {
         hosts: domains.iter().map(|domain| (*domain).to_owned()).collect(),
-        chain: folder.join("server.pem"),
-        key: folder.join("server-key.pem"),
+        chain: folder.join("server.crt"),
+        key: folder.join("server.key"),
     };
 
     let authority = match read_authority(&ca_file, &ca_key_file, now) {

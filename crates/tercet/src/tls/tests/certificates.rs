@@ -93,7 +93,7 @@ fn a_client_certificate_without_trust_or_addresses_does_not_stop_the_connection(
 #[test]
 fn changed_files_are_loaded_and_broken_ones_leave_the_old_certificate_in_use() {
     let server = Server::new(&["one.example"], &[]);
-    let chain = server.folder.0.join("one.example/server.pem");
+    let chain = server.folder.0.join("one.example/server.crt");
     let touch = |path: &Path, contents: &str, seconds: u64| {
         fs::write(path, contents).unwrap();
         let file = fs::File::options().append(true).open(path).unwrap();
@@ -108,7 +108,7 @@ fn changed_files_are_loaded_and_broken_ones_leave_the_old_certificate_in_use() {
         .reload_if_changed()
         .unwrap_err()
         .to_string();
-    assert!(error.contains("server.pem"), "{error}");
+    assert!(error.contains("server.crt"), "{error}");
     // The same fault is told once.
     assert!(!server.certificates.reload_if_changed().unwrap());
     server.pair(server.client(), "one.example").run().unwrap();
@@ -116,11 +116,7 @@ fn changed_files_are_loaded_and_broken_ones_leave_the_old_certificate_in_use() {
     assert!(server.certificates.reload_if_changed().unwrap());
     // A key that does not fit is a fault too.
     let other = KeyPair::generate().unwrap().serialize_pem();
-    touch(
-        &server.folder.0.join("one.example/server-key.pem"),
-        &other,
-        30,
-    );
+    touch(&server.folder.0.join("one.example/server.key"), &other, 30);
     let error = server
         .certificates
         .reload_if_changed()
@@ -139,27 +135,27 @@ fn the_local_certificate_is_kept_until_its_end_is_near_or_the_domains_change() {
     let read = |name: &str| fs::read(path.join(name)).unwrap();
     let first = local_ca::ensure(&path, &["one.example"], now).unwrap();
     assert!(first.new_authority);
-    for key in ["ca-key.pem", "server-key.pem"] {
+    for key in ["ca.key", "server.key"] {
         assert_eq!(
             fs::metadata(path.join(key)).unwrap().permissions().mode() & 0o777,
             0o600
         );
     }
-    let (ca, server) = (read("ca.pem"), read("server.pem"));
+    let (ca, server) = (read("ca.crt"), read("server.crt"));
     let again = local_ca::ensure(&path, &["one.example"], now + 200 * day).unwrap();
     assert!(!again.new_authority);
     assert_eq!(
-        (read("ca.pem"), read("server.pem")),
+        (read("ca.crt"), read("server.crt")),
         (ca.clone(), server.clone())
     );
     local_ca::ensure(&path, &["one.example", "two.example"], now).unwrap();
-    assert_eq!(read("ca.pem"), ca);
-    let both = read("server.pem");
+    assert_eq!(read("ca.crt"), ca);
+    let both = read("server.crt");
     assert_ne!(both, server);
     local_ca::ensure(&path, &["one.example", "two.example"], now + 320 * day).unwrap();
-    assert_eq!(read("ca.pem"), ca);
-    assert_ne!(read("server.pem"), both);
+    assert_eq!(read("ca.crt"), ca);
+    assert_ne!(read("server.crt"), both);
     let last = local_ca::ensure(&path, &["one.example"], now + 3500 * day).unwrap();
     assert!(last.new_authority);
-    assert_ne!(read("ca.pem"), ca);
+    assert_ne!(read("ca.crt"), ca);
 }

@@ -61,7 +61,7 @@ impl Server {
         }
         let ca_file = folder.0.join("all-ca.pem");
         fs::write(&ca_file, ca).unwrap();
-        let certificates = Certificates::load(files, Some(ca_file)).unwrap();
+        let certificates = Certificates::load(files, vec![ca_file]).unwrap();
         let acceptor = TlsAcceptor::new(certificates.clone(), alpn).unwrap();
         let roots = Arc::new(roots);
         Server {
@@ -111,8 +111,8 @@ impl Server {
     fn issue(&self, domain: &str, addresses: &[&str]) -> (Vec<CertificateDer<'static>>, KeyPair) {
         let folder = self.folder.0.join(domain);
         let ca_key =
-            KeyPair::from_pem(&fs::read_to_string(folder.join("ca-key.pem")).unwrap()).unwrap();
-        let ca = fs::read_to_string(folder.join("ca.pem")).unwrap();
+            KeyPair::from_pem(&fs::read_to_string(folder.join("ca.key")).unwrap()).unwrap();
+        let ca = fs::read_to_string(folder.join("ca.crt")).unwrap();
         let issuer = Issuer::from_ca_cert_pem(&ca, ca_key).unwrap();
         issue_by(&issuer, addresses)
     }
@@ -159,7 +159,7 @@ impl Pair {
     }
 
     /// Gives ciphertext to the server in steps; returns what it sends.
-    fn to_server(&mut self, bytes: &[u8]) -> (Vec<u8>, Result<(), TlsError>) {
+    fn server_takes(&mut self, bytes: &[u8]) -> (Vec<u8>, Result<(), TlsError>) {
         let mut out = Vec::new();
         let mut buffer = vec![0; 128 * 1024];
         for chunk in bytes.chunks(self.step.min(32 * 1024)) {
@@ -186,7 +186,7 @@ impl Pair {
         (out, Ok(()))
     }
 
-    fn to_client(&mut self, mut bytes: &[u8]) -> Result<(), rustls::Error> {
+    fn client_takes(&mut self, mut bytes: &[u8]) -> Result<(), rustls::Error> {
         while !bytes.is_empty() {
             self.client.read_tls(&mut bytes).unwrap();
             self.client.process_new_packets()?;
@@ -194,7 +194,7 @@ impl Pair {
         Ok(())
     }
 
-    fn from_client(&mut self) -> Vec<u8> {
+    fn client_gives(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut bytes).unwrap();
@@ -205,12 +205,12 @@ impl Pair {
     /// Runs until neither side has anything to say.
     fn run(&mut self) -> Result<(), TlsError> {
         loop {
-            let bytes = self.from_client();
+            let bytes = self.client_gives();
             if bytes.is_empty() {
                 return Ok(());
             }
-            let (out, result) = self.to_server(&bytes);
-            let heard = self.to_client(&out);
+            let (out, result) = self.server_takes(&bytes);
+            let heard = self.client_takes(&out);
             result?;
             heard.map_err(TlsError::Peer)?;
         }
@@ -231,7 +231,7 @@ impl Pair {
     fn server_sends(&mut self, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         self.server.encrypt(data, &mut out).unwrap();
-        self.to_client(&out).unwrap();
+        self.client_takes(&out).unwrap();
         self.client_reads()
     }
 

@@ -37,15 +37,15 @@ fn both_sides_have_the_same_bindings_in_every_version_and_however_the_input_is_s
 fn data_that_comes_with_the_last_handshake_message_follows_the_up_event() {
     let server = Server::new(&["one.example"], &[]);
     let mut pair = server.pair(server.client(), "one.example");
-    let hello = pair.from_client();
-    let (out, result) = pair.to_server(&hello);
+    let hello = pair.client_gives();
+    let (out, result) = pair.server_takes(&hello);
     result.unwrap();
-    pair.to_client(&out).unwrap();
+    pair.client_takes(&out).unwrap();
     pair.client.writer().write_all(b"early bird").unwrap();
-    let both = pair.from_client();
-    let (out, result) = pair.to_server(&both);
+    let both = pair.client_gives();
+    let (out, result) = pair.server_takes(&both);
     result.unwrap();
-    pair.to_client(&out).unwrap();
+    pair.client_takes(&out).unwrap();
     assert!(pair.info.is_some());
     assert_eq!(pair.data, b"early bird");
 }
@@ -66,7 +66,7 @@ fn data_of_many_records_passes_both_ways() {
         let mut out = Vec::new();
         pair.server.encrypt(part, &mut out).unwrap();
         for record in out.chunks(4_000) {
-            pair.to_client(record).unwrap();
+            pair.client_takes(record).unwrap();
             back.extend(pair.client_reads());
         }
     }
@@ -111,13 +111,13 @@ fn direct_tls_takes_its_own_alpn_name_or_none_and_refuses_others() {
     let mut config = server.client();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut pair = server.pair(config, "one.example");
-    let hello = pair.from_client();
-    let (out, result) = pair.to_server(&hello);
+    let hello = pair.client_gives();
+    let (out, result) = pair.server_takes(&hello);
     assert!(matches!(
         result,
         Err(TlsError::Peer(rustls::Error::NoApplicationProtocol))
     ));
-    let alert = pair.to_client(&out).unwrap_err();
+    let alert = pair.client_takes(&out).unwrap_err();
     let expected = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
     assert_eq!(alert, expected);
 }
@@ -143,7 +143,7 @@ fn garbage_ends_with_an_alert_at_every_point_of_the_handshake() {
         &[0xff; 64],
     ] {
         let mut pair = server.pair(server.client(), "one.example");
-        let (out, result) = pair.to_server(garbage);
+        let (out, result) = pair.server_takes(garbage);
         assert!(matches!(result, Err(TlsError::Peer(_))), "{garbage:?}");
         // An alert record.
         assert_eq!(out.first(), Some(&21));
@@ -151,32 +151,32 @@ fn garbage_ends_with_an_alert_at_every_point_of_the_handshake() {
     // Flip a bit in each byte of the client's flights in turn.
     let first = server
         .pair(server.client(), "one.example")
-        .from_client()
+        .client_gives()
         .len();
     for flip in (0..first).step_by(5) {
         let mut pair = server.pair(server.client(), "one.example");
-        let mut hello = pair.from_client();
+        let mut hello = pair.client_gives();
         hello[flip] ^= 0x10;
-        if let (out, Ok(())) = pair.to_server(&hello) {
-            let _ = pair.to_client(&out);
-            let more = pair.from_client();
-            let _ = pair.to_server(&more);
+        if let (out, Ok(())) = pair.server_takes(&hello) {
+            let _ = pair.client_takes(&out);
+            let more = pair.client_gives();
+            let _ = pair.server_takes(&more);
         }
         assert!(pair.data.is_empty());
     }
     let mut pair = server.pair(server.client(), "one.example");
     pair.run().unwrap();
     pair.client.writer().write_all(b"data").unwrap();
-    let mut record = pair.from_client();
+    let mut record = pair.client_gives();
     let last = record.len() - 1;
     record[last] ^= 1;
-    let (out, result) = pair.to_server(&record);
+    let (out, result) = pair.server_takes(&record);
     assert!(matches!(
         result,
         Err(TlsError::Peer(rustls::Error::DecryptError))
     ));
     assert!(pair.data.is_empty());
-    let alert = pair.to_client(&out).unwrap_err();
+    let alert = pair.client_takes(&out).unwrap_err();
     let expected = rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac);
     assert_eq!(alert, expected);
 }
@@ -195,7 +195,7 @@ fn an_unfinished_handshake_message_is_held_within_its_bound() {
         bytes.extend([22, 3, 1, 0x40, 0]);
         bytes.extend(body);
     }
-    let (_, result) = pair.to_server(&bytes);
+    let (_, result) = pair.server_takes(&bytes);
     assert!(result.is_err());
     assert!(pair.server.kept() <= 24 * 1024);
 }
@@ -210,12 +210,12 @@ fn sending_between_the_parts_of_a_post_handshake_message_is_safe() {
         .writer()
         .write_all(b"after the key update")
         .unwrap();
-    let bytes = pair.from_client();
+    let bytes = pair.client_gives();
     let mut received = Vec::new();
     for (at, byte) in bytes.iter().enumerate() {
-        let (out, result) = pair.to_server(std::slice::from_ref(byte));
+        let (out, result) = pair.server_takes(std::slice::from_ref(byte));
         result.unwrap();
-        pair.to_client(&out).unwrap();
+        pair.client_takes(&out).unwrap();
         received.extend(pair.server_sends(format!("{at};").as_bytes()));
     }
     let expected: String = (0..bytes.len()).map(|at| format!("{at};")).collect();
@@ -253,7 +253,7 @@ fn closing_is_announced_by_both_sides_and_nothing_follows() {
         Err(TlsError::NotOpen)
     ));
     assert_eq!(out.len(), length);
-    pair.to_client(&out).unwrap();
+    pair.client_takes(&out).unwrap();
     assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
 }
 

@@ -1,0 +1,442 @@
+//! One client connection: its task, from the first byte to the last.
+//!
+//! The task is one hand-written future. Woken by whatever happens first (bytes from the socket, bytes in the outbox, an
+//! answer, a deadline), it does all there is to do and then writes once:
+//!
+//! ```text
+//! socket -> Wire (TLS) -> C2sStream -> Output::Stanza -> Server::accept -> outboxes of others
+//!   ^                        |  ^----- Input::Answer <- Question (store, password, bind)
+//!   '---- one write <--------+------- own Outbox
+//! ```
+//! - What the client sends waits (in the kernel) while a question or a stanza's routing needs the store: order holds.
+//!   Its outbox is drained all the while.
+//! - A client that does not read has at most one outbox's bytes here and one in the outbox; beyond that the outbox ends
+//!   the session with `resource-constraint`. If its socket takes nothing for a minute, the connection is dropped.
+//! - The timer is set to the earliest deadline and not moved when that moves away: a message costs no timer work.
+
+use super::gate::Pass;
+use super::registry::Registered;
+use super::service::{C2s, Work, WorkDone, stream_info};
+use super::timer::Timer;
+use super::wire::{Incoming, Scratch, Wire, WireError};
+use crate::runtime::Load;
+use std::cell::RefCell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tercet_server::{Outbox, Receipt, Routed, Session};
+use tercet_stream::{C2sStream, Input, Output, StreamEvent};
+
+/// Reads in one turn of the task, before others have theirs.
+const READS: u32 = 4;
+/// How long a socket may take nothing before its connection is given up.
+const STALLED: Duration = Duration::from_secs(60);
+/// How long the end of a connection may take: sending what waits, and the client's own end.
+const ENDING: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+}
+
+/// The task of one client connection.
+pub(super) struct Connection {
+    wire: Wire,
+    stream: C2sStream,
+    shared: Arc<C2s>,
+    outbox: Arc<Outbox>,
+    session: Option<Arc<Session>>,
+    work: Option<Work>,
+    timer: Timer,
+    /// The answer to a failed login is held back until then.
+    held: Option<Instant>,
+    /// When the socket has to have taken something.
+    stalled: Option<Instant>,
+    /// When the end has to be over.
+    ending: Option<Instant>,
+    phase: Phase,
+    /// Who waits for what was taken from the outbox to be written.
+    receipts: Vec<Receipt>,
+    /// The client sends nothing more.
+    ended: bool,
+    /// TLS began with the first byte.
+    direct: bool,
+    peer: SocketAddr,
+    pass: Pass,
+    // Last and in this order: who waits for the connection's end finds it gone from everywhere.
+    _load: Load,
+    _registered: Registered,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The stream is over: what waits is sent, TLS and the sending side are closed.
+    Closing,
+    /// All is sent; what still comes is dropped until the client closes, lest its end be lost.
+    Lingering,
+    /// The socket is of no more use.
+    Gone,
+}
+
+/// Everything that a connection starts with.
+pub(super) struct Start {
+    pub(super) shared: Arc<C2s>,
+    pub(super) wire: Wire,
+    pub(super) direct: bool,
+    pub(super) peer: SocketAddr,
+    pub(super) pass: Pass,
+    pub(super) load: Load,
+}
+
+impl Connection {
+    pub(super) fn new(start: Start) -> Self {
+        let Start {
+            shared,
+            wire,
+            direct,
+            peer,
+            pass,
+            load,
+        } = start;
+        let outbox = Arc::new(Outbox::new(shared.outbox_bytes()));
+        let registered = shared.registry.enter(outbox.clone());
+        let stream = shared.stream(Instant::now());
+        tracing::debug!(%peer, direct, "connected");
+        Connection {
+            wire,
+            stream,
+            shared,
+            outbox,
+            session: None,
+            work: None,
+            timer: Timer::default(),
+            held: None,
+            stalled: None,
+            ending: None,
+            phase: Phase::Open,
+            receipts: Vec::new(),
+            ended: false,
+            direct,
+            peer,
+            pass,
+            _load: load,
+            _registered: registered,
+        }
+    }
+
+    /// One turn. Ready when the connection is over and nothing is left to do for it.
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        let now = Instant::now();
+        if self.timer.is_due(now) {
+            self.on_time(now);
+        }
+        self.flush(cx, now);
+        let mut reads = 0;
+        loop {
+            self.poll_work(cx, now);
+            self.outputs(cx, scratch, now);
+            if self.phase != Phase::Open {
+                break;
+            }
+            if self.poll_outbox(cx, scratch, now) {
+                continue;
+            }
+            if self.work.is_some() || self.held.is_some() || self.is_full() {
+                break;
+            }
+            if self.ended {
+                self.close(now);
+                break;
+            }
+            if reads == READS {
+                // The rest waits until others had their turn.
+                cx.waker().wake_by_ref();
+                break;
+            }
+            reads += 1;
+            if !self.poll_read(cx, scratch, now) {
+                break;
+            }
+        }
+        self.send(cx, scratch, now);
+        if self.phase != Phase::Open && self.poll_end(cx, scratch, now).is_ready() {
+            return Poll::Ready(());
+        }
+        self.timer.set(cx, now, self.deadline());
+        Poll::Pending
+    }
+
+    /// Something is due.
+    fn on_time(&mut self, now: Instant) {
+        let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        if due(self.held) {
+            self.held = None;
+        }
+        if due(self.stalled) || due(self.ending) {
+            tracing::debug!(peer = %self.peer, "connection given up");
+            self.phase = Phase::Gone;
+            self.unbind();
+        }
+        if self.phase == Phase::Open && due(self.stream.deadline()) {
+            self.stream.handle(now, Input::Tick);
+        }
+    }
+
+    /// When something is due at the earliest.
+    fn deadline(&self) -> Option<Instant> {
+        let stream = match self.phase {
+            Phase::Open => self.stream.deadline(),
+            _ => None,
+        };
+        let all = [stream, self.held, self.stalled, self.ending];
+        all.into_iter().flatten().min()
+    }
+
+    /// What the socket has not taken yet goes first.
+    fn flush(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let before = self.wire.unsent();
+        if before == 0 || self.phase == Phase::Gone {
+            return;
+        }
+        match self.wire.poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.stalled = None,
+            Poll::Ready(Err(error)) => self.lose(&error.into(), now),
+            Poll::Pending if self.wire.unsent() < before => self.stalled = Some(now + STALLED),
+            Poll::Pending => {}
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) {
+        if self.phase == Phase::Gone {
+            scratch.out.clear();
+            return;
+        }
+        if let Err(error) = self.wire.send(cx, scratch) {
+            self.lose(&error, now);
+        }
+        if self.wire.unsent() > 0 {
+            self.stalled.get_or_insert(now + STALLED);
+        } else if self.phase != Phase::Gone {
+            for receipt in std::mem::take(&mut self.receipts) {
+                receipt.written();
+            }
+        }
+    }
+
+    /// Lets the answer or the routing that is under way go on.
+    fn poll_work(&mut self, cx: &mut Context<'_>, now: Instant) {
+        while let Some(work) = &mut self.work
+            && let Poll::Ready(done) = work.poll(cx)
+        {
+            self.work = None;
+            match done {
+                WorkDone::Routed => {}
+                WorkDone::Answer(ticket, answer) => {
+                    self.stream.handle(now, Input::Answer(ticket, answer));
+                }
+                WorkDone::Bound(ticket, session, answer) => {
+                    self.session = session;
+                    self.stream.handle(now, Input::Answer(ticket, answer));
+                    if self.phase != Phase::Open {
+                        self.unbind();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the stream asks for, until it asks for nothing more or something has to be waited for.
+    fn outputs(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) {
+        while self.work.is_none() && self.held.is_none() && self.phase == Phase::Open {
+            let Some(output) = self.stream.poll_output() else {
+                return;
+            };
+            match output {
+                Output::Stanza(stanza) => {
+                    // The stream gives stanzas to a bound session only.
+                    if let Some(session) = &self.session
+                        && let Routed::Later(rest) = self.shared.server.accept(session, stanza)
+                    {
+                        self.work = Some(Work::Routing(rest));
+                        self.poll_work(cx, now);
+                    }
+                }
+                Output::Write(bytes) => {
+                    // Replies that were routed before are in the outbox: they go first.
+                    if self.pass.is_authenticated() {
+                        self.poll_outbox(cx, scratch, now);
+                    }
+                    scratch.out.extend_from_slice(&bytes);
+                }
+                Output::StartTls => self.start_tls(cx, scratch, now),
+                Output::Ask(ticket, question) => {
+                    let lang = self.stream.lang();
+                    self.work = Some(self.shared.ask(ticket, question, &self.outbox, lang));
+                    self.poll_work(cx, now);
+                }
+                Output::Bound(jid) => {
+                    self.pass.authenticated();
+                    tracing::info!(%jid, peer = %self.peer, "session bound");
+                }
+                Output::Event(event) => self.event(&event, now),
+                Output::Close => self.close(now),
+            }
+        }
+    }
+
+    fn event(&mut self, event: &StreamEvent, now: Instant) {
+        match event {
+            StreamEvent::AuthFailed {
+                username, failure, ..
+            } => {
+                let delay = self
+                    .shared
+                    .login_failed(self.peer.ip(), username.as_deref(), now);
+                tracing::info!(peer = %self.peer, username = ?username, ?failure, ?delay, "login failed");
+                if !delay.is_zero() {
+                    self.held = Some(now + delay);
+                }
+            }
+            event => tracing::debug!(peer = %self.peer, ?event, "stream"),
+        }
+    }
+
+    /// Everything that waits in the outbox. True if there was something.
+    fn poll_outbox(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
+        // A slow client's stanzas stay in the outbox, under its bound, until the socket takes what is here.
+        if self.wire.unsent() > 0 && self.outbox.poll_end(cx).is_pending() {
+            return false;
+        }
+        let Poll::Ready(taken) = self.outbox.poll_take(cx) else {
+            return false;
+        };
+        if scratch.out.is_empty() {
+            scratch.out = taken.bytes;
+        } else {
+            scratch.out.extend_from_slice(&taken.bytes);
+        }
+        self.receipts.extend(taken.receipts);
+        if let Some(error) = taken.end {
+            self.stream.handle(now, Input::Close(error));
+        }
+        true
+    }
+
+    /// Reads once. False if there is nothing, or will be nothing more.
+    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
+        let (stream, ended) = (&mut self.stream, &mut self.ended);
+        let direct = self.direct;
+        let read = self.wire.poll_read(cx, scratch, |incoming| match incoming {
+            Incoming::Data(bytes) => stream.handle(now, Input::Bytes(bytes)),
+            Incoming::TlsUp(info) => {
+                tracing::debug!(version = ?info.version, resumed = info.resumed, "TLS is up");
+                stream.handle(now, Input::TlsUp(stream_info(info, direct)));
+            }
+            Incoming::End => {
+                *ended = true;
+                stream.handle(now, Input::PeerClosed);
+            }
+        });
+        match read {
+            Poll::Pending => false,
+            Poll::Ready(Ok(_)) => true,
+            Poll::Ready(Err(error)) => {
+                self.lose(&error, now);
+                false
+            }
+        }
+    }
+
+    /// STARTTLS was agreed: what is written so far goes out in the clear.
+    fn start_tls(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) {
+        self.send(cx, scratch, now);
+        match self.shared.starttls.start(None) {
+            Ok(tls) => self.wire.start_tls(tls),
+            Err(error) => self.lose(&error.into(), now),
+        }
+    }
+
+    /// The client has more bytes to take than its outbox may hold.
+    fn is_full(&self) -> bool {
+        self.wire.unsent() > self.shared.outbox_bytes()
+    }
+
+    /// The stream is over, with all that it had to say.
+    fn close(&mut self, now: Instant) {
+        self.phase = Phase::Closing;
+        self.ending = Some(now + ENDING);
+        self.unbind();
+    }
+
+    /// The connection broke.
+    fn lose(&mut self, error: &WireError, now: Instant) {
+        tracing::debug!(peer = %self.peer, %error, "connection lost");
+        // After a TLS error the alert should still go out.
+        self.phase = match error {
+            WireError::Tls(_) if self.phase == Phase::Open => Phase::Closing,
+            _ => Phase::Gone,
+        };
+        self.ending = Some(now + ENDING);
+        self.unbind();
+    }
+
+    fn unbind(&mut self) {
+        self.outbox.close();
+        if let Some(session) = self.session.take()
+            && let Routed::Later(rest) = self.shared.server.unbind(&session)
+        {
+            let earlier = self.work.take();
+            self.work = Some(Work::after(earlier, rest));
+        }
+    }
+
+    /// The end of the connection. Ready when nothing is left to do.
+    fn poll_end(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> Poll<()> {
+        self.poll_work(cx, now);
+        if self.phase == Phase::Closing {
+            match self.wire.poll_close(cx) {
+                Poll::Ready(Ok(())) => self.phase = Phase::Lingering,
+                Poll::Ready(Err(_)) => self.phase = Phase::Gone,
+                Poll::Pending => {}
+            }
+        }
+        while self.phase == Phase::Lingering {
+            match self.wire.poll_discard(cx, scratch) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(_) => self.phase = Phase::Gone,
+                Poll::Pending => break,
+            }
+        }
+        match self.phase == Phase::Gone && self.work.is_none() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.get_mut();
+        SCRATCH.with_borrow_mut(|scratch| connection.turn(cx, scratch))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Nothing to do but where the task panicked or the process ends.
+        if let Some(session) = self.session.take() {
+            self.outbox.close();
+            if let Routed::Later(rest) = self.shared.server.unbind(&session)
+                && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            {
+                runtime.spawn(rest);
+            }
+        }
+        tracing::debug!(peer = %self.peer, "disconnected");
+    }
+}

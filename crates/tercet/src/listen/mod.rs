@@ -1,0 +1,147 @@
+//! The listeners, and the connections they accept.
+//!
+//! A socket is accepted on one core, checked by the [`gate`], and given to the core with the fewest connections, where
+//! [`c2s`] serves it in one task.
+
+mod accept;
+mod c2s;
+pub mod gate;
+mod registry;
+mod service;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tercet_core::{StreamCondition, StreamError};
+use tercet_server::Server;
+use tokio::sync::watch;
+
+use crate::runtime::Cores;
+use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
+use service::C2s;
+pub use settings::{CertificateSettings, Settings};
+
+/// How often certificate files are looked at.
+const CERTIFICATES_CHECKED: Duration = Duration::from_secs(10);
+
+/// Why listening is not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// An address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Address {
+        /// The address with its port.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Client streams with STARTTLS.
+    C2s,
+    /// Client streams with TLS from the first byte (XEP-0368).
+    C2sTls,
+}
+
+/// The open listeners and their connections.
+pub struct Listeners {
+    cores: Arc<Cores>,
+    c2s: Arc<C2s>,
+    bound: Vec<(SocketAddr, Purpose)>,
+    /// Ends accepting when it is dropped.
+    accepting: watch::Sender<()>,
+}
+
+impl Listeners {
+    /// Opens all listeners. When this returns, every one of them accepts.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub async fn open(
+        cores: Arc<Cores>,
+        server: Arc<Server>,
+        certificates: Arc<Certificates>,
+        settings: Settings,
+    ) -> Result<Listeners, ListenError> {
+        let starttls = TlsAcceptor::new(certificates.clone(), &[])?;
+        let direct = TlsAcceptor::new(certificates.clone(), &[ALPN_CLIENT])?;
+        let sockets = accept::bind_all(&settings)?;
+        let c2s = C2s::new(server, starttls, direct, settings.gate, settings.streams);
+        let (accepting, stopped) = watch::channel(());
+        let mut bound = Vec::new();
+        for (number, socket) in sockets.into_iter().enumerate() {
+            bound.push((socket.address, socket.purpose));
+            let task = accept::run(socket, c2s.clone(), cores.clone(), stopped.clone());
+            cores.spawn_on(number, task).await;
+        }
+        let watching = watch_certificates(certificates, stopped);
+        cores.spawn_on(0, watching).await;
+        Ok(Listeners {
+            cores,
+            c2s,
+            bound,
+            accepting,
+        })
+    }
+
+    /// The addresses that are listened on, with their ports.
+    pub fn bound(&self) -> &[(SocketAddr, Purpose)] {
+        &self.bound
+    }
+
+    /// Number of open connections.
+    pub fn connections(&self) -> usize {
+        self.c2s.registry.count()
+    }
+
+    /// Connections of each core.
+    pub fn loads(&self) -> Vec<usize> {
+        self.cores.loads()
+    }
+
+    /// Takes other settings, but for addresses and ports. They hold for what begins from now on.
+    pub fn reload(&self, settings: Settings) {
+        self.c2s.set(settings.gate, settings.streams);
+    }
+
+    /// Accepts nothing more, tells every client `system-shutdown`, and waits until all is sent, for `limit` at most.
+    /// Returns the number of connections that were cut off then.
+    pub async fn drain(self, limit: Duration) -> usize {
+        drop(self.accepting);
+        let error = StreamError::new(StreamCondition::SystemShutdown);
+        self.c2s.registry.end(&error);
+        let _ = tokio::time::timeout(limit, self.c2s.registry.wait_for(0)).await;
+        self.c2s.registry.count()
+    }
+}
+
+/// Loads certificates again when their files change.
+async fn watch_certificates(certificates: Arc<Certificates>, mut stopped: watch::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(CERTIFICATES_CHECKED) => {}
+        }
+        let certificates = certificates.clone();
+        let check = move || match certificates.reload_if_changed() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("certificates loaded again"),
+            Err(error) => {
+                tracing::error!(%error, "changed certificates not loaded; the old ones stay")
+            }
+        };
+        let _ = tokio::task::spawn_blocking(check).await;
+    }
+}

@@ -1,0 +1,233 @@
+//! What all client connections share, and the answers to their streams' questions.
+
+use super::gate::{Gate, GateLimits};
+use super::registry::Registry;
+use crate::tls::{TlsAcceptor, TlsInfo, TlsVersion};
+use arc_swap::ArcSwap;
+use std::future::Future;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tercet_core::{BareJid, SaslFailure};
+use tercet_server::{AccountError, Outbox, Server, Session};
+use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
+
+/// What client connections share.
+pub(super) struct C2s {
+    pub(super) server: Arc<Server>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) gate: Arc<Gate>,
+    /// TLS within a stream.
+    pub(super) starttls: TlsAcceptor,
+    /// TLS from the first byte.
+    pub(super) direct: TlsAcceptor,
+    streams: ArcSwap<C2sConfig>,
+    /// Turns account names into the gate's keys.
+    hasher: std::hash::RandomState,
+}
+
+/// Something that a connection waits for before it goes on with what its client sent.
+pub(super) enum Work {
+    /// The rest of a stanza's way.
+    Routing(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// The answer to a question.
+    Ask(Pin<Box<dyn Future<Output = WorkDone> + Send>>),
+}
+
+/// What came of it.
+pub(super) enum WorkDone {
+    Routed,
+    Answer(Ticket, Answer),
+    Bound(Ticket, Option<Arc<Session>>, Answer),
+}
+
+impl Work {
+    /// `rest`, once `earlier` is done.
+    pub(super) fn after(
+        earlier: Option<Work>,
+        rest: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Work {
+        match earlier {
+            Some(Work::Routing(earlier)) => Work::Routing(Box::pin(async move {
+                earlier.await;
+                rest.await;
+            })),
+            // A session that is bound has no question outstanding.
+            Some(Work::Ask(_)) | None => Work::Routing(rest),
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<WorkDone> {
+        match self {
+            Work::Routing(rest) => rest.as_mut().poll(cx).map(|()| WorkDone::Routed),
+            Work::Ask(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+impl C2s {
+    pub(super) fn new(
+        server: Arc<Server>,
+        starttls: TlsAcceptor,
+        direct: TlsAcceptor,
+        gate: GateLimits,
+        streams: C2sConfig,
+    ) -> Arc<C2s> {
+        Arc::new(C2s {
+            server,
+            registry: Registry::new(),
+            gate: Gate::new(gate),
+            starttls,
+            direct,
+            streams: ArcSwap::from_pointee(streams),
+            hasher: std::hash::RandomState::new(),
+        })
+    }
+
+    /// Streams that begin later have these settings.
+    pub(super) fn set(&self, gate: GateLimits, streams: C2sConfig) {
+        self.gate.set_limits(gate);
+        self.streams.store(Arc::new(streams));
+    }
+
+    pub(super) fn stream(&self, now: Instant) -> C2sStream {
+        C2sStream::new(
+            self.streams.load_full(),
+            Framing::Tcp,
+            now,
+            self.server.random(),
+        )
+    }
+
+    pub(super) fn outbox_bytes(&self) -> usize {
+        self.server.limits().outbox_bytes
+    }
+
+    /// Notes a failed login; returns how long its answer is held back.
+    pub(super) fn login_failed(
+        &self,
+        address: IpAddr,
+        username: Option<&str>,
+        now: Instant,
+    ) -> Duration {
+        let account = username.map(|name| self.hasher.hash_one(name));
+        self.gate.login_failed(address, account, now)
+    }
+
+    /// Sets about answering a question. Nothing in it depends on whether an account exists until the answer is given.
+    pub(super) fn ask(
+        &self,
+        ticket: Ticket,
+        question: Question,
+        outbox: &Arc<Outbox>,
+        lang: Option<&str>,
+    ) -> Work {
+        let server = self.server.clone();
+        match question {
+            Question::Bind {
+                account,
+                resource,
+                fallback,
+            } => {
+                let (outbox, lang) = (outbox.clone(), lang.map(str::to_owned));
+                Work::Ask(Box::pin(async move {
+                    let resource = resource.unwrap_or(fallback);
+                    let bound = server
+                        .bind(&account, Some(&resource), outbox, lang.as_deref())
+                        .await;
+                    let jid = bound.as_ref().map(|session| session.jid().clone());
+                    let answer = Answer::Bound(jid.map_err(Clone::clone));
+                    WorkDone::Bound(ticket, bound.ok(), answer)
+                }))
+            }
+            question => Work::Ask(Box::pin(async move {
+                WorkDone::Answer(ticket, answer(&server, question).await)
+            })),
+        }
+    }
+}
+
+/// Answers a question that needs nothing of the connection.
+async fn answer(server: &Server, question: Question) -> Answer {
+    match question {
+        Question::ScramKeys {
+            host,
+            account,
+            username,
+            hash,
+        } => match server
+            .credentials_of(&owner(&host, &account, &username))
+            .await
+        {
+            Ok((exists, credentials)) => Answer::ScramKeys {
+                keys: credentials.keys(hash).clone(),
+                account: account.filter(|_| exists).ok_or(SaslFailure::NotAuthorized),
+            },
+            Err(error) => Answer::Account(Err(failure(&error))),
+        },
+        Question::CheckPassword {
+            host,
+            account,
+            username,
+            password,
+        } => Answer::Account(
+            match server
+                .credentials_of(&owner(&host, &account, &username))
+                .await
+            {
+                Ok((exists, credentials)) => {
+                    let check = move || credentials.verify(password.as_str());
+                    let fits = tokio::task::spawn_blocking(check).await.unwrap_or(false);
+                    account
+                        .filter(|_| exists && fits)
+                        .ok_or(SaslFailure::NotAuthorized)
+                }
+                Err(error) => Err(failure(&error)),
+            },
+        ),
+        Question::External { account } => Answer::Account(match server.account(&account).await {
+            Ok(Some(_)) => Ok(account),
+            Ok(None) => Err(SaslFailure::NotAuthorized),
+            Err(error) => Err(failure(&error.into())),
+        }),
+        Question::Anonymous { .. } => Answer::Account(Err(SaslFailure::NotAuthorized)),
+        Question::Register { .. } | Question::Bind { .. } => Answer::Xml(Vec::new()),
+    }
+}
+
+/// Under which name the store is asked for the account: for a name that no account can have, one that finds nothing.
+fn owner(host: &str, account: &Option<BareJid>, username: &str) -> String {
+    match account {
+        Some(account) => account.as_str().to_owned(),
+        None => format!("{username}@{host}"),
+    }
+}
+
+/// What a client is told when the server failed; the reason goes to the log.
+fn failure(error: &AccountError) -> SaslFailure {
+    tracing::error!(%error, "login not possible");
+    SaslFailure::TemporaryAuthFailure
+}
+
+/// What a stream has to know of its TLS.
+pub(super) fn stream_info(info: TlsInfo, direct: bool) -> tercet_stream::TlsInfo {
+    tercet_stream::TlsInfo {
+        exporter: info.exporter.map(Into::into),
+        end_point: info.end_point.map(Into::into),
+        version: match info.version {
+            TlsVersion::Tls12 => tercet_stream::TlsVersion::Tls12,
+            TlsVersion::Tls13 => tercet_stream::TlsVersion::Tls13,
+        },
+        peer: info.peer.map(|peer| tercet_stream::PeerCertificate {
+            xmpp_addrs: peer
+                .xmpp_addresses
+                .iter()
+                .filter_map(|address| BareJid::parse(address).ok())
+                .collect(),
+        }),
+        direct,
+    }
+}

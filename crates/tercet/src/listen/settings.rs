@@ -1,0 +1,151 @@
+//! What the listeners take from the configuration.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tercet_core::Limits as XmlLimits;
+use tercet_server::Server;
+use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
+
+use super::gate::GateLimits;
+use crate::config::{Config, Host, Port, RegistrationPolicy};
+use crate::tls::{CertificateFiles, TlsError, local_ca};
+
+/// Settings of the client listeners. Addresses and ports hold from the start on; the rest may be replaced.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub addresses: Vec<IpAddr>,
+    /// An address that cannot be had is an error; otherwise one is enough.
+    pub every_address: bool,
+    /// The port of streams with STARTTLS; 0 for any.
+    pub c2s: Option<u16>,
+    /// The port of streams with direct TLS; 0 for any.
+    pub c2s_tls: Option<u16>,
+    /// What one address may do.
+    pub gate: GateLimits,
+    /// Settings of the streams.
+    pub streams: C2sConfig,
+}
+
+impl Settings {
+    /// The settings that `config` means for the hosts of `server`, which has been configured with it.
+    pub fn new(config: &Config, server: &Server) -> Self {
+        let (addresses, every_address) = config.addresses();
+        Settings {
+            addresses,
+            every_address,
+            c2s: port(&config.listen.c2s),
+            c2s_tls: port(&config.listen.c2s_tls),
+            gate: GateLimits {
+                rates: config.limits.rates,
+                connections: config.limits.connections_per_address,
+                ..GateLimits::default()
+            },
+            streams: streams(config, server),
+        }
+    }
+}
+
+fn port(port: &Port) -> Option<u16> {
+    match port {
+        Port::At(number) => Some(*number),
+        Port::Off => None,
+    }
+}
+
+fn streams(config: &Config, server: &Server) -> C2sConfig {
+    let host = |host: &Host| {
+        let mut settings = HostConfig::new(host.domain.as_str());
+        settings.tls = match host.tls.required {
+            true => TlsPolicy::Required,
+            false => TlsPolicy::Optional,
+        };
+        settings.anonymous = host.login.anonymous;
+        settings.registration = host.registration.policy == RegistrationPolicy::Open;
+        if let Some(host) = server.host(host.domain.as_str()) {
+            settings.features = String::from_utf8_lossy(&host.stream_features()).into_owned();
+        }
+        settings
+    };
+    let limits = &config.limits;
+    let bounds = |bytes: u64, default: XmlLimits| XmlLimits {
+        stanza_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        depth: u16::try_from(limits.depth).unwrap_or(u16::MAX),
+        attributes: u16::try_from(limits.attributes).unwrap_or(u16::MAX),
+        ..default
+    };
+    // A configuration has at least one host.
+    let mut streams = C2sConfig::new(host(&config.hosts[0]), config.hosts[1..].iter().map(host));
+    streams.before_login = bounds(limits.stanza_bytes_before_login.0, XmlLimits::BEFORE_LOGIN);
+    streams.after_login = bounds(limits.stanza_bytes.0, XmlLimits::AFTER_LOGIN);
+    streams.login_timeout = Duration::from_secs(limits.unauthenticated.0);
+    let idle = Duration::from_secs(limits.idle.0);
+    streams.idle_timeout = Some(idle);
+    streams.keep_alive_after = Some(idle / 3);
+    streams.max_attempts = limits.login_attempts;
+    streams
+}
+
+/// The certificates that a configuration means.
+#[derive(Clone, Debug)]
+pub struct CertificateSettings {
+    /// The files, those of the first host first.
+    pub files: Vec<CertificateFiles>,
+    /// Roots for client certificates, besides the system's.
+    pub ca_files: Vec<PathBuf>,
+    /// The local authority that vouches for hosts without configured certificates, if there are any.
+    pub local: Option<local_ca::LocalCertificate>,
+}
+
+impl CertificateSettings {
+    /// Finds the certificates of `config`. For hosts without one a local authority makes it, in the data folder.
+    ///
+    /// # Errors
+    /// Those of [`local_ca::ensure`].
+    pub fn new(config: &Config, now: SystemTime) -> Result<Self, TlsError> {
+        let domain = |host: &Host| host.domain.as_str().to_owned();
+        let mut files: Vec<CertificateFiles> = Vec::new();
+        let mut ca_files = Vec::new();
+        let mut own = Vec::new();
+        for host in &config.hosts {
+            ca_files.extend(host.tls.ca_file.clone());
+            let (Some(chain), Some(key)) = (&host.tls.certificate, &host.tls.key) else {
+                own.push(host.domain.as_str());
+                continue;
+            };
+            match files
+                .iter_mut()
+                .find(|f| f.chain == *chain && f.key == *key)
+            {
+                Some(same) => same.hosts.push(domain(host)),
+                None => files.push(CertificateFiles {
+                    hosts: vec![domain(host)],
+                    chain: chain.clone(),
+                    key: key.clone(),
+                }),
+            }
+        }
+        ca_files.sort();
+        ca_files.dedup();
+        let local = match own.is_empty() {
+            true => None,
+            false => Some(local_ca::ensure(&config.data_dir, &own, now)?),
+        };
+        if let Some(local) = &local {
+            ca_files.push(local.ca_file.clone());
+            // The first host's certificate is everybody else's too.
+            let first = own
+                .first()
+                .is_some_and(|own| *own == config.hosts[0].domain.as_str());
+            let place = if first { 0 } else { files.len() };
+            files.insert(place, local.files.clone());
+        }
+        Ok(CertificateSettings {
+            files,
+            ca_files,
+            local,
+        })
+    }
+}

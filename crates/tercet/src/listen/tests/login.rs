@@ -1,0 +1,92 @@
+//! From the connection to the session.
+
+use super::*;
+
+#[test]
+fn a_client_upgrades_by_starttls_logs_in_and_chats_across_cores() {
+    let scene = Scene::new(|_| {});
+    let mut romeo = scene.connect();
+    assert!(romeo.open().contains("<starttls"));
+    romeo.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    romeo.expect("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    romeo.start_tls(&scene.ca_file, &[]);
+    romeo.login("romeo", "secret");
+    romeo.bind("garden");
+    let mut juliet = scene.session("juliet");
+    assert_eq!(scene.cores.loads(), [1, 1]);
+    romeo.send(
+        "<message to='juliet@localhost/juliet' type='chat'><body>Art thou there?</body></message>",
+    );
+    let message = juliet.expect("</message>");
+    assert!(
+        message.contains("from='romeo@localhost/garden'"),
+        "{message}"
+    );
+    assert!(message.contains("Art thou there?"), "{message}");
+    juliet.send("<message to='romeo@localhost/garden' type='chat'><body>Ay me!</body></message>");
+    assert!(romeo.expect("</message>").contains("Ay me!"));
+}
+
+#[test]
+fn bytes_behind_starttls_are_never_read_as_if_they_came_inside() {
+    let scene = Scene::new(|_| {});
+    let mut client = scene.connect();
+    client.open();
+    client.send(
+        "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
+         <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHJvbWVvAHNlY3JldA==</auth>",
+    );
+    let rest = client.rest();
+    assert!(
+        !rest.contains("success") && !rest.contains("challenge"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_name_get_the_same_answer() {
+    let scene = Scene::new(|settings| settings.gate.rates = false);
+    let mut answers = Vec::new();
+    for (name, password) in [
+        ("romeo", "wrong"),
+        ("nobody", "secret"),
+        ("bad name", "secret"),
+    ] {
+        let mut client = scene.connect_tls();
+        client.open();
+        client.authenticate(name, password);
+        answers.push(client.expect("</failure>"));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+}
+
+#[test]
+fn a_second_session_of_the_same_resource_ends_the_first() {
+    let scene = Scene::new(|_| {});
+    let mut first = scene.session("romeo");
+    let mut second = scene.session("romeo");
+    assert!(first.rest().contains("<conflict"));
+    assert!(second.settle().contains("service-unavailable"));
+}
+
+#[test]
+fn direct_tls_with_another_protocol_name_is_refused() {
+    let scene = Scene::new(|_| {});
+    let mut client = Client::connect(scene.address(Purpose::C2sTls));
+    client.start_tls(&scene.ca_file, &[b"http/1.1"]);
+    assert!(client.try_send(b"GET / HTTP/1.1\r\n\r\n").is_err());
+    scene.wait_for_connections(0);
+}
+
+#[test]
+fn an_address_that_connects_too_often_is_told_so_and_let_in_later() {
+    let scene = Scene::new(|settings| settings.gate.unauthenticated = 2);
+    let first = scene.connect();
+    let _second = scene.connect();
+    scene.wait_for_connections(2);
+    assert!(scene.connect().rest().contains("<policy-violation"));
+    drop(first);
+    scene.wait_for_connections(1);
+    assert!(scene.connect().open().contains("<stream:features>"));
+}
