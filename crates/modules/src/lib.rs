@@ -3,11 +3,18 @@
 //! Adding one: its folder, its line in [`modules`], its kinds of stored data in [`KINDS`]. CONTRIBUTING.md has the recipe.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod caps;
+pub mod contact;
+pub mod delay;
 pub mod disco;
+pub mod escape;
 pub mod last;
+pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod register;
 pub mod roster;
+pub mod session;
 pub mod time;
 pub mod vcard;
 pub mod version;
@@ -18,7 +25,14 @@ use tercet_store::Kind;
 /// Every module, in the order in which they stand inside a stage.
 pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<disco::Disco>();
+    b.add::<caps::Caps>();
+    b.add::<contact::Contact>();
+    b.add::<escape::Escape>();
+    b.add::<register::Register>();
+    b.add::<session::SessionRequest>();
+    b.add::<delay::Delay>();
     b.add::<roster::RosterModule>();
+    b.add::<offline::Offline>();
     b.add::<ping::Ping>();
     b.add::<version::Version>();
     b.add::<time::Time>();
@@ -28,4 +42,9 @@ pub fn modules(b: &mut HostBuilder<'_>) {
 }
 
 /// What the modules keep in the store.
-pub static KINDS: &[&Kind] = &[&last::LAST, &private::PRIVATE, &vcard::VCARD];
+pub static KINDS: &[&Kind] = &[
+    &last::LAST,
+    &offline::OFFLINE,
+    &private::PRIVATE,
+    &vcard::VCARD,
+];

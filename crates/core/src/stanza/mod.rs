@@ -6,6 +6,8 @@
 mod child;
 mod index;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod types;
 mod write;
 

@@ -47,26 +47,31 @@ pub fn write_info(host: &VHost, target: Target, own: bool, w: &mut XmlWriter) {
 
 /// The verification string of XEP-0115 §5.1 for the host, before hashing.
 pub fn info_string(host: &VHost) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut identities: Vec<_> = identities(host, Target::Host).collect();
-    identities.sort();
-    lines.extend(
-        identities
-            .iter()
-            .map(|i| format!("{}/{}//{}", i.category, i.kind, i.name)),
-    );
-    lines.extend(
+    verification_string(
+        identities(host, Target::Host).map(|i| format!("{}/{}//{}", i.category, i.kind, i.name)),
         features(host, Target::Host, false)
             .into_iter()
             .map(String::from),
-    );
-    let mut forms: Vec<_> = forms(host, Target::Host)
-        .filter_map(|f| form_lines(&f.0))
-        .collect();
+        forms(host, Target::Host).filter_map(|f| form_lines(&f.0)),
+    )
+}
+
+/// The string over `identities` (`category/type/lang/name`), `features` and `forms` (the lines of each).
+fn verification_string(
+    identities: impl Iterator<Item = String>,
+    features: impl Iterator<Item = String>,
+    forms: impl Iterator<Item = Vec<String>>,
+) -> String {
+    let (mut identities, mut features): (Vec<_>, Vec<_>) =
+        (identities.collect(), features.collect());
+    let mut forms: Vec<_> = forms.collect();
+    // XEP-0115 §5.1: by octets, which is how strings compare.
+    identities.sort();
+    features.sort();
     forms.sort();
-    lines.extend(forms.into_iter().flatten());
+    let lines = identities.into_iter().chain(features);
     lines
-        .into_iter()
+        .chain(forms.into_iter().flatten())
         .flat_map(|line| [line, "<".into()])
         .collect()
 }
@@ -90,4 +95,49 @@ fn form_lines(xml: &[u8]) -> Option<Vec<String>> {
         lines.extend(values);
     }
     Some(lines)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The strings of XEP-0115 §5.2 and §5.3.
+    pub(crate) fn examples() -> [String; 2] {
+        let features = [
+            "http://jabber.org/protocol/muc",
+            "http://jabber.org/protocol/disco#items",
+            "http://jabber.org/protocol/caps",
+            "http://jabber.org/protocol/disco#info",
+        ];
+        let features = || features.into_iter().map(String::from);
+        let form = b"<x xmlns='jabber:x:data' type='result'>\
+            <field var='software'><value>Psi</value></field>\
+            <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:dataforms:softwareinfo</value></field>\
+            <field var='ip_version'><value>ipv6</value><value>ipv4</value></field>\
+            <field var='os'><value>Mac</value></field>\
+            <field var='software_version'><value>0.11</value></field>\
+            <field var='os_version'><value>10.5.1</value></field></x>";
+        let simple = ["client/pc//Exodus 0.9.1"].map(String::from);
+        let complex = ["client/pc/en/Psi 0.11", "client/pc/el/Ψ 0.11"].map(String::from);
+        [
+            verification_string(simple.into_iter(), features(), std::iter::empty()),
+            verification_string(
+                complex.into_iter(),
+                features(),
+                form_lines(form).into_iter(),
+            ),
+        ]
+    }
+
+    #[test]
+    fn identities_features_and_forms_are_sorted() {
+        let [_, complex] = examples();
+        assert_eq!(
+            complex,
+            "client/pc/el/Ψ 0.11<client/pc/en/Psi 0.11<http://jabber.org/protocol/caps<\
+             http://jabber.org/protocol/disco#info<http://jabber.org/protocol/disco#items<\
+             http://jabber.org/protocol/muc<urn:xmpp:dataforms:softwareinfo<ip_version<ipv4<ipv6<\
+             os<Mac<os_version<10.5.1<software<Psi<software_version<0.11<"
+        );
+    }
 }

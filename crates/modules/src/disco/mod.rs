@@ -5,6 +5,8 @@
 
 mod answer;
 
+#[cfg(test)]
+pub(crate) use answer::tests::examples;
 pub use answer::{info_string, write_info};
 
 use tercet_core::{Element, Jid, StanzaError, XmlWriter};

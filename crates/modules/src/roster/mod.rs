@@ -1,9 +1,9 @@
 //! The requests of the roster (RFC 6121 §2). The roster itself, its pushes and the subscriptions belong to the server.
 
-use tercet_core::{BareJid, Element, StanzaError, XmlWriter};
+use tercet_core::{BareJid, Element, StanzaError, XmlWriter, ns};
 use tercet_server::HostInfo;
 use tercet_server::module::{
-    IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep,
+    IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, StreamFeature, Target, Xep,
 };
 use tercet_server::roster::Item;
 
@@ -79,6 +79,16 @@ impl Module for RosterModule {
             .feature(NS)
             .host_feature(NS);
         r.iq::<Set>(IqKind::Set, Target::Own).feature(NS);
+        for ns in [ns::ROSTER_VER, ns::PRE_APPROVAL] {
+            let name = if ns == ns::ROSTER_VER { "ver" } else { "sub" };
+            let feature = StreamFeature(Box::new(move |_| {
+                let mut w = XmlWriter::new();
+                w.leaf(name, &[("xmlns", ns)]);
+                w.finish()
+            }));
+            r.provide(Target::Host, feature)
+                .silent("RFC 6121 §2.6.1, §3.4: a stream feature");
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 mod limits;
 mod oracle;
 mod outside;
+mod round_trip;
 mod rules;
 mod stream;
 
-use super::{Frame, Limits, StreamParser, XmlError};
+use super::{Element, Frame, Limits, StreamParser, XmlError};
 
 pub(super) const HEADER: &str =
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -105,4 +106,30 @@ pub(super) fn error(content: &str) -> XmlError {
     parse(content)
         .1
         .unwrap_or_else(|| panic!("accepted: {content}"))
+}
+
+/// An element's meaning: depth, namespace, name, attributes in order of their names, own text.
+pub(super) type Meaning = (usize, String, String, Vec<(String, String, String)>, String);
+
+/// What `root` and all below it mean, in document order.
+pub(super) fn meaning(root: Element<'_>) -> Vec<Meaning> {
+    let mut all = Vec::new();
+    let mut open = vec![(1, root)];
+    while let Some((depth, e)) = open.pop() {
+        let mut attrs: Vec<_> = e
+            .attrs()
+            .map(|a| (a.ns.to_owned(), a.name.to_owned(), a.value.into_owned()))
+            .collect();
+        attrs.sort();
+        all.push((
+            depth,
+            e.ns().to_owned(),
+            e.name().to_owned(),
+            attrs,
+            e.text().into_owned(),
+        ));
+        let children: Vec<_> = e.children().map(|c| (depth + 1, c)).collect();
+        open.extend(children.into_iter().rev());
+    }
+    all
 }

@@ -5,7 +5,7 @@ use rxml::{Event, Parse, Parser};
 
 use super::super::parser::with_line_feeds;
 use super::*;
-use crate::{Element, OwnedElement, parse_document};
+use crate::{OwnedElement, parse_document};
 
 /// Stanzas and pieces of the grammar to mutate.
 const SEEDS: &[&str] = &[
@@ -115,31 +115,6 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
-/// An element's meaning: depth, namespace, name, attributes in order of their names, own text.
-type Meaning = (usize, String, String, Vec<(String, String, String)>, String);
-
-fn ours(root: Element<'_>) -> Vec<Meaning> {
-    let mut all = Vec::new();
-    let mut open = vec![(1, root)];
-    while let Some((depth, e)) = open.pop() {
-        let mut attrs: Vec<_> = e
-            .attrs()
-            .map(|a| (a.ns.to_owned(), a.name.to_owned(), a.value.into_owned()))
-            .collect();
-        attrs.sort();
-        all.push((
-            depth,
-            e.ns().to_owned(),
-            e.name().to_owned(),
-            attrs,
-            e.text().into_owned(),
-        ));
-        let children: Vec<_> = e.children().map(|c| (depth + 1, c)).collect();
-        open.extend(children.into_iter().rev());
-    }
-    all
-}
-
 fn theirs(mut bytes: &[u8]) -> Option<Vec<Meaning>> {
     let mut parser = Parser::new();
     let mut all: Vec<Meaning> = Vec::new();
@@ -214,7 +189,7 @@ fn compare(bytes: &[u8]) -> Result<bool, String> {
         };
     }
     if let (Ok(element), Some(expected)) = (element, expected) {
-        let ours = ours(element.root());
+        let ours = meaning(element.root());
         if ours != expected {
             return Err(format!("{text:?}\nours {ours:?}\ntheirs {expected:?}"));
         }

@@ -84,6 +84,11 @@ fn the_content_namespace_is_left_to_the_stream_it_travels_on() {
         "<message><body a='1' xmlns='jabber&#58;client' b='2'>x</body></message>",
         "<message><body a='1' b='2'>x</body></message>",
     );
+    // Both changes at one place.
+    check(
+        "<message><body xmlns='jabber:client' p:a='1'/></message>",
+        "<message><body xmlns:p='urn:p' p:a='1'/></message>",
+    );
     // Deeper it says what it says.
     check(
         "<message><f xmlns='urn:f'><message xmlns='jabber:client'/></f></message>",

@@ -26,6 +26,7 @@ enum Wire {
 impl Client {
     pub(super) fn connect(address: SocketAddr) -> Client {
         let socket = TcpStream::connect(address).unwrap();
+        socket.set_nodelay(true).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();

@@ -1,0 +1,98 @@
+//! XEP-0115 Entity Capabilities 1.6.0, the server's own. Gaps: none known; clients' caps pass unread.
+//!
+//! The features of a stream after login name a hash over what the host answers to service discovery, so that a client which
+//! knows the hash need not ask.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::digest;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tercet_core::XmlWriter;
+use tercet_server::module::{
+    Coverage, IqCx, Module, Registrar, Reply, StreamFeature, Target, Xep, xep,
+};
+use tercet_server::{HostInfo, VHost};
+
+use crate::disco::{self, Node, Question};
+
+const NS: &str = "http://jabber.org/protocol/caps";
+
+/// What names the software, not one installation.
+const NODE: &str = "urn:tercet:server";
+
+/// Announces the host's capabilities.
+pub struct Caps {
+    /// The hash, made when it is first asked for: then the host's modules are all there, and they stay.
+    ver: OnceLock<String>,
+}
+
+impl Module for Caps {
+    const NAME: &'static str = "caps";
+    const XEPS: &'static [Xep] = &[xep(115, "1.6.0", Coverage::Complete)];
+    type Config = ();
+
+    fn new((): (), _: &HostInfo) -> Self {
+        Caps {
+            ver: OnceLock::new(),
+        }
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        let caps = r.module().clone();
+        let node = Node {
+            target: Target::Host,
+            answer: Box::new(move |cx: &IqCx<'_>, node, question| {
+                let ver = node.strip_prefix(NODE)?.strip_prefix('#')?;
+                let known = question == Question::Info && ver == caps.ver(cx.host);
+                known.then(|| {
+                    let mut w = XmlWriter::new();
+                    // XEP-0115 §6.2: the answer names the node.
+                    w.start("query")
+                        .attr("xmlns", disco::INFO)
+                        .attr("node", node);
+                    disco::write_info(cx.host, Target::Host, false, &mut w);
+                    w.end();
+                    Ok(Reply::Payload(w.finish()))
+                })
+            }),
+        };
+        r.provide(Target::Host, node).feature(NS);
+        let caps = r.module().clone();
+        let feature = StreamFeature(Box::new(move |host| {
+            let mut w = XmlWriter::new();
+            // XEP-0115 §6.3
+            w.start("c").attr("xmlns", NS).attr("hash", "sha-1");
+            w.attr("node", NODE).attr("ver", caps.ver(host)).end();
+            w.finish()
+        }));
+        r.provide(Target::Host, feature).feature(NS);
+    }
+}
+
+impl Caps {
+    fn ver(&self, host: &VHost) -> &str {
+        self.ver.get_or_init(|| hash(&disco::info_string(host)))
+    }
+}
+
+/// XEP-0115 §5.1: the last two steps.
+fn hash(string: &str) -> String {
+    let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, string.as_bytes());
+    BASE64_STANDARD.encode(sha1)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_examples_of_the_specification_come_out() {
+        let vers = crate::disco::examples().map(|string| super::hash(&string));
+        // XEP-0115 §5.2, §5.3
+        assert_eq!(
+            vers,
+            [
+                "QgayPKawpkPSDYmwT/WM94uAlu0=",
+                "q07IKJEyjvHSyhy//CH0CxmKi8w="
+            ]
+        );
+    }
+}

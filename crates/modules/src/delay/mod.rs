@@ -1,0 +1,97 @@
+//! XEP-0203 Delayed Delivery 2.0, on which others build: the stamp of this server, and that nobody else writes it. Gaps: none
+//! known.
+
+use tercet_core::delay::{self, NS};
+use tercet_core::{Stanza, StanzaError, XmlWriter, prepare_domain};
+use tercet_server::HostInfo;
+use tercet_server::module::{
+    Coverage, Flow, Kinds, Module, OnStanza, Registrar, Side, Stage, StanzaCx, Xep, xep,
+};
+
+/// Refuses stamps in this server's name.
+pub struct Delay;
+
+impl Module for Delay {
+    const NAME: &'static str = "delay";
+    const XEPS: &'static [Xep] = &[xep(203, "2.0", Coverage::Complete)];
+    type Config = ();
+
+    fn new((): (), _: &HostInfo) -> Self {
+        Delay
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        r.on(
+            Kinds::MESSAGE | Kinds::PRESENCE,
+            Side::Sender,
+            Stage::Validate,
+        )
+        .feature(NS);
+    }
+}
+
+impl OnStanza for Delay {
+    fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow {
+        // Promise 7 of the bad-input list: what this server stamps nobody else has stamped.
+        if is_forged(cx.stanza, |domain| cx.server.host(domain).is_some()) {
+            return Flow::Bounce(
+                StanzaError::not_acceptable().text("a delay that this server has not seen"),
+            );
+        }
+        Flow::Continue
+    }
+}
+
+/// Whether a stamp claims to be of a host that is `ours`.
+fn is_forged(stanza: &Stanza, ours: impl Fn(&str) -> bool) -> bool {
+    stanza.children().filter(|c| c.is("delay", NS)).any(|c| {
+        let stamp = c.parse();
+        stamp
+            .root()
+            .attr("from")
+            .is_some_and(|from| prepare_domain(&from).is_ok_and(|from| ours(&from)))
+    })
+}
+
+/// Adds the stamp of `domain` to a serialised `message` that has content.
+pub fn stamp(message: &mut Vec<u8>, domain: &str, at_ms: u64, reason: &str) {
+    const END: &[u8] = b"</message>";
+    if !message.ends_with(END) {
+        return;
+    }
+    message.truncate(message.len() - END.len());
+    let mut w = XmlWriter::into(std::mem::take(message));
+    let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+    delay::write(&mut w, Some(domain), at_ms, Some(reason));
+    *message = w.finish();
+    message.extend_from_slice(END);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_goes_behind_the_content() {
+        let mut message = b"<message to='a@b'><body>Hi</body></message>".to_vec();
+        stamp(&mut message, "b", 1_031_699_305_000, "Offline storage");
+        assert_eq!(
+            String::from_utf8(message).unwrap(),
+            "<message to='a@b'><body>Hi</body><delay xmlns='urn:xmpp:delay' from='b' \
+             stamp='2002-09-10T23:08:25Z'>Offline storage</delay></message>"
+        );
+    }
+
+    #[test]
+    fn only_stamps_in_our_name_are_forged() {
+        let forged = |from: &str| {
+            let xml = format!("<message><delay xmlns='urn:xmpp:delay' {from}/></message>");
+            is_forged(&Stanza::parse(xml.as_bytes()).unwrap(), |d| d == "ours")
+        };
+        assert!(forged("from='ours'"));
+        assert!(forged("from='OURS'"));
+        assert!(!forged("from='theirs'"));
+        assert!(!forged("from='a@ours/b'"));
+        assert!(!forged(""));
+    }
+}
