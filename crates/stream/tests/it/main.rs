@@ -1,0 +1,14 @@
+//! Dialogues with client streams: no socket, no clock. Every dialogue runs with its input whole, in
+//! single bytes, and cut in two at every place (see `support::dialogue`).
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod binding;
+mod login;
+mod opening;
+mod registration;
+mod rfc6120;
+mod stanzas;
+mod support;
+mod timers;
+mod tls;

@@ -1,0 +1,51 @@
+//! In-band registration before a login (XEP-0077).
+
+use tercet_core::StreamCondition;
+
+use crate::support::*;
+
+#[test]
+fn registration_is_announced_and_heard_where_it_is_offered() {
+    let request =
+        "<iq type='get' id='r1' to='im.example.com'><query xmlns='jabber:iq:register'/></iq>";
+    dialogue(|split| {
+        let mut client = Client::new(config_with(|host| host.registration = true), split);
+        client.input(tercet_stream::Input::TlsUp(tls()));
+        client.send(HEADER);
+        let feature = "<register xmlns='http://jabber.org/features/iq-register'/>";
+        assert!(client.recv().contains(feature));
+        client.send(request);
+        assert_eq!(client.recv(), "<iq type='result' id='r1'/>");
+        assert_eq!(client.asked, ["register at im.example.com"]);
+        client.send(&auth("PLAIN", &format!("\0juliet\0{PASSWORD}")));
+        assert!(client.authenticated());
+    });
+}
+
+#[test]
+fn registration_that_is_not_offered_is_an_unavailable_service() {
+    let mut client = Client::inside_tls(config(), Split::Bytes, tls());
+    client.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>");
+    let text = client.recv();
+    assert!(
+        text.starts_with("<iq type='error' from='im.example.com' id='r1'>"),
+        "{text}"
+    );
+    assert!(text.contains("<service-unavailable "), "{text}");
+    assert_eq!(client.asked, [""; 0]);
+}
+
+#[test]
+fn registration_requests_are_bounded() {
+    let mut client = Client::inside_tls(
+        config_with(|host| host.registration = true),
+        Split::Whole,
+        tls(),
+    );
+    for _ in 0..10 {
+        client.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>");
+        assert!(!client.closed);
+    }
+    client.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>");
+    client.expect_error(StreamCondition::PolicyViolation);
+}
