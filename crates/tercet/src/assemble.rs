@@ -1,11 +1,11 @@
 //! Putting a server together from its configuration: the store with everything that is kept in it, the hosts with their modules.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tercet_server::{Clock, HostInfo, Limits, Server};
 use tercet_store::{Kind, Store, StoreError};
 
-use crate::admin::folder::DataFolder;
 use crate::config::{Config, Host, RegistrationPolicy, Uri};
 
 /// Why a server could not be put together.
@@ -25,9 +25,9 @@ pub fn catalogue() -> Vec<&'static Kind> {
     server.chain(tercet_modules::KINDS).copied().collect()
 }
 
-/// Opens the store in a data folder that is ours.
-pub fn store(folder: &DataFolder) -> Result<Store, StoreError> {
-    Store::sqlite(folder.path(), &catalogue())
+/// Opens the store in the data folder, which is made if it does not exist, and is ours alone from here on.
+pub fn store(folder: &Path) -> Result<Store, StoreError> {
+    Store::sqlite(folder, &catalogue())
 }
 
 /// A server over `store` with the configured hosts, without listeners.

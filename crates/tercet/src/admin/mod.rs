@@ -1,10 +1,10 @@
 //! Administration on this machine: typed operations, and the ways to a server that carries them out.
 //!
 //! [`Operation`] is the one list: the command line, the admin socket in the data folder, and whatever comes later speak it. While a server runs,
-//! operations go to it through the socket ([`socket`]); while none does, the command line takes the data folder ([`folder`]) and works on the store.
+//! operations go to it through the socket ([`socket`]); while none does, the command line opens the
+//! store itself ([`way`]); the store's lock on the data folder keeps it to one process.
 
 pub mod execute;
-pub mod folder;
 pub mod operation;
 pub mod socket;
 mod way;

@@ -64,7 +64,7 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Opens the socket in `folder`, which must be ours (see [`super::folder::DataFolder`]): what an earlier process left there is replaced.
+    /// Opens the socket in `folder`, whose store we have open: what an earlier process left there is replaced.
     pub fn bind(folder: &Path) -> io::Result<AdminSocket> {
         let path = folder.join(NAME);
         let fresh = folder.join("admin.sock.new");

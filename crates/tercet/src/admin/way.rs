@@ -1,4 +1,5 @@
 //! The way from the command line to a server: through the socket of the one that runs, or by opening the store where none does.
+//! The store is open in one process at a time.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use tercet_server::Server;
 use tercet_store::{Store, StoreError};
 
 use super::execute::execute;
-use super::folder::{DataFolder, FolderError};
 use super::operation::{Answer, Operation, Refusal};
 use super::socket::Client;
 use crate::assemble::{self, AssembleError};
@@ -24,17 +24,14 @@ pub enum AdminError {
     /// The server said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The data folder cannot be used, or another process has it and does not answer.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
     /// The server runs, and we may not talk to it.
     #[error("the server runs as another user: run this command as that user, or as root")]
     OtherUser,
     /// The conversation with the server broke.
     #[error("the server does not answer: {0}")]
     Socket(io::Error),
-    /// The store failed.
-    #[error("the store cannot be used: {0}")]
+    /// The store cannot be used, or another process has it and does not answer.
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The server could not be put together.
     #[error(transparent)]
@@ -57,7 +54,6 @@ pub struct Local {
     runtime: tokio::runtime::Runtime,
     server: Arc<Server>,
     store: Store,
-    _folder: DataFolder,
 }
 
 /// Carries out one operation.
@@ -78,9 +74,9 @@ impl Way {
                 }
                 Err(error) => return Err(AdminError::Socket(error)),
             }
-            match DataFolder::take(&config.data_dir) {
-                Ok(folder) => return Local::open(config, folder).map(Way::Local),
-                Err(FolderError::InUse(_)) if began.elapsed() < PATIENCE => {
+            match assemble::store(&config.data_dir) {
+                Ok(store) => return Local::open(config, store).map(Way::Local),
+                Err(StoreError::InUse { .. }) if began.elapsed() < PATIENCE => {
                     thread::sleep(Duration::from_millis(50));
                 }
                 Err(error) => return Err(error.into()),
@@ -101,18 +97,16 @@ impl Way {
 }
 
 impl Local {
-    fn open(config: &Config, folder: DataFolder) -> Result<Local, AdminError> {
+    fn open(config: &Config, store: Store) -> Result<Local, AdminError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(AdminError::System)?;
-        let store = assemble::store(&folder)?;
         let server = runtime.block_on(assemble::server(config, store.clone()))?;
         Ok(Local {
             runtime,
             server,
             store,
-            _folder: folder,
         })
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod init;
 mod output;
 mod password;
+mod serve;
 mod user;
 
 use std::path::{Path, PathBuf};
@@ -61,10 +62,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             user::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
-        _ => {
-            configuration(arguments)?;
-            Ok(())
-        }
+        Some(Command::Serve) | None => serve::run(arguments),
     }
 }
 

@@ -33,7 +33,7 @@ section! {
     General "" {
         /// The domain that this server serves: the part behind the `@` of its addresses.
         /// For several, or for settings of one domain alone, see `[[host]]`.
-        domain: Domain = super::default_domain(), like "\"example.org\"" => Restart;
+        domain: Domain = super::default_domain(), like "\"example.org\"" => Live;
         /// The folder for everything that the server keeps: accounts, messages, its own certificates, the admin socket.
         /// It is made at the first start, readable by its owner only.
         data_dir: PathBuf = PathBuf::from("data") => Restart;
@@ -65,9 +65,9 @@ section! {
 
 section! {
     /// Certificates. Without any, the server makes its own at the first start, signed by an authority of its own; clients trust it once they know the
-    /// file `ca.pem` in the data folder.
+    /// file `ca.crt` in the data folder.
     Tls "tls" {
-        /// The certificate chain in PEM, the server's own certificate first. It is read again on reload.
+        /// The certificate chain in PEM, the server's own certificate first. A changed file is noticed within seconds, and read again on reload.
         certificate: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/fullchain.pem\"" => Live;
         /// The certificate's private key in PEM.
         key: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/privkey.pem\"" => Live;

@@ -197,7 +197,7 @@ impl Config {
         flatten(&mut keys, "log", &self.log);
         for host in &self.hosts {
             let name = host.domain.as_str();
-            keys.push((format!("host {name}"), None, Effect::Restart));
+            keys.push((format!("host {name}"), Some(String::new()), Effect::Live));
             flatten(&mut keys, &format!("host {name}: tls"), &host.tls);
             flatten(&mut keys, &format!("host {name}: login"), &host.login);
             let registration = format!("host {name}: registration");

@@ -327,7 +327,7 @@ fn changes_are_named_with_the_time_at_which_they_take_effect() {
     assert_eq!(of("listen.c2s"), Some(Effect::Restart));
     assert_eq!(of("limits.rates"), Some(Effect::Live));
     assert_eq!(of("host a: tls.required"), Some(Effect::Live));
-    assert_eq!(of("host b"), Some(Effect::Restart));
+    assert_eq!(of("host b"), Some(Effect::Live));
     assert_eq!(of("host a: tls.certificate"), None);
     assert_eq!(old.changes(&old), []);
 }

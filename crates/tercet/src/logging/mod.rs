@@ -41,6 +41,7 @@ impl Logging {
             .with(filter)
             .with(layer)
             .try_init();
+        log_panics();
         Ok(Logging {
             filter: handle,
             _flusher: flusher,
@@ -59,6 +60,23 @@ impl std::fmt::Debug for Logging {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Logging")
     }
+}
+
+/// A panic is a defect; whatever its message carries, it is escaped like every other line.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string);
+        let backtrace = std::backtrace::Backtrace::capture();
+        let thread = std::thread::current();
+        let (thread, place) = (thread.name(), place.unwrap_or_default());
+        match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => {
+                tracing::error!(thread, place, %backtrace, "panic: {message}");
+            }
+            _ => tracing::error!(thread, place, "panic: {message}"),
+        }
+    }));
 }
 
 /// The configuration has checked the level, so nothing is ignored here.

@@ -4,3 +4,4 @@
 mod accounts;
 mod commands;
 mod lab;
+mod running;

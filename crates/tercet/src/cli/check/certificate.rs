@@ -49,7 +49,7 @@ pub(super) fn look(config: &Config, host: &Host) -> Vec<Finding> {
 
 /// No certificate is configured: the server makes one.
 fn own(config: &Config, host: &Host, subject: String) -> Finding {
-    let authority = config.data_dir.join("ca.pem");
+    let authority = config.data_dir.join("ca.crt");
     match host.domain.is_local() {
         true => Finding::ok(
             subject,

@@ -1,0 +1,192 @@
+//! `tercet serve`: the server from its start to its end.
+
+mod announce;
+mod reload;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tercet_server::Server;
+use tercet_store::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::args::Arguments;
+use super::{Failure, configuration};
+use crate::admin::execute::execute;
+use crate::admin::socket::AdminSocket;
+use crate::assemble;
+use crate::config::Config;
+use crate::listen::{CertificateSettings, Listeners, Settings};
+use crate::logging::Logging;
+use crate::runtime::Cores;
+use crate::tls::Certificates;
+
+/// How long a shutdown waits for clients to take what is meant for them.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A server that runs, and what its next reload needs.
+struct Running<'a> {
+    arguments: &'a Arguments,
+    /// The settings at the start: those that need a restart are still these.
+    started: Config,
+    /// The settings of the last reload.
+    current: Config,
+    server: Arc<Server>,
+    certificates: Arc<Certificates>,
+    listeners: Listeners,
+    logging: Logging,
+}
+
+/// Runs the server until it is told to end. Everything answered is durable then.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut config = configuration(arguments)?;
+    let logging = Logging::start(&config.log).map_err(|e| failed("starting the log", &e))?;
+    raise_descriptor_limit();
+    let store = assemble::store(&config.data_dir).map_err(|e| Failure::Other(e.to_string()))?;
+    // The full path serves in what is printed, wherever that is read.
+    config.data_dir = config
+        .data_dir
+        .canonicalize()
+        .map_err(|e| failed("finding the data folder", &e))?;
+    let cores = Cores::start(None).map_err(|e| failed("starting threads", &e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| failed("starting threads", &e))?;
+    let outcome = runtime.block_on(async {
+        let running = start(arguments, config, store.clone(), cores.clone(), logging).await?;
+        let logging = running.serve().await?;
+        Ok(logging)
+    });
+    // Everything answered is durable already; this leaves the files tidy.
+    if let Err(error) = store.close().wait() {
+        tracing::error!(%error, "closing the store");
+    }
+    cores.stop();
+    // Last, so that all has been logged.
+    outcome.map(drop)
+}
+
+async fn start(
+    arguments: &Arguments,
+    config: Config,
+    store: Store,
+    cores: Arc<Cores>,
+    logging: Logging,
+) -> Result<Running<'_>, Failure> {
+    let server = assemble::server(&config, store).await;
+    let server = server.map_err(|e| Failure::Other(e.to_string()))?;
+    let files = CertificateSettings::new(&config, SystemTime::now())
+        .map_err(|e| Failure::Other(e.to_string()))?;
+    let local = files.local.as_ref().map(|local| local.ca_file.clone());
+    let certificates = Certificates::load(files.files, files.ca_files)
+        .map_err(|e| Failure::Other(e.to_string()))?;
+    let settings = Settings::new(&config, &server);
+    let listeners = Listeners::open(cores, server.clone(), certificates.clone(), settings)
+        .await
+        .map_err(|e| Failure::Other(format!("{e} (`tercet check` looks for the reason)")))?;
+    let running = Running {
+        arguments,
+        started: config.clone(),
+        current: config,
+        server,
+        certificates,
+        listeners,
+        logging,
+    };
+    running.announce(local).await;
+    Ok(running)
+}
+
+impl Running<'_> {
+    /// Says what is there; `authority` is the file that clients may trust.
+    async fn announce(&self, authority: Option<PathBuf>) {
+        let first = self
+            .server
+            .store()
+            .owners(&tercet_server::account::ACCOUNT, None, 1)
+            .await;
+        announce::Start {
+            config: &self.current,
+            arguments: self.arguments,
+            listeners: self.listeners.bound(),
+            authority,
+            first_account: first.is_ok_and(|accounts| accounts.is_empty()),
+        }
+        .print();
+    }
+
+    /// Serves until a signal to end; reloads on SIGHUP. Gives the log back for the last words.
+    async fn serve(mut self) -> Result<Logging, Failure> {
+        let trouble = |e| failed("listening to signals", &e);
+        let mut ends = Ends::new().map_err(trouble)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+        let socket = AdminSocket::bind(&self.started.data_dir);
+        let socket = socket.map_err(|e| failed("opening the admin socket", &e))?;
+        announce::ready(self.arguments);
+        let server = self.server.clone();
+        let administration = socket.serve(move |operation| {
+            let server = server.clone();
+            async move { execute(&server, operation).await }
+        });
+        tokio::pin!(administration);
+        loop {
+            tokio::select! {
+                () = &mut administration => {}
+                _ = hangup.recv() => self.reload(),
+                () = ends.next() => break,
+            }
+        }
+        tracing::info!(connections = self.listeners.connections(), "shutting down");
+        tokio::select! {
+            cut_off = self.listeners.drain(DRAIN) => {
+                if cut_off > 0 {
+                    tracing::warn!(connections = cut_off, "clients did not take their last bytes in time");
+                }
+            }
+            () = ends.next() => tracing::warn!("told twice to end: not waiting for clients"),
+        }
+        Ok(self.logging)
+    }
+}
+
+/// The signals that end the server.
+struct Ends(Signal, Signal);
+
+impl Ends {
+    fn new() -> io::Result<Ends> {
+        Ok(Ends(
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        ))
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
+}
+
+fn failed(doing: &str, error: &io::Error) -> Failure {
+    Failure::Other(format!("{doing}: {error}"))
+}
+
+/// Every connection takes a file descriptor, and the usual soft limit is made for other programs.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = ?limit.current, "the limit on open files could not be raised");
+    }
+}
