@@ -17,7 +17,7 @@ const PARTS: &[Part] = &[
     ("duplicates", duplicates::run),
     ("clippy", clippy),
     ("docs", docs::check),
-    ("fuzz", || fuzz::run(&["--seconds", FUZZ_SECONDS])),
+    ("fuzz", || fuzz::check(FUZZ_SECONDS)),
 ];
 
 /// The formatter over both workspaces: the fuzz targets are one of their own.

@@ -26,6 +26,21 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     })
 }
 
+/// The part of the check: the targets' own tests, then `seconds` of mutation for each.
+pub(crate) fn check(seconds: &str) -> Result<(), String> {
+    cargo(&[
+        "test",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        MANIFEST,
+        "--target-dir",
+        "target",
+        "--lib",
+    ])?;
+    run(&["--seconds", seconds])
+}
+
 /// Makes `fuzz/Cargo.lock` name the same versions as the main one.
 pub(crate) fn relock() -> Result<(), String> {
     let root = repo::root();

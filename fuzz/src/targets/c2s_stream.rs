@@ -1,0 +1,341 @@
+//! The client's stream as a machine: whatever comes in whatever pieces, nobody gets in without a login, nothing is said after the end, and all
+//! that is said is well-formed.
+//!
+//! An input is a script: its first byte chooses the host's policy, the rest are the client's bytes. A few control characters, which XML does not
+//! allow anyway, are events: NUL ends a piece, RS lets a minute pass, EOT closes the connection, ENQ lets the server end the stream, and ACK
+//! answers the question that is out.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tercet_core::{
+    BareJid, Frame, FullJid, Limits, SaslFailure, StanzaError, StreamCondition, StreamError,
+    StreamParser,
+};
+use tercet_stream::sasl::Credentials;
+use tercet_stream::{
+    Answer, C2sConfig, C2sStream, Framing, HostConfig, Input, Output, Question, StreamEvent,
+    Ticket, TlsInfo, TlsPolicy,
+};
+
+use crate::Target;
+
+pub(crate) const TARGET: Target = Target {
+    name: "c2s_stream",
+    run,
+    dictionary: &[
+        "\u{0}",
+        "\u{1e}",
+        "\u{4}",
+        "\u{5}",
+        "\u{6}",
+        "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>",
+        "</stream:stream>",
+        "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABzZWNyZXQ=</auth>",
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>",
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdWxpZXQscj14</auth>",
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>",
+        "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>",
+        "</response>",
+        "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>",
+        "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
+        "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>",
+        "<message from='juliet@localhost' to='a@b'><body>x</body></message>",
+        "<message from='other@localhost'/>",
+        "<presence/>",
+        " ",
+        " to='elsewhere.example'",
+        " from='juliet@localhost'",
+        " xml:lang='de'",
+    ],
+};
+
+fn run(data: &[u8]) {
+    play(data);
+}
+
+fn play(data: &[u8]) -> Driver {
+    let (flags, script) = data
+        .split_first()
+        .map_or((0, data), |(flags, rest)| (*flags, rest));
+    let mut driver = Driver::new(flags);
+    let mut piece = Vec::new();
+    for byte in script {
+        match byte {
+            0x00 => driver.bytes(&mut piece),
+            0x04..=0x06 | 0x1e => {
+                driver.bytes(&mut piece);
+                driver.event(*byte);
+            }
+            other => piece.push(*other),
+        }
+    }
+    driver.bytes(&mut piece);
+    driver.end();
+    driver
+}
+
+/// What a connection would do, and what it watches.
+struct Driver {
+    stream: C2sStream,
+    now: Instant,
+    /// Reads what the server says, as a client would.
+    reader: StreamParser,
+    question: Option<(Ticket, Question)>,
+    /// Whether a question about credentials was answered with yes, and for whom.
+    proven: Option<BareJid>,
+    authenticated: Option<BareJid>,
+    bound: Option<FullJid>,
+    ended: bool,
+    closed: bool,
+}
+
+impl Driver {
+    fn new(flags: u8) -> Self {
+        let mut host = HostConfig::new("localhost");
+        host.tls = match flags & 3 {
+            0 => TlsPolicy::Absent,
+            1 => TlsPolicy::Optional,
+            _ => TlsPolicy::Required,
+        };
+        host.anonymous = flags & 4 != 0;
+        host.registration = flags & 8 != 0;
+        let others = (flags & 16 != 0).then(|| HostConfig::new("other.example"));
+        let config = Arc::new(C2sConfig::new(host, others));
+        let now = Instant::now();
+        let mut driver = Driver {
+            stream: C2sStream::new(config, Framing::Tcp, now, [flags; 32]),
+            now,
+            reader: StreamParser::new(Limits::AFTER_LOGIN),
+            question: None,
+            proven: None,
+            authenticated: None,
+            bound: None,
+            ended: false,
+            closed: false,
+        };
+        if flags & 32 != 0 {
+            driver.input(Input::TlsUp(tls(true)));
+        }
+        driver
+    }
+
+    fn bytes(&mut self, piece: &mut Vec<u8>) {
+        if !piece.is_empty() {
+            self.input(Input::Bytes(piece));
+            piece.clear();
+        }
+        if self.question.is_some() && !self.stream.is_waiting() {
+            self.question = None;
+        }
+    }
+
+    fn event(&mut self, event: u8) {
+        match event {
+            0x04 => self.input(Input::PeerClosed),
+            0x05 => self.input(Input::Close(StreamError::new(
+                StreamCondition::SystemShutdown,
+            ))),
+            0x06 => self.answer(),
+            _ => {
+                self.now += Duration::from_secs(60);
+                self.input(Input::Tick);
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.stream.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.stream.poll_output() {
+            assert!(!self.closed, "nothing comes after the close");
+            match output {
+                Output::Write(bytes) => self.read(&bytes),
+                Output::StartTls => {
+                    self.reader = StreamParser::new(Limits::AFTER_LOGIN);
+                    self.stream.handle(self.now, Input::TlsUp(tls(false)));
+                }
+                Output::Ask(ticket, question) => {
+                    assert!(self.stream.is_waiting(), "who asks waits");
+                    self.question = Some((ticket, question));
+                }
+                Output::Stanza(stanza) => {
+                    let bound = self
+                        .bound
+                        .as_ref()
+                        .expect("no stanza before a resource is bound");
+                    if let Some(from) = stanza.from().expect("a bad sender ends the stream") {
+                        assert!(
+                            from.as_str() == bound.as_str() || from.as_str() == bound.bare_str(),
+                            "RFC 6120 §8.1.2.1: nobody speaks for another"
+                        );
+                    }
+                }
+                Output::Bound(full) => {
+                    let account = self
+                        .authenticated
+                        .as_ref()
+                        .expect("no binding without a login");
+                    assert_eq!(
+                        full.bare_str(),
+                        account.as_str(),
+                        "a resource of the account that logged in"
+                    );
+                    assert!(self.bound.replace(full).is_none(), "one resource a stream");
+                }
+                Output::Event(StreamEvent::Authenticated { account, .. }) => {
+                    assert_eq!(
+                        self.proven.as_ref(),
+                        Some(&account),
+                        "only whom the answer named"
+                    );
+                    assert!(
+                        self.authenticated.replace(account).is_none(),
+                        "one login a stream"
+                    );
+                }
+                Output::Event(StreamEvent::Ended(_)) => {
+                    assert!(!self.ended, "a stream ends once");
+                    self.ended = true;
+                }
+                Output::Event(_) => {}
+                Output::Close => {
+                    assert!(self.ended, "the end is told before the close");
+                    self.closed = true;
+                }
+            }
+        }
+    }
+
+    /// What the server says is a stream of well-formed frames; a new one begins after a layer change.
+    fn read(&mut self, mut bytes: &[u8]) {
+        loop {
+            match self.reader.next(&mut bytes) {
+                Ok(Some(Frame::Element(element)))
+                    if matches!(element.root().name(), "success" | "proceed") =>
+                {
+                    self.reader.reset()
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => panic!("the server sent what no client accepts: {error}"),
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        let Some((ticket, question)) = self.question.take() else {
+            return;
+        };
+        let answer = match question {
+            Question::ScramKeys { account, hash, .. } => Answer::ScramKeys {
+                keys: credentials().keys(hash).clone(),
+                account: self.known(account),
+            },
+            Question::CheckPassword {
+                account, password, ..
+            } => {
+                let fits = password.as_str() == "secret";
+                Answer::Account(if fits {
+                    self.known(account)
+                } else {
+                    Err(SaslFailure::NotAuthorized)
+                })
+            }
+            Question::External { account } => Answer::Account(self.known(Some(account))),
+            Question::Anonymous { host } => {
+                let account = BareJid::parse(&format!("somebody@{host}")).expect("a JID");
+                self.proven = Some(account.clone());
+                Answer::Account(Ok(account))
+            }
+            Question::Bind {
+                account,
+                resource,
+                fallback,
+            } => {
+                assert_eq!(
+                    Some(&account),
+                    self.authenticated.as_ref(),
+                    "binding is for the one who logged in"
+                );
+                let resource = resource.as_deref().unwrap_or(&fallback);
+                Answer::Bound(
+                    account
+                        .with_resource(resource)
+                        .map_err(|_| StanzaError::bad_request()),
+                )
+            }
+            _ => Answer::Xml(Vec::new()),
+        };
+        self.input(Input::Answer(ticket, answer));
+    }
+
+    /// The only account there is.
+    fn known(&mut self, account: Option<BareJid>) -> Result<BareJid, SaslFailure> {
+        let account = account.filter(|account| account.as_str() == "juliet@localhost");
+        self.proven.clone_from(&account);
+        account.ok_or(SaslFailure::NotAuthorized)
+    }
+
+    /// A connection that ends leaves nothing to wait for.
+    fn end(&mut self) {
+        self.input(Input::PeerClosed);
+        assert!(
+            self.stream.is_closed(),
+            "the end of the connection is the end of the stream"
+        );
+        assert!(
+            self.stream.deadline().is_none(),
+            "nothing is waited for any more"
+        );
+        assert!(self.ended, "each stream says how it ended");
+    }
+}
+
+fn tls(direct: bool) -> TlsInfo {
+    TlsInfo {
+        exporter: Some(vec![7; 32]),
+        end_point: Some(vec![9; 32]),
+        direct,
+        ..TlsInfo::default()
+    }
+}
+
+/// Derived once: that is slow on purpose.
+fn credentials() -> &'static Credentials {
+    static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
+    CREDENTIALS.get_or_init(|| Credentials::derive("secret", [3; 32]).expect("a good password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kept_scripts_get_as_far_as_they_mean_to() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(TARGET.name);
+        for (name, bound) in [
+            ("login", true),
+            ("pipelined", true),
+            ("starttls", true),
+            ("direct", true),
+            ("anonymous", true),
+            ("shutdown", true),
+            ("injected", false),
+            ("required", false),
+            ("wrong_password", false),
+            ("scram", false),
+            ("early_bind", false),
+        ] {
+            let driver = play(&std::fs::read(folder.join(name)).expect("a kept script"));
+            assert_eq!(driver.bound.is_some(), bound, "{name}");
+        }
+    }
+}
