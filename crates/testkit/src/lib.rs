@@ -54,6 +54,8 @@
 //! The same script runs against any [`Peer`]: a server in the same process with a virtual clock, or one at the other end of a
 //! TCP connection.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod peer;
 mod transcript;
 
