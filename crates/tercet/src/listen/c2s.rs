@@ -274,7 +274,11 @@ impl Connection {
                 Output::StartTls => self.start_tls(cx, scratch, now),
                 Output::Ask(ticket, question) => {
                     let lang = self.stream.lang();
-                    self.work = Some(self.shared.ask(ticket, question, &self.outbox, lang));
+                    self.work =
+                        Some(
+                            self.shared
+                                .ask(ticket, question, self.peer.ip(), &self.outbox, lang),
+                        );
                     self.poll_work(cx, now);
                 }
                 Output::Bound(jid) => {

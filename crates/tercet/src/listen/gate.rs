@@ -23,6 +23,10 @@ pub struct GateLimits {
     pub burst: u32,
     /// Connections one address may open per second in the long run.
     pub per_second: u32,
+    /// Registration requests one address may make at once after a pause.
+    pub registrations: u32,
+    /// Seconds until it may make one more.
+    pub registration_seconds: u32,
 }
 
 impl Default for GateLimits {
@@ -34,6 +38,8 @@ impl Default for GateLimits {
             unauthenticated_in_all: 8192,
             burst: 100,
             per_second: 20,
+            registrations: 10,
+            registration_seconds: 60,
         }
     }
 }
@@ -77,6 +83,8 @@ struct Entry {
     unauthenticated: u32,
     /// Connections opened of late, in thousandths; drains at the permitted rate.
     opened: u64,
+    /// Registration requests of late, in milliseconds of waiting; drains by itself.
+    registered: u64,
     failures: u32,
     since: Instant,
     failed: Instant,
@@ -177,6 +185,23 @@ impl Gate {
         delay
     }
 
+    /// Whether `address` may make a registration request now, which is then counted.
+    pub fn may_register(&self, address: IpAddr, now: Instant) -> bool {
+        let mut state = self.lock();
+        let limits = state.limits;
+        let Some(entry) = state.entry(key(address), now) else {
+            // Whoever finds the table full of others waits.
+            return !limits.rates;
+        };
+        entry.drain(&limits, now);
+        let each = u64::from(limits.registration_seconds) * 1000;
+        if limits.rates && entry.registered + each > each * u64::from(limits.registrations) {
+            return false;
+        }
+        entry.registered += each;
+        true
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -199,6 +224,7 @@ impl State {
             open: 0,
             unauthenticated: 0,
             opened: 0,
+            registered: 0,
             failures: 0,
             since: now,
             failed: now,
@@ -209,10 +235,10 @@ impl State {
 impl Entry {
     fn drain(&mut self, limits: &GateLimits, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
-        let drained = u64::try_from(passed.as_millis())
-            .unwrap_or(u64::MAX)
-            .saturating_mul(u64::from(limits.per_second));
+        let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        let drained = passed.saturating_mul(u64::from(limits.per_second));
         self.opened = self.opened.saturating_sub(drained);
+        self.registered = self.registered.saturating_sub(passed);
         self.since = now;
     }
 
@@ -239,7 +265,7 @@ impl Entry {
 
     fn is_blank(&mut self, now: Instant) -> bool {
         self.forgive(now);
-        self.open == 0 && self.opened == 0 && self.failures == 0
+        self.open == 0 && self.opened == 0 && self.registered == 0 && self.failures == 0
     }
 }
 
@@ -376,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn registrations_are_few_and_the_right_to_them_comes_back() {
+        let (gate, now) = gate(GateLimits {
+            registrations: 2,
+            registration_seconds: 60,
+            ..GateLimits::default()
+        });
+        let at = |seconds| gate.may_register(HOME, now + Duration::from_secs(seconds));
+        assert_eq!([0, 1, 2, 62, 63].map(at), [true, true, false, true, false]);
+    }
+
+    #[test]
     fn without_rates_nobody_is_refused_or_delayed() {
         let (gate, now) = gate(GateLimits {
             rates: false,
@@ -384,11 +421,14 @@ mod tests {
             unauthenticated_in_all: 1,
             burst: 1,
             per_second: 1,
+            registrations: 1,
+            registration_seconds: 1,
         });
         let passes: Vec<_> = (0..100).map(|_| gate.admit(HOME, now).unwrap()).collect();
         assert_eq!(passes.len(), 100);
         for _ in 0..100 {
             assert_eq!(gate.login_failed(HOME, Some(1), now), Duration::ZERO);
+            assert!(gate.may_register(HOME, now));
         }
     }
 

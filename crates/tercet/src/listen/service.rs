@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tercet_core::{BareJid, SaslFailure};
+use tercet_core::{BareJid, ErrorType, IqType, SaslFailure, Stanza, StanzaError, error_reply};
 use tercet_server::{AccountError, Outbox, Server, Session};
 use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
 
@@ -117,11 +117,13 @@ impl C2s {
         self.gate.login_failed(address, account, now)
     }
 
-    /// Sets about answering a question. Nothing in it depends on whether an account exists until the answer is given.
+    /// Sets about answering a question of the client at `peer`. Nothing in it depends on whether an account exists until the
+    /// answer is given.
     pub(super) fn ask(
         &self,
         ticket: Ticket,
         question: Question,
+        peer: IpAddr,
         outbox: &Arc<Outbox>,
         lang: Option<&str>,
     ) -> Work {
@@ -141,6 +143,17 @@ impl C2s {
                     let jid = bound.as_ref().map(|session| session.jid().clone());
                     let answer = Answer::Bound(jid.map_err(Clone::clone));
                     WorkDone::Bound(ticket, bound.ok(), answer)
+                }))
+            }
+            Question::Register { host, stanza } => {
+                let is_request = stanza.iq_type() == Some(IqType::Set);
+                let allowed = !is_request || self.gate.may_register(peer, Instant::now());
+                Work::Ask(Box::pin(async move {
+                    let reply = match allowed {
+                        true => register(&server, &host, &stanza, peer).await,
+                        false => too_many_registrations(&host, &stanza),
+                    };
+                    WorkDone::Answer(ticket, Answer::Xml(reply))
                 }))
             }
             question => Work::Ask(Box::pin(async move {
@@ -193,9 +206,28 @@ async fn answer(server: &Server, question: Question) -> Answer {
             Ok(None) => Err(SaslFailure::NotAuthorized),
             Err(error) => Err(failure(&error.into())),
         }),
+        // Not offered: see `Settings`.
         Question::Anonymous { .. } => Answer::Account(Err(SaslFailure::NotAuthorized)),
         Question::Register { .. } | Question::Bind { .. } => Answer::Xml(Vec::new()),
     }
+}
+
+/// Answers a registration request (XEP-0077) of someone who has not logged in.
+async fn register(server: &Arc<Server>, host: &str, stanza: &Stanza, peer: IpAddr) -> Vec<u8> {
+    let registered = tercet_modules::register::preauth(server, host, stanza).await;
+    if let Some(account) = registered.created {
+        tracing::info!(%account, %peer, "account registered");
+    }
+    registered.reply
+}
+
+fn too_many_registrations(host: &str, stanza: &Stanza) -> Vec<u8> {
+    let error = StanzaError::resource_constraint()
+        .kind(ErrorType::Wait)
+        .text("too many registrations from your address");
+    let mut reply = Vec::new();
+    error_reply(stanza, &error, Some(host), None, &mut reply);
+    reply
 }
 
 /// Under which name the store is asked for the account: for a name that no account can have, one that finds nothing.
