@@ -3,6 +3,7 @@
 //! Adding one: its folder, its line in [`modules`], its kinds of stored data in [`KINDS`]. CONTRIBUTING.md has the recipe.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod blocking;
 pub mod caps;
 pub mod contact;
 pub mod delay;
@@ -31,6 +32,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<register::Register>();
     b.add::<session::SessionRequest>();
     b.add::<delay::Delay>();
+    b.add::<blocking::Blocking>();
     b.add::<roster::RosterModule>();
     b.add::<offline::Offline>();
     b.add::<ping::Ping>();
@@ -43,6 +45,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
 
 /// What the modules keep in the store.
 pub static KINDS: &[&Kind] = &[
+    &blocking::BLOCKED,
     &last::LAST,
     &offline::OFFLINE,
     &private::PRIVATE,

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use tercet_server::{Server, Session};
+use tercet_core::Stanza;
+use tercet_server::{Account, Server, Session};
 use tercet_store::{Batch, LogSize, StoreError};
 
 use super::{OFFLINE, Waiting};
+use crate::blocking::BlockList;
 
 /// Messages read from the store at once.
 const PAGE: usize = 16;
@@ -50,6 +52,10 @@ pub(super) async fn deliver(
             handed.entries += 1;
             handed.bytes += entry.value.len() as u64;
             after = entry.id;
+            // Who has been blocked since is heard no more (XEP-0191 §3.3).
+            if is_from_blocked(account, &entry.value) {
+                continue;
+            }
             if !session
                 .outbox()
                 .push(|out| out.extend_from_slice(&entry.value))
@@ -66,6 +72,19 @@ pub(super) async fn deliver(
             return Ok(());
         }
     }
+}
+
+fn is_from_blocked(account: &Account, message: &[u8]) -> bool {
+    let Some(list) = account.slot::<BlockList>().filter(|l| !l.is_empty()) else {
+        return false;
+    };
+    let stanza = Stanza::parse(message);
+    stanza.is_ok_and(|s| {
+        s.from()
+            .ok()
+            .flatten()
+            .is_some_and(|from| list.blocks(from))
+    })
 }
 
 /// Waits until what was `handed` over has been written, then deletes it. False if it was not written.

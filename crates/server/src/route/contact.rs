@@ -290,8 +290,8 @@ impl Server {
             .await;
     }
 
-    /// RFC 6121 §3.1.5: a new subscriber sees the present presence.
-    fn show(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
+    /// Sends the present presence of `account` to `to`, which must be allowed to see it (RFC 6121 §3.1.5: a new subscriber does).
+    pub fn show(self: &Arc<Self>, account: &Arc<Account>, to: &Jid) {
         let seen: Vec<_> = presences(&account.lock()).collect();
         for (from, stanza) in &seen {
             self.present(
@@ -299,10 +299,45 @@ impl Server {
                 Passage {
                     stanza,
                     from,
-                    to: contact,
+                    to,
                     lang: None,
                 },
             );
+        }
+    }
+
+    /// Lets others see the resources of `account` go away: `subscribers`, who are allowed to see its presence, and those with
+    /// directed presence whom `is_meant` names. The stages of the account are not asked, for it is they that may want this.
+    pub fn conceal(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        subscribers: &[Jid],
+        is_meant: impl Fn(&Jid) -> bool,
+    ) {
+        let gone = plain_presence("unavailable");
+        let sessions: Vec<_> = account
+            .lock()
+            .resources
+            .iter()
+            .map(|r| (r.session.clone(), r.is_available()))
+            .collect();
+        for (session, available) in sessions {
+            let mut targets: Vec<_> = subscribers.iter().filter(|_| available).cloned().collect();
+            session.directed().retain(|to| {
+                let meant = is_meant(to);
+                if meant && !targets.contains(to) {
+                    targets.push(to.clone());
+                }
+                !meant
+            });
+            for to in &targets {
+                self.present_unasked(Passage {
+                    stanza: &gone,
+                    from: session.jid(),
+                    to,
+                    lang: None,
+                });
+            }
         }
     }
 

@@ -261,7 +261,22 @@ impl Server {
         }
         // RFC 6121 §3.1.3: requests come again until they are answered.
         for request in requests {
-            session.outbox().push(|out| out.extend_from_slice(&request));
+            let stanza = Stanza::parse(&request);
+            let wanted = stanza.is_ok_and(|stanza| {
+                let from = stanza.from().ok().flatten();
+                from.is_some_and(|from| {
+                    let passage = Passage {
+                        stanza: &stanza,
+                        from,
+                        to,
+                        lang: None,
+                    };
+                    self.passes(account, Side::Recipient, passage)
+                })
+            });
+            if wanted {
+                session.outbox().push(|out| out.extend_from_slice(&request));
+            }
         }
     }
 
@@ -297,9 +312,13 @@ impl Server {
 
     /// Sends presence in the name of `account`, unless one of the ends does not want it.
     pub(super) fn present(self: &Arc<Self>, account: &Arc<Account>, passage: Passage<'_>) {
-        if !self.passes(account, Side::Sender, passage) {
-            return;
+        if self.passes(account, Side::Sender, passage) {
+            self.present_unasked(passage);
         }
+    }
+
+    /// Sends presence unless its addressee does not want it.
+    pub(super) fn present_unasked(self: &Arc<Self>, passage: Passage<'_>) {
         let Some(live) = self.accounts().get(passage.to.bare_str()) else {
             return;
         };
