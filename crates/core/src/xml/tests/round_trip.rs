@@ -109,7 +109,7 @@ fn markup() -> impl Strategy<Value = String> {
     let leaf = tag
         .clone()
         .prop_map(|(name, attributes)| format!("<{name}{attributes}/>"));
-    let content = leaf.prop_recursive(3, 12, 4, move |inner| {
+    leaf.prop_recursive(3, 12, 4, move |inner| {
         (
             tag.clone(),
             vec(prop_oneof![4 => inner, 1 => Just("t\r\n".to_owned())], 0..4),
@@ -117,8 +117,7 @@ fn markup() -> impl Strategy<Value = String> {
             .prop_map(|((name, attributes), content)| {
                 format!("<{name}{attributes}>{}</{name}>", content.concat())
             })
-    });
-    content
+    })
 }
 
 /// A stanza, or something else, of such tags.
