@@ -15,7 +15,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::xml::{Frame, Limits, Ns, Scopes, Span, XmlError, attribute_value, ns, parse_document};
+use crate::xml::{
+    Frame, Limits, Ns, Scope, Scopes, Span, XmlError, attribute_value, ns, parse_document,
+};
 use crate::{Jid, StanzaError};
 
 pub use child::Child;
@@ -23,7 +25,7 @@ pub use shared::SharedStanza;
 pub use types::{IqType, MessageType, PresenceType, StanzaKind};
 pub use write::Head;
 
-pub(crate) use index::StanzaIndex;
+use index::StanzaIndex;
 
 /// A message, presence or iq (RFC 6120 §8): its bytes, checked, and an index made in the same pass. Cheap to clone.
 ///
@@ -84,6 +86,83 @@ impl Address {
     }
 }
 
+/// A stanza whose bytes are being scanned. The index is filled in where it stays.
+pub(crate) struct Draft(Option<Arc<Inner>>);
+
+impl Draft {
+    #[inline]
+    pub(crate) fn new() -> Draft {
+        Draft(Some(Arc::new(Inner {
+            kind: StanzaKind::Message,
+            text: Box::default(),
+            side: Box::default(),
+            content_ns: Cow::Borrowed(""),
+            to: Address::None,
+            from: Address::None,
+            type_: None,
+            index: StanzaIndex::default(),
+        })))
+    }
+
+    /// The index: a [`Sink`](crate::xml::Sink) for the scanner.
+    #[inline]
+    pub(crate) fn index(&mut self) -> &mut StanzaIndex {
+        &mut self.inner().index
+    }
+
+    /// What the element is; `None` if it is no stanza, by name or namespace.
+    #[inline]
+    pub(crate) fn kind(
+        &mut self,
+        text: &str,
+        scopes: &Scopes,
+        scope: &Scope<'_>,
+    ) -> Option<StanzaKind> {
+        self.index().kind(text, scopes, scope)
+    }
+
+    /// The stanza of the text that was scanned and checked. Once only.
+    #[inline]
+    pub(crate) fn finish(
+        &mut self,
+        kind: StanzaKind,
+        text: &str,
+        content_ns: &str,
+        scopes: &mut Scopes,
+    ) -> Stanza {
+        let inner = self.inner();
+        inner.kind = kind;
+        inner.to = Address::new(text, inner.index.to);
+        inner.from = Address::new(text, inner.index.from);
+        inner.type_ = inner
+            .index
+            .type_
+            .map(|span| match attribute_value(span.text(text)) {
+                Cow::Borrowed(_) => Ns::Bytes(span),
+                Cow::Owned(value) => {
+                    let start = scopes.side.len() as u32;
+                    scopes.side.push_str(&value);
+                    Ns::Side(Span {
+                        start,
+                        len: value.len() as u32,
+                    })
+                }
+            });
+        if !scopes.side.is_empty() {
+            inner.side = std::mem::take(&mut scopes.side).into();
+        }
+        inner.content_ns = ns::intern(content_ns);
+        inner.text = text.into();
+        Stanza(self.0.take().expect("a draft is finished once"))
+    }
+
+    #[inline]
+    fn inner(&mut self) -> &mut Inner {
+        let inner = self.0.as_mut().and_then(Arc::get_mut);
+        inner.expect("a draft is not shared, and finished once")
+    }
+}
+
 impl Stanza {
     /// Parses one stanza with nothing but white space around it, in the content namespace `jabber:client` (explicitly or
     /// by default). For tests, stored stanzas and those the server builds itself; peers' bytes go through
@@ -103,40 +182,6 @@ impl Stanza {
             Frame::Stanza(stanza) => Ok(stanza),
             _ => Err(XmlError::BadFormat),
         }
-    }
-
-    /// A stanza of checked text.
-    #[inline]
-    pub(crate) fn new(
-        kind: StanzaKind,
-        text: &str,
-        content_ns: &str,
-        index: &mut StanzaIndex,
-        scopes: &mut Scopes,
-    ) -> Stanza {
-        let type_ = index
-            .type_
-            .map(|span| match attribute_value(span.text(text)) {
-                Cow::Borrowed(_) => Ns::Bytes(span),
-                Cow::Owned(value) => {
-                    let start = scopes.side.len() as u32;
-                    scopes.side.push_str(&value);
-                    Ns::Side(Span {
-                        start,
-                        len: value.len() as u32,
-                    })
-                }
-            });
-        Stanza(Arc::new(Inner {
-            kind,
-            to: Address::new(text, index.to),
-            from: Address::new(text, index.from),
-            type_,
-            index: std::mem::take(index),
-            side: std::mem::take(&mut scopes.side).into(),
-            content_ns: ns::intern(content_ns),
-            text: text.into(),
-        }))
     }
 
     /// Message, presence or iq.

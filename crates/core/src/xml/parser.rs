@@ -5,7 +5,7 @@ use super::header::{self, Context, StreamHeader};
 use super::scan::Scanner;
 use super::scope::{Scope, Splice};
 use super::{Limits, XmlError, chars};
-use crate::stanza::{Stanza, StanzaIndex};
+use crate::stanza::{Draft, Stanza};
 
 /// One unit of a stream.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ struct Partial {
 
 struct Work {
     scanner: Scanner,
-    index: StanzaIndex,
+    stanza: Draft,
 }
 
 impl Work {
@@ -80,7 +80,7 @@ impl Work {
     fn new() -> Self {
         Work {
             scanner: Scanner::new(),
-            index: StanzaIndex::default(),
+            stanza: Draft::new(),
         }
     }
 }
@@ -242,7 +242,7 @@ impl StreamParser {
         }
         Ok(work
             .scanner
-            .run(bytes, &self.limits, &self.scope(), &mut work.index)?)
+            .run(bytes, &self.limits, &self.scope(), work.stanza.index())?)
     }
 
     fn scope(&self) -> Scope<'_> {
@@ -318,19 +318,16 @@ fn element_frame(
     scope: &Scope<'_>,
     limits: &Limits,
 ) -> Result<Frame, XmlError> {
-    let Work { scanner, index } = work;
+    let Work { scanner, stanza } = work;
     let text = chars::check(bytes, scanner.checked())?;
     if !scanner.splices.is_empty() || memchr::memchr(b'\r', bytes).is_some() {
         return rewritten_frame(bytes, scanner, scope, limits);
     }
-    match index.kind(text, &scanner.scopes, scope) {
-        Some(kind) => Ok(Frame::Stanza(Stanza::new(
-            kind,
-            text,
-            scope.default,
-            index,
-            &mut scanner.scopes,
-        ))),
+    match stanza.kind(text, &scanner.scopes, scope) {
+        Some(kind) => {
+            let stanza = stanza.finish(kind, text, scope.default, &mut scanner.scopes);
+            Ok(Frame::Stanza(stanza))
+        }
         None => Ok(Frame::Element(OwnedElement::scan(
             bytes,
             &Scope {
@@ -372,7 +369,10 @@ fn rewritten_frame(
 
 fn scan_again(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Frame, XmlError> {
     let mut work = Work::new();
-    match work.scanner.run(bytes, limits, scope, &mut work.index)? {
+    match work
+        .scanner
+        .run(bytes, limits, scope, work.stanza.index())?
+    {
         Some(end) if end == bytes.len() => element_frame(bytes, &mut work, scope, limits),
         _ => Err(XmlError::NotWellFormed),
     }
@@ -412,7 +412,10 @@ pub fn parse_document(bytes: &[u8], content_ns: &str, limits: &Limits) -> Result
     }
     let visible = &bytes[..bytes.len().min(limits.stanza_bytes as usize)];
     let mut work = Work::new();
-    match work.scanner.run(visible, limits, &scope, &mut work.index)? {
+    match work
+        .scanner
+        .run(visible, limits, &scope, work.stanza.index())?
+    {
         Some(end) if end == bytes.len() => element_frame(bytes, &mut work, &scope, limits),
         None if visible.len() < bytes.len() => Err(XmlError::Policy("stanza bytes")),
         _ => Err(XmlError::NotWellFormed),
