@@ -1,9 +1,11 @@
 //! What a stanza's bytes hold where: filled in while they are scanned.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::StanzaKind;
-use crate::xml::{Ns, Scope, Scopes, Sink, Span, Tag};
+use crate::xml::{Ns, Scope, Scopes, Sink, Span, Tag, attribute_value};
 
 /// Positions in a stanza's bytes.
 #[derive(Debug, Clone)]
@@ -11,15 +13,42 @@ pub(crate) struct StanzaIndex {
     name: Span,
     ns: Ns,
     /// Raw attribute values.
-    pub(super) to: Option<Span>,
-    pub(super) from: Option<Span>,
-    pub(super) id: Option<Span>,
-    pub(super) type_: Option<Span>,
-    pub(super) lang: Option<Span>,
+    pub(super) to: Option<Value>,
+    pub(super) from: Option<Value>,
+    pub(super) id: Option<Value>,
+    pub(super) type_: Option<Value>,
+    pub(super) lang: Option<Value>,
     /// Runs of attributes that are copied when the stanza is written: all but `to`, `from` and `xmlns`.
     pub(super) kept: SmallVec<[Span; 3]>,
     pub(super) content: Span,
     pub(super) children: SmallVec<[Entry; 6]>,
+}
+
+/// An attribute's value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value {
+    raw: Span,
+    /// Whether it is written without references and odd white space.
+    plain: bool,
+}
+
+impl Value {
+    /// What it says in a stanza's text.
+    #[inline]
+    pub(super) fn of(self, text: &str) -> Cow<'_, str> {
+        let raw = self.raw.text(text);
+        if self.plain {
+            Cow::Borrowed(raw)
+        } else {
+            attribute_value(raw)
+        }
+    }
+
+    /// Where it stands, if it is written plainly.
+    #[inline]
+    pub(super) fn span(self) -> Option<Span> {
+        self.plain.then_some(self.raw)
+    }
 }
 
 /// A top-level child.
@@ -78,13 +107,17 @@ impl Sink for StanzaIndex {
                 self.ns = tag.ns;
                 self.content.start = tag.content;
                 for attr in tag.attributes {
+                    let value = Some(Value {
+                        raw: attr.value,
+                        plain: attr.plain,
+                    });
                     match attr.name.of(tag.bytes) {
-                        b"to" => self.to = Some(attr.value),
-                        b"from" => self.from = Some(attr.value),
+                        b"to" => self.to = value,
+                        b"from" => self.from = value,
                         b"xmlns" => continue,
-                        b"id" => self.id = Some(attr.value),
-                        b"type" => self.type_ = Some(attr.value),
-                        b"xml:lang" => self.lang = Some(attr.value),
+                        b"id" => self.id = value,
+                        b"type" => self.type_ = value,
+                        b"xml:lang" => self.lang = value,
                         _ => {}
                     }
                     if !matches!(attr.name.of(tag.bytes), b"to" | b"from") {

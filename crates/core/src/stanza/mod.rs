@@ -15,9 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::xml::{
-    Frame, Limits, Ns, Scope, Scopes, Span, XmlError, attribute_value, ns, parse_document,
-};
+use crate::xml::{Frame, Limits, Ns, Scope, Scopes, Span, XmlError, ns, parse_document};
 use crate::{Jid, StanzaError};
 
 pub use child::Child;
@@ -25,7 +23,7 @@ pub use shared::SharedStanza;
 pub use types::{IqType, MessageType, PresenceType, StanzaKind};
 pub use write::Head;
 
-use index::StanzaIndex;
+use index::{StanzaIndex, Value};
 
 /// A message, presence or iq (RFC 6120 §8): its bytes, checked, and an index made in the same pass. Cheap to clone.
 ///
@@ -66,11 +64,11 @@ enum Address {
 
 impl Address {
     #[inline]
-    fn new(text: &str, value: Option<Span>) -> Address {
+    fn new(text: &str, value: Option<Value>) -> Address {
         let Some(value) = value else {
             return Address::None;
         };
-        match Jid::parse(&attribute_value(value.text(text))) {
+        match Jid::parse(&value.of(text)) {
             Ok(jid) => Address::Jid(jid),
             Err(_) => Address::Malformed,
         }
@@ -134,20 +132,18 @@ impl Draft {
         inner.kind = kind;
         inner.to = Address::new(text, inner.index.to);
         inner.from = Address::new(text, inner.index.from);
-        inner.type_ = inner
-            .index
-            .type_
-            .map(|span| match attribute_value(span.text(text)) {
-                Cow::Borrowed(_) => Ns::Bytes(span),
-                Cow::Owned(value) => {
-                    let start = scopes.side.len() as u32;
-                    scopes.side.push_str(&value);
-                    Ns::Side(Span {
-                        start,
-                        len: value.len() as u32,
-                    })
-                }
-            });
+        inner.type_ = inner.index.type_.map(|value| match value.span() {
+            Some(span) => Ns::Bytes(span),
+            None => {
+                let value = value.of(text);
+                let start = scopes.side.len() as u32;
+                scopes.side.push_str(&value);
+                Ns::Side(Span {
+                    start,
+                    len: value.len() as u32,
+                })
+            }
+        });
         if !scopes.side.is_empty() {
             inner.side = std::mem::take(&mut scopes.side).into();
         }
@@ -216,10 +212,7 @@ impl Stanza {
 
     /// The `id`.
     pub fn id(&self) -> Option<Cow<'_, str>> {
-        self.0
-            .index
-            .id
-            .map(|span| attribute_value(span.text(&self.0.text)))
+        self.0.index.id.map(|value| value.of(&self.0.text))
     }
 
     /// The `type` as sent; its meaning is in [`Stanza::message_type`], [`Stanza::presence_type`] and
@@ -230,10 +223,7 @@ impl Stanza {
 
     /// The `xml:lang`.
     pub fn lang(&self) -> Option<Cow<'_, str>> {
-        self.0
-            .index
-            .lang
-            .map(|span| attribute_value(span.text(&self.0.text)))
+        self.0.index.lang.map(|value| value.of(&self.0.text))
     }
 
     /// The type of a message: [`MessageType::Normal`] if there is none or an unknown one (RFC 6121 §5.2.2).

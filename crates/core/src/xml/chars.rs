@@ -202,21 +202,20 @@ pub(crate) fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
     Some(at + memchr::memchr3(b'<', b'&', b'>', &bytes[at..])?)
 }
 
-/// The text of `bytes`, if they are UTF-8 and, from `from` on, legal XML characters throughout.
+/// The text of `bytes`, if they are UTF-8 and, from `from` on, legal XML characters throughout; and whether there may be
+/// control characters in it.
 #[inline]
-pub(crate) fn check(bytes: &[u8], from: usize) -> Result<&str, Fault> {
+pub(crate) fn check(bytes: &[u8], from: usize) -> Result<(&str, bool), Fault> {
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Fault::NotWellFormed)?;
-    if all_legal(&bytes[from..]) {
-        Ok(text)
-    } else {
-        Err(Fault::NotWellFormed)
-    }
+    let controls = legal(&bytes[from..])?;
+    Ok((text, controls || from > 0))
 }
 
-/// Whether UTF-8 `bytes` hold no control character but tab, line feed and carriage return, and neither U+FFFE nor U+FFFF.
-/// (Surrogates are not UTF-8.)
+/// Refuses UTF-8 `bytes` with a control character other than tab, line feed and carriage return, or with U+FFFE or U+FFFF.
+/// (Surrogates are not UTF-8.) Says whether there may be any of those three.
 #[inline]
-fn all_legal(bytes: &[u8]) -> bool {
+fn legal(bytes: &[u8]) -> Result<bool, Fault> {
+    let mut any = false;
     let mut rest = bytes;
     while !rest.is_empty() {
         let (chunk, more) = rest.split_at(rest.len().min(256));
@@ -225,11 +224,12 @@ fn all_legal(bytes: &[u8]) -> bool {
             seen |= byte < 0x20 || byte == 0xEF;
         }
         if seen && !chunk_is_legal(bytes, bytes.len() - rest.len(), chunk.len()) {
-            return false;
+            return Err(Fault::NotWellFormed);
         }
+        any |= seen;
         rest = more;
     }
-    true
+    Ok(any)
 }
 
 /// The exact rule for `len` bytes from `at` on.

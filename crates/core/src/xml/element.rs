@@ -120,7 +120,7 @@ impl OwnedElement {
         if scanner.run(bytes, &UNBOUNDED, scope, &mut sink)? != Some(bytes.len()) {
             return Err(XmlError::NotWellFormed);
         }
-        let text = chars::check(bytes, scanner.checked())?;
+        let (text, _) = chars::check(bytes, scanner.checked())?;
         Ok(OwnedElement(Arc::new(Tree {
             text: text.into(),
             side: std::mem::take(&mut scanner.scopes.side).into(),

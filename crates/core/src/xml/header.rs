@@ -46,7 +46,7 @@ pub(crate) fn header(
     scanner: &Scanner,
     scope: &Scope<'_>,
 ) -> Result<(StreamHeader, Context), XmlError> {
-    let text = chars::check(bytes, scanner.checked())?;
+    let (text, _) = chars::check(bytes, scanner.checked())?;
     let (name, prefix_len) = scanner.tag_name();
     let qname = name.text(text);
     let (prefix, local) = match prefix_len {

@@ -319,8 +319,8 @@ fn element_frame(
     limits: &Limits,
 ) -> Result<Frame, XmlError> {
     let Work { scanner, stanza } = work;
-    let text = chars::check(bytes, scanner.checked())?;
-    if !scanner.splices.is_empty() || memchr::memchr(b'\r', bytes).is_some() {
+    let (text, controls) = chars::check(bytes, scanner.checked())?;
+    if !scanner.splices.is_empty() || (controls && memchr::memchr(b'\r', bytes).is_some()) {
         return rewritten_frame(bytes, scanner, scope, limits);
     }
     match stanza.kind(text, &scanner.scopes, scope) {

@@ -175,9 +175,16 @@ impl Scanner {
                     }
                 }
                 State::Value(quote) => {
-                    if !self.value(bytes, quote)? {
+                    let Some(attr) = self.attributes.last_mut() else {
+                        return Err(Fault::NotWellFormed);
+                    };
+                    let (stop, complete) = value(bytes, self.pos, quote, &mut attr.plain)?;
+                    self.pos = stop;
+                    if !complete {
                         return Ok(None);
                     }
+                    attr.value.len = stop as u32 - attr.value.start;
+                    self.pos = stop + 1;
                     self.state = State::Tag;
                 }
                 State::EndWs => {
@@ -304,13 +311,17 @@ impl Scanner {
     /// Reads attributes up to the end of the start tag.
     #[inline]
     fn tag(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, Fault> {
+        let mut at = self.pos;
         loop {
-            let at = skip_space(bytes, self.pos);
-            self.pos = at;
-            match bytes.get(at) {
-                None => return Ok(Step::More),
-                Some(b'>') => return Ok(Step::Done(at + 1, false)),
-                Some(b'/') => {
+            at = skip_space(bytes, at);
+            let Some(&byte) = bytes.get(at) else {
+                self.pos = at;
+                return Ok(Step::More);
+            };
+            match byte {
+                b'>' => return Ok(Step::Done(at + 1, false)),
+                b'/' => {
+                    self.pos = at;
                     return match bytes.get(at + 1) {
                         None => Ok(Step::More),
                         Some(b'>') => Ok(Step::Done(at + 2, true)),
@@ -318,20 +329,18 @@ impl Scanner {
                     };
                 }
                 // XML 1.0 §3.1: white space before each attribute.
-                Some(_) if !is_space(bytes[at - 1]) => return Err(Fault::NotWellFormed),
-                Some(_) => {}
+                _ if !is_space(bytes[at - 1]) => return Err(Fault::NotWellFormed),
+                _ => {}
             }
             let Some(name) = chars::qname(&bytes[at..], limits.name_bytes)? else {
+                self.pos = at;
                 return Ok(Step::More);
             };
             if self.attributes.len() >= usize::from(limits.attributes) {
                 return Err(Fault::Attributes);
             }
             let end = at + usize::from(name.len);
-            // Of the names `xmlns`, `xmlns:prefix` and `xmlnsfoo`, the last is an ordinary one.
-            let declares =
-                bytes[at..end].starts_with(b"xmlns") && (name.len == 5 || name.prefix == 5);
-            self.attributes.push(Attr {
+            let mut attr = Attr {
                 name: Span {
                     start: at as u32,
                     len: u32::from(name.len),
@@ -342,57 +351,30 @@ impl Scanner {
                     len: 0,
                 },
                 plain: true,
-                declares,
+                // Of the names `xmlns`, `xmlns:prefix` and `xmlnsfoo`, the last is an ordinary one.
+                declares: byte == b'x'
+                    && bytes[at..end].starts_with(b"xmlns")
+                    && (name.len == 5 || name.prefix == 5),
                 ns: Ns::None,
-            });
-            match bytes[end..] {
-                // As nearly everybody writes it.
-                [b'=', quote @ (b'\'' | b'"'), ..] => {
-                    self.pos = end + 2;
-                    if !self.value(bytes, quote)? {
-                        self.state = State::Value(quote);
-                        return Ok(Step::More);
-                    }
-                }
-                _ => {
-                    self.pos = end;
-                    self.state = State::Eq;
-                    return Ok(Step::Suspended);
-                }
-            }
-        }
-    }
-
-    /// Reads an attribute's value up to its quote. False: more bytes are needed.
-    #[inline]
-    fn value(&mut self, bytes: &[u8], quote: u8) -> Result<bool, Fault> {
-        let Some(attr) = self.attributes.last_mut() else {
-            return Err(Fault::NotWellFormed);
-        };
-        let mut at = self.pos;
-        loop {
-            let Some(found) = chars::value_end(bytes, at, quote) else {
-                self.pos = bytes.len();
-                return Ok(false);
             };
-            at = found;
-            match bytes[at] {
-                b'<' => return Err(Fault::NotWellFormed),
-                b'&' => match chars::reference(&bytes[at..])? {
-                    Some((len, _)) => at += len,
-                    None => {
-                        self.pos = at;
-                        return Ok(false);
-                    }
-                },
-                byte if byte == quote => break,
-                _ => at += 1,
+            // As nearly everybody writes it.
+            let [b'=', quote @ (b'\'' | b'"'), ..] = bytes[end..] else {
+                self.attributes.push(attr);
+                self.pos = end;
+                self.state = State::Eq;
+                return Ok(Step::Suspended);
+            };
+            let (stop, complete) = value(bytes, end + 2, quote, &mut attr.plain)?;
+            if !complete {
+                self.attributes.push(attr);
+                self.pos = stop;
+                self.state = State::Value(quote);
+                return Ok(Step::More);
             }
-            attr.plain = false;
+            attr.value.len = stop as u32 - attr.value.start;
+            self.attributes.push(attr);
+            at = stop + 1;
         }
-        attr.value.len = at as u32 - attr.value.start;
-        self.pos = at + 1;
-        Ok(true)
     }
 
     /// The start tag that ends before `end` is complete: resolves its names. True: the frame is complete, too.
@@ -531,6 +513,31 @@ impl Scanner {
         self.pos = at;
         self.token = at;
         self.state = State::Content;
+    }
+}
+
+/// Reads an attribute's value, from `at` on, up to its quote. Where that stands, and true; or where to go on when there are
+/// more bytes, and false.
+#[inline]
+fn value(bytes: &[u8], mut at: usize, quote: u8, plain: &mut bool) -> Result<(usize, bool), Fault> {
+    loop {
+        let Some(found) = chars::value_end(bytes, at, quote) else {
+            return Ok((bytes.len(), false));
+        };
+        at = found;
+        let byte = bytes[at];
+        if byte == quote {
+            return Ok((at, true));
+        }
+        *plain = false;
+        match byte {
+            b'<' => return Err(Fault::NotWellFormed),
+            b'&' => match chars::reference(&bytes[at..])? {
+                Some((len, _)) => at += len,
+                None => return Ok((at, false)),
+            },
+            _ => at += 1,
+        }
     }
 }
 
