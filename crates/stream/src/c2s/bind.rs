@@ -30,7 +30,8 @@ pub(super) fn on_stanza(
                 fallback,
             });
             let request = stanza;
-            Ok(State::Waiting(ticket, Pending::Bind { account, request }))
+            let pending = Pending::Bind { account, request };
+            Ok(State::Waiting(ticket, Box::new(pending)))
         }
         Err(error) => refused(cx, account, &stanza, &error),
     }

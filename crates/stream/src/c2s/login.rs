@@ -132,11 +132,12 @@ fn go_on(
                 w.start("challenge").attr("xmlns", ns::SASL);
                 w.text(&text).end();
             });
-            Ok(State::Authenticating(attempt(exchange)))
+            Ok(State::Authenticating(Box::new(attempt(exchange))))
         }
         Ok(Step::Ask(question, exchange)) => {
             let ticket = cx.ask(question);
-            Ok(State::Waiting(ticket, Pending::Login(attempt(exchange))))
+            let pending = Pending::Login(attempt(exchange));
+            Ok(State::Waiting(ticket, Box::new(pending)))
         }
         Ok(Step::Success(success)) => succeeded(cx, success),
         Err(failure) => failed(cx, mechanism, claimed, failure),
@@ -252,7 +253,7 @@ pub(super) fn on_stanza(cx: &mut Context, stanza: Stanza) -> Result<State, Strea
         host: host.domain.clone(),
         stanza,
     });
-    Ok(State::Waiting(ticket, Pending::Register))
+    Ok(State::Waiting(ticket, Box::new(Pending::Register)))
 }
 
 /// The reply to a request to register.

@@ -241,7 +241,7 @@ impl C2sStream {
         self.cx.pipelined = !is_space(&parked);
         // Placeholder for `advance`, which hands it over at once.
         self.state = Some(State::Closed);
-        self.advance(|_, cx| State::on_answer(pending, cx, answer));
+        self.advance(|_, cx| State::on_answer(*pending, cx, answer));
         // RFC 6120 §4.3.3: white space before a new header belongs to the stream before.
         if !matches!(self.state, Some(State::Opening { .. })) {
             self.receive_all(self.cx.now, &mut parked.as_slice());
@@ -284,4 +284,17 @@ fn is_space(bytes: &[u8]) -> bool {
     bytes
         .iter()
         .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_stream_is_small_and_moves_between_threads() {
+        fn is_send<T: Send>() {}
+        is_send::<C2sStream>();
+        let size = size_of::<C2sStream>();
+        assert!(size <= 384, "{size} bytes");
+    }
 }

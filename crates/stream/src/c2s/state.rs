@@ -34,9 +34,9 @@ pub(super) enum State {
     /// The client may begin its TLS handshake; nothing is read here until it is done.
     TlsHandshake,
     /// A challenge was sent.
-    Authenticating(Attempt),
+    Authenticating(Box<Attempt>),
     /// A question is out; what comes from the client meanwhile is parked.
-    Waiting(Ticket, Pending),
+    Waiting(Ticket, Box<Pending>),
     /// The client has logged in, but has no resource yet.
     Unbound { account: BareJid },
     /// The stream carries stanzas.
