@@ -109,3 +109,40 @@ fn contacts(host: &Host) -> Vec<(String, Vec<String>)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tercet_core::Limits as XmlLimits;
+
+    use super::*;
+    use crate::listen::Settings;
+    use crate::listen::gate::GateLimits;
+
+    #[test]
+    fn the_defaults_of_the_configuration_are_those_of_the_parts() {
+        let config = Config::default();
+        let own = format!("{:?}", Limits::default());
+        assert_eq!(format!("{:?}", limits(&config)), own);
+
+        let server = Server::new(Store::memory(&catalogue()), limits(&config), Clock::System);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let server = runtime.unwrap().block_on(server).unwrap();
+        configure(&server, &config).unwrap();
+        let settings = Settings::new(&config, &server);
+        assert_eq!(settings.gate, GateLimits::default());
+        assert_eq!(settings.streams.before_login, XmlLimits::BEFORE_LOGIN);
+        assert_eq!(settings.streams.after_login, XmlLimits::AFTER_LOGIN);
+    }
+
+    #[test]
+    fn contact_addresses_go_to_their_host_by_kind() {
+        let text = "contact.abuse = [\"mailto:a@b\"]\n[[host]]\ndomain = \"x\"\ncontact.status = [\"https://s\"]\n";
+        let (config, faults) = Config::parse(text, Path::new(""));
+        assert_eq!(faults, []);
+        let expected = [
+            ("abuse".to_owned(), vec!["mailto:a@b".to_owned()]),
+            ("status".to_owned(), vec!["https://s".to_owned()]),
+        ];
+        assert_eq!(info(&config, &config.hosts[0]).contacts, expected);
+    }
+}

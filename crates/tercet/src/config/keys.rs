@@ -118,6 +118,14 @@ section! {
         sessions_per_account: u32 = 32, in 1..=10_000 => Restart;
         /// Connections that one address (for IPv6: one /64) may have at a time.
         connections_per_address: u32 = 256, in 1..=1_000_000 => Live;
+        /// Those among them that have not logged in.
+        unauthenticated_per_address: u32 = 64, in 1..=1_000_000 => Live;
+        /// Connections of all addresses together that have not logged in.
+        unauthenticated_in_all: u32 = 8192, in 1..=10_000_000 => Live;
+        /// Connections that one address may open at once.
+        connection_burst: u32 = 100, in 1..=1_000_000 => Live;
+        /// Connections that one address may open in a second, in the long run.
+        connections_per_second: u32 = 20, in 1..=1_000_000 => Live;
         /// Logins that may fail on one connection.
         login_attempts: u32 = 10, in 1..=100 => Live;
         /// Messages kept for an account while it is offline; further ones are returned to their sender.

@@ -41,7 +41,10 @@ impl Settings {
             gate: GateLimits {
                 rates: config.limits.rates,
                 connections: config.limits.connections_per_address,
-                ..GateLimits::default()
+                unauthenticated: config.limits.unauthenticated_per_address,
+                unauthenticated_in_all: config.limits.unauthenticated_in_all,
+                burst: config.limits.connection_burst,
+                per_second: config.limits.connections_per_second,
             },
             streams: streams(config, server),
         }
