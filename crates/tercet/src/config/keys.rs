@@ -126,6 +126,10 @@ section! {
         connection_burst: u32 = 100, in 1..=1_000_000 => Live;
         /// Connections that one address may open in a second, in the long run.
         connections_per_second: u32 = 20, in 1..=1_000_000 => Live;
+        /// Registration requests that one address may make at once, where registration is open.
+        registration_burst: u32 = 10, in 1..=1_000_000 => Live;
+        /// Time after which an address may make one more registration request.
+        registration_interval: Period = Period(60), in 1..=86_400 => Live;
         /// Logins that may fail on one connection.
         login_attempts: u32 = 10, in 1..=100 => Live;
         /// Messages kept for an account while it is offline; further ones are returned to their sender.

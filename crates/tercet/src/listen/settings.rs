@@ -45,6 +45,10 @@ impl Settings {
                 unauthenticated_in_all: config.limits.unauthenticated_in_all,
                 burst: config.limits.connection_burst,
                 per_second: config.limits.connections_per_second,
+                registrations: config.limits.registration_burst,
+                // The key's bounds are far below.
+                registration_seconds: u32::try_from(config.limits.registration_interval.0)
+                    .unwrap_or(u32::MAX),
             },
             streams: streams(config, server),
         }
