@@ -12,7 +12,7 @@ use std::time::Duration;
 use tercet_core::{
     BareJid, Frame, Head, Limits as XmlLimits, Stanza, StreamError, StreamParser, XmlWriter,
 };
-use tercet_server::{AccountError, Clock, HostInfo, Limits, Outbox, Server, Session};
+use tercet_server::{AccountError, Clock, HostInfo, Limits, Outbox, Server, Session, VHost};
 use tercet_store::Store;
 use tercet_testkit::{Arrival, Client, Peer, PeerError};
 
@@ -57,6 +57,12 @@ impl InProcess {
         };
         peer.configure("").unwrap();
         peer
+    }
+
+    /// The first of its hosts.
+    pub(crate) fn host(&self) -> Arc<VHost> {
+        let domain = self.domains.first().unwrap();
+        self.server.host(domain).unwrap()
     }
 
     fn connection(&mut self, name: &str) -> Result<&mut Connection, PeerError> {

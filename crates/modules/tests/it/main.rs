@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod in_process;
+mod registry;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,144 @@
+//! Tests over the one list of modules: what is advertised is answered, what is off is neither, and the order of the stages is pinned.
+
+use std::collections::BTreeSet;
+
+use tercet_core::StanzaKind;
+use tercet_server::VHost;
+use tercet_server::module::{IqKind, Side, Target};
+use tercet_testkit::{Arrival, Client, Peer};
+
+use crate::in_process::InProcess;
+
+/// Namespaces that are handled and not advertised, each with the reason.
+const SILENT: &[(&str, &str)] = &[(
+    "urn:ietf:params:xml:ns:xmpp-session",
+    "a stream feature for clients of RFC 3921, announced there",
+)];
+
+/// A request that a host answers, as its table has it.
+type Request = (&'static str, &'static str, IqKind, Target, &'static str);
+
+fn server(config: &str) -> InProcess {
+    let romeo = Client {
+        name: "Romeo".into(),
+        jid: "romeo@localhost".into(),
+        password: "secret".into(),
+        resource: Some("orchard".into()),
+    };
+    let mut server = InProcess::new(std::slice::from_ref(&romeo));
+    server.configure(config).unwrap();
+    server.connect(&romeo).unwrap();
+    server
+}
+
+fn without(module: &str) -> InProcess {
+    server(&format!("[modules.{module}]\nenabled = false\n"))
+}
+
+fn requests(host: &VHost) -> Vec<Request> {
+    host.requests().collect()
+}
+
+fn features(host: &VHost) -> BTreeSet<&'static str> {
+    [Target::Own, Target::Account, Target::Host]
+        .into_iter()
+        .flat_map(|target| host.features(target))
+        .collect()
+}
+
+/// Sends a request with an empty payload and returns the answer.
+fn probe(server: &mut InProcess, (ns, name, kind, target, _): Request) -> String {
+    let kind = match kind {
+        IqKind::Get => "get",
+        IqKind::Set => "set",
+    };
+    let to = match target {
+        Target::Host => " to='localhost'",
+        Target::Own | Target::Account => "",
+    };
+    let request = format!("<iq type='{kind}' id='probe'{to}><{name} xmlns='{ns}'/></iq>");
+    server.send("Romeo", &request).unwrap();
+    loop {
+        match server.receive("Romeo").unwrap() {
+            Arrival::Element(answer) if answer.contains("id='probe'") => return answer,
+            // A push, for example.
+            Arrival::Element(_) => {}
+            silence => panic!("{request} is answered with {silence:?}"),
+        }
+    }
+}
+
+#[test]
+fn each_module_has_a_name_of_its_own() {
+    let server = server("");
+    let host = server.host();
+    let names: BTreeSet<&str> = host.modules().iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), host.modules().len());
+}
+
+#[test]
+fn each_handled_namespace_is_advertised_or_silent_for_a_reason() {
+    let server = server("");
+    let host = server.host();
+    let features = features(&host);
+    for (ns, name, _, _, module) in requests(&host) {
+        let advertised = features.iter().any(|feature| feature.starts_with(ns));
+        let silent = SILENT.iter().any(|(silent, _)| *silent == ns);
+        assert!(advertised != silent, "{module}: <{name} xmlns='{ns}'/>");
+    }
+}
+
+#[test]
+fn each_registered_request_is_answered_by_its_module() {
+    let mut server = server("");
+    for request in requests(&server.host()) {
+        let answer = probe(&mut server, request);
+        assert!(
+            !answer.contains("service-unavailable"),
+            "{request:?}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn a_module_that_is_off_is_neither_advertised_nor_answered() {
+    let all = server("").host();
+    for (module, _) in all.modules() {
+        let mut server = without(module);
+        let host = server.host();
+        assert!(host.modules().iter().all(|(name, _)| name != module));
+        assert!(features(&host).is_subset(&features(&all)), "{module}");
+        let left: Vec<_> = requests(&host);
+        assert!(left.iter().all(|request| request.4 != *module), "{module}");
+        for request in requests(&all)
+            .into_iter()
+            .filter(|request| request.4 == *module)
+        {
+            let answer = probe(&mut server, request);
+            assert!(
+                answer.contains("service-unavailable"),
+                "{request:?} while {module} is off: {answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn stanzas_pass_the_stages_in_this_order() {
+    let host = server("").host();
+    let mut order = String::new();
+    for kind in [StanzaKind::Message, StanzaKind::Presence, StanzaKind::Iq] {
+        for side in [Side::Sender, Side::Recipient] {
+            let stages: Vec<String> = host
+                .pipeline(kind, side)
+                .map(|(stage, module)| format!("{stage:?} {module}"))
+                .collect();
+            order.push_str(&format!("{kind:?}, {side:?}: {}\n", stages.join(", ")));
+        }
+    }
+    assert_eq!(
+        order,
+        include_str!("stages.txt"),
+        "if this is meant, change stages.txt"
+    );
+}
