@@ -153,3 +153,76 @@ impl From<AccountError> for Refusal {
         Refusal::new(reason, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tercet_store::{Batch, Store};
+
+    use super::*;
+    use crate::assemble;
+    use crate::config::Config;
+
+    /// A server of two hosts, each with `count` accounts.
+    fn server(count: usize) -> (tokio::runtime::Runtime, Arc<Server>) {
+        let text = "domain = \"a.test\"\n[[host]]\ndomain = \"b.test\"\n";
+        let (config, faults) = Config::parse(text, Path::new(""));
+        assert_eq!(faults, []);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let store = Store::memory(&assemble::catalogue());
+        let server = runtime.block_on(assemble::server(&config, store)).unwrap();
+        let record = AccountRecord {
+            credentials: None,
+            admin: false,
+            created_ms: 0,
+        };
+        let mut batch = Batch::new();
+        for number in 0..count {
+            for domain in ["a.test", "b.test"] {
+                let jid = format!("user{number:04}@{domain}");
+                batch.put(&ACCOUNT, &jid, "", record.to_bytes());
+            }
+        }
+        runtime.block_on(server.store().commit(batch)).unwrap();
+        (runtime, server)
+    }
+
+    /// All pages, as the command line reads them.
+    fn all(count: usize, domain: Option<&str>) -> Vec<String> {
+        let (runtime, server) = server(count);
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let domain = domain.map(str::to_owned);
+            let page = execute(&server, Operation::ListUsers { domain, after });
+            let Ok(Answer::Users { users, next }) = runtime.block_on(page) else {
+                panic!("a page of users");
+            };
+            assert!(users.len() <= PAGE);
+            found.extend(users.into_iter().map(|user| user.jid));
+            after = next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn pages_hold_every_account_once_in_order() {
+        for count in [0, 1, PAGE / 2, PAGE + 1] {
+            let found = all(count, None);
+            assert_eq!(found.len(), 2 * count);
+            assert!(found.is_sorted());
+        }
+    }
+
+    #[test]
+    fn the_accounts_of_one_domain_are_picked_out() {
+        let found = all(PAGE + 1, Some("B.test"));
+        assert_eq!(found.len(), PAGE + 1);
+        assert!(found.iter().all(|jid| jid.ends_with("@b.test")));
+    }
+}

@@ -312,7 +312,7 @@ fn docs_configuration_md_is_what_the_table_of_keys_says() {
     let kept = std::fs::read_to_string(file).unwrap_or_default();
     assert!(
         kept == reference::markdown(),
-        "docs/configuration.md is stale: cargo run -p tercet -- reference > docs/configuration.md"
+        "docs/configuration.md is stale: run `cargo xtask docs`"
     );
 }
 
