@@ -3,8 +3,10 @@
 //! Adding one: its folder, its line in [`modules`], its kinds of stored data in [`KINDS`]. CONTRIBUTING.md has the recipe.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admin;
 pub mod blocking;
 pub mod caps;
+pub mod commands;
 pub mod contact;
 pub mod delay;
 pub mod disco;
@@ -31,6 +33,8 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<escape::Escape>();
     b.add::<register::Register>();
     b.add::<session::SessionRequest>();
+    b.add::<commands::Commands>();
+    b.add::<admin::Admin>();
     b.add::<delay::Delay>();
     b.add::<blocking::Blocking>();
     b.add::<roster::RosterModule>();

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tercet_core::XmlWriter;
 use tercet_server::module::{
-    Coverage, IqCx, Module, Registrar, Reply, StreamFeature, Target, Xep, xep,
+    Coverage, IqResult, Module, Registrar, Reply, StreamFeature, Target, Xep, xep,
 };
 use tercet_server::{HostInfo, VHost};
 
@@ -41,19 +41,10 @@ impl Module for Caps {
         let caps = r.module().clone();
         let node = Node {
             target: Target::Host,
-            answer: Box::new(move |cx: &IqCx<'_>, node, question| {
-                let ver = node.strip_prefix(NODE)?.strip_prefix('#')?;
-                let known = question == Question::Info && ver == caps.ver(cx.host);
-                known.then(|| {
-                    let mut w = XmlWriter::new();
-                    // XEP-0115 §6.2: the answer names the node.
-                    w.start("query")
-                        .attr("xmlns", disco::INFO)
-                        .attr("node", node);
-                    disco::write_info(cx.host, Target::Host, false, &mut w);
-                    w.end();
-                    Ok(Reply::Payload(w.finish()))
-                })
+            answer: Box::new(move |cx, node, question| {
+                let ver = node.strip_prefix(NODE).and_then(|v| v.strip_prefix('#'));
+                let known = question == Question::Info && ver == Some(caps.ver(cx.host));
+                Box::pin(std::future::ready(known.then(|| info(cx.host, node))))
             }),
         };
         r.provide(Target::Host, node).feature(NS);
@@ -67,6 +58,18 @@ impl Module for Caps {
         }));
         r.provide(Target::Host, feature).feature(NS);
     }
+}
+
+/// The same answer as without a node.
+fn info(host: &VHost, node: &str) -> IqResult {
+    let mut w = XmlWriter::new();
+    // XEP-0115 §6.2: the answer names the node.
+    w.start("query")
+        .attr("xmlns", disco::INFO)
+        .attr("node", node);
+    disco::write_info(host, Target::Host, false, &mut w);
+    w.end();
+    Ok(Reply::Payload(w.finish()))
 }
 
 impl Caps {

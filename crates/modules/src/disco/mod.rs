@@ -9,6 +9,9 @@ mod answer;
 pub(crate) use answer::tests::examples;
 pub use answer::{info_string, write_info};
 
+use std::future::Future;
+use std::pin::Pin;
+
 use tercet_core::{Element, Jid, StanzaError, XmlWriter};
 use tercet_server::HostInfo;
 use tercet_server::module::{
@@ -52,8 +55,11 @@ pub struct Node {
     pub answer: Box<NodeFn>,
 }
 
-/// Answers for nodes; the error is for the client.
-pub type NodeFn = dyn Fn(&IqCx<'_>, &str, Question) -> Option<IqResult> + Send + Sync;
+/// Answers for nodes.
+pub type NodeFn = dyn for<'a> Fn(IqCx<'a>, &'a str, Question) -> NodeFuture<'a> + Send + Sync;
+
+/// An answer for a node; the error is for the client.
+pub type NodeFuture<'a> = Pin<Box<dyn Future<Output = Option<IqResult>> + Send + 'a>>;
 
 /// What is asked about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,20 +161,21 @@ fn target(cx: &IqCx<'_>) -> Target {
 }
 
 /// Lets the provided nodes answer; `item-not-found` if it is none of theirs.
-fn ask_node(cx: &IqCx<'_>, node: &str, question: Question) -> IqResult {
-    let target = target(cx);
-    let nodes = cx.host.provided::<Node>().filter(|n| n.target == target);
-    let mut answers = nodes.filter_map(|n| (n.answer)(cx, node, question));
-    answers
-        .next()
-        .unwrap_or_else(|| Err(StanzaError::item_not_found()))
+async fn ask_node(cx: IqCx<'_>, node: &str, question: Question) -> IqResult {
+    let target = target(&cx);
+    for known in cx.host.provided::<Node>().filter(|n| n.target == target) {
+        if let Some(answer) = (known.answer)(cx, node, question).await {
+            return answer;
+        }
+    }
+    Err(StanzaError::item_not_found())
 }
 
 impl OnIq<InfoQuery> for Disco {
     async fn on_iq(&self, cx: IqCx<'_>, query: InfoQuery) -> IqResult {
         check_access(&cx)?;
         if let Some(node) = &query.node {
-            return ask_node(&cx, node, Question::Info);
+            return ask_node(cx, node, Question::Info).await;
         }
         let mut w = XmlWriter::new();
         w.start("query").attr("xmlns", INFO);
@@ -182,7 +189,7 @@ impl OnIq<ItemsQuery> for Disco {
     async fn on_iq(&self, cx: IqCx<'_>, query: ItemsQuery) -> IqResult {
         check_access(&cx)?;
         if let Some(node) = &query.node {
-            return ask_node(&cx, node, Question::Items);
+            return ask_node(cx, node, Question::Items).await;
         }
         let mut w = XmlWriter::new();
         w.start("query").attr("xmlns", ITEMS);

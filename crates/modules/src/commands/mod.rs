@@ -1,0 +1,172 @@
+//! XEP-0050 Ad-Hoc Commands 1.3.0, of the host. Gaps: commands have one form at most, so there is no way back in them; none is
+//! open to users who are no administrators.
+//!
+//! Nothing here knows a command: other modules provide them as [`Command`].
+
+mod run;
+mod session;
+mod xml;
+
+pub use xml::Request;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tercet_core::forms::Form;
+use tercet_core::{StanzaError, XmlWriter};
+use tercet_server::HostInfo;
+use tercet_server::module::{
+    Coverage, IqCx, IqKind, IqResult, Module, OnIq, Registrar, Reply, Target, Xep, xep,
+};
+
+use crate::disco::{self, Node, Question};
+use session::Sessions;
+
+/// The namespace of the protocol, and the node under which the commands are listed.
+pub const NS: &str = "http://jabber.org/protocol/commands";
+
+/// A command that a module provides. Only administrators see and run it.
+pub struct Command {
+    /// Its node, unlike that of any other command.
+    pub node: &'static str,
+    /// What people see.
+    pub name: &'static str,
+    /// What is to be filled in before it runs; `None`: nothing.
+    pub form: Option<fn() -> Form>,
+    /// Runs it. What was filled in fits the form; without a form it is empty.
+    pub run: Box<RunFn>,
+}
+
+/// Runs a command.
+pub type RunFn = dyn for<'a> Fn(IqCx<'a>, Form) -> RunFuture<'a> + Send + Sync;
+
+/// A command at work. An error goes back as it is; what is no more than a wrong entry is an [`Outcome::failed`].
+pub type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<Outcome, StanzaError>> + Send + 'a>>;
+
+/// What came of a command.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Data for who asked.
+    pub form: Option<Form>,
+    /// What to tell people, and whether it is about a failure.
+    pub note: Option<(bool, String)>,
+}
+
+impl Outcome {
+    /// It is done.
+    pub fn done(text: impl Into<String>) -> Outcome {
+        Outcome {
+            form: None,
+            note: Some((false, text.into())),
+        }
+    }
+
+    /// It is done, with this result.
+    pub fn result(form: Form) -> Outcome {
+        Outcome {
+            form: Some(form),
+            note: None,
+        }
+    }
+
+    /// It could not be done.
+    pub fn failed(text: impl Into<String>) -> Outcome {
+        Outcome {
+            form: None,
+            note: Some((true, text.into())),
+        }
+    }
+}
+
+/// Whether who asks is a connected administrator.
+async fn is_admin(cx: IqCx<'_>) -> Result<bool, StanzaError> {
+    match cx.session {
+        Some(session) => Ok(cx.server.is_admin(session.account().jid()).await?),
+        None => Ok(false),
+    }
+}
+
+fn find<'a>(cx: &IqCx<'a>, node: &str) -> Option<&'a Command> {
+    cx.host.provided::<Command>().find(|c| c.node == node)
+}
+
+/// Lists commands and runs them.
+pub struct Commands {
+    sessions: Sessions,
+}
+
+impl Module for Commands {
+    const NAME: &'static str = "commands";
+    const XEPS: &'static [Xep] = &[xep(50, "1.3.0", Coverage::Complete)];
+    type Config = ();
+
+    fn new((): (), _: &HostInfo) -> Self {
+        Commands {
+            sessions: Sessions::default(),
+        }
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        r.iq::<Request>(IqKind::Set, Target::Host).feature(NS);
+        let node = Node {
+            target: Target::Host,
+            answer: Box::new(|cx, node, question| Box::pin(answer(cx, node, question))),
+        };
+        r.provide(Target::Host, node).feature(NS);
+    }
+}
+
+impl OnIq<Request> for Commands {
+    async fn on_iq(&self, cx: IqCx<'_>, request: Request) -> IqResult {
+        run::run(&self.sessions, cx, request).await
+    }
+}
+
+/// What service discovery tells of the commands.
+async fn answer(cx: IqCx<'_>, node: &str, question: Question) -> Option<IqResult> {
+    let command = find(&cx, node);
+    if command.is_none() && node != NS {
+        return None;
+    }
+    let admin = match is_admin(cx).await {
+        Ok(admin) => admin,
+        Err(error) => return Some(Err(error)),
+    };
+    if command.is_some() && !admin {
+        // XEP-0050 §2.2: not for this asker.
+        return Some(Err(StanzaError::forbidden()));
+    }
+    let mut w = XmlWriter::new();
+    w.start("query");
+    match question {
+        Question::Info => {
+            let (kind, name) =
+                command.map_or(("command-list", "Commands"), |c| ("command-node", c.name));
+            w.attr("xmlns", disco::INFO).attr("node", node);
+            w.start("identity")
+                .attr("category", "automation")
+                .attr("type", kind)
+                .attr("name", name)
+                .end();
+            w.leaf("feature", &[("var", NS)]);
+            w.leaf("feature", &[("var", tercet_core::forms::NS)]);
+        }
+        Question::Items => {
+            w.attr("xmlns", disco::ITEMS).attr("node", node);
+            if command.is_none() && admin {
+                for command in cx.host.provided::<Command>() {
+                    w.leaf(
+                        "item",
+                        &[
+                            ("jid", cx.host.domain()),
+                            ("node", command.node),
+                            ("name", command.name),
+                        ],
+                    );
+                }
+            }
+        }
+    }
+    w.end();
+    Some(Ok(Reply::Payload(w.finish())))
+}
