@@ -161,20 +161,11 @@ impl Draft {
 
 impl Stanza {
     /// Parses one stanza with nothing but white space around it, in the content namespace `jabber:client` (explicitly or
-    /// by default). For tests, stored stanzas and those the server builds itself; peers' bytes go through
-    /// [`StreamParser`](crate::StreamParser) or [`parse_document`]. Errors as there; [`XmlError::BadFormat`] if the
+    /// by default). For tests, stored stanzas and those the server builds itself: no limits hold here. Peers' bytes go
+    /// through [`StreamParser`](crate::StreamParser) or [`parse_document`]. Errors as there; [`XmlError::BadFormat`] if the
     /// element is no stanza.
     pub fn parse(bytes: &[u8]) -> Result<Stanza, XmlError> {
-        // Stored and built stanzas may hold others with longer addresses and more declarations than they came with.
-        let limits = Limits {
-            stanza_bytes: 4 * Limits::AFTER_LOGIN.stanza_bytes,
-            depth: 2 * Limits::AFTER_LOGIN.depth,
-            attributes: 2 * Limits::AFTER_LOGIN.attributes,
-            children: 4 * Limits::AFTER_LOGIN.children,
-            name_bytes: 2 * Limits::AFTER_LOGIN.name_bytes,
-            namespaces: 2 * Limits::AFTER_LOGIN.namespaces,
-        };
-        match parse_document(bytes, ns::CLIENT, &limits)? {
+        match parse_document(bytes, ns::CLIENT, &Limits::UNBOUNDED)? {
             Frame::Stanza(stanza) => Ok(stanza),
             _ => Err(XmlError::BadFormat),
         }

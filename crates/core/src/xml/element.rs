@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::scan::{Attr, Scanner, Sink, Tag};
 use super::scope::{Declaration, Ns, Scope, Span, Splice};
+use super::writer::escape_attr;
 use super::{Limits, XmlError, chars, ns};
 
 /// One element with all it contains: its bytes and a table of what is where. Cheap to clone.
@@ -84,17 +85,6 @@ impl Sink for Nodes {
     }
 }
 
-/// For bytes that come from our own store or writers, or were checked before: only the size of a `u32` bounds them, and
-/// the depth that a checked stanza can have.
-const UNBOUNDED: Limits = Limits {
-    stanza_bytes: u32::MAX,
-    depth: u16::MAX,
-    attributes: u16::MAX,
-    children: u32::MAX - 1,
-    name_bytes: u16::MAX,
-    namespaces: u16::MAX,
-};
-
 impl OwnedElement {
     /// Parses one whole element, white space around it allowed. `default_ns` is the default namespace that holds outside
     /// of it; no prefix does. For bytes that a peer sent, use [`parse_document`](super::parse_document) with its limits:
@@ -117,7 +107,7 @@ impl OwnedElement {
         }
         let mut scanner = Scanner::new();
         let mut sink = Nodes::default();
-        if scanner.run(bytes, &UNBOUNDED, scope, &mut sink)? != Some(bytes.len()) {
+        if scanner.run(bytes, &Limits::UNBOUNDED, scope, &mut sink)? != Some(bytes.len()) {
             return Err(XmlError::NotWellFormed);
         }
         let (text, _) = chars::check(bytes, scanner.checked())?;
@@ -279,13 +269,82 @@ impl<'a> Element<'a> {
             budget: u32::MAX,
         };
         let mut scanner = Scanner::new();
-        let scanned = scanner.run(self.raw(), &UNBOUNDED, &scope, &mut Nothing);
+        let scanned = scanner.run(self.raw(), &Limits::UNBOUNDED, &scope, &mut Nothing);
         debug_assert!(scanned.is_ok(), "checked before");
         if scanner.splices.is_empty() {
             out.extend_from_slice(self.raw());
         } else {
             out.extend_from_slice(&scanner.splices.apply(self.raw()));
         }
+    }
+
+    /// Appends the element with default namespace declarations instead of its and its descendants' prefixes, where
+    /// `parent_ns` is the default namespace around it. Prefix declarations stay, for attributes. Gives up, false, when
+    /// `out` grows beyond `limit` bytes.
+    pub(super) fn write_unprefixed(
+        &self,
+        parent_ns: &str,
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> bool {
+        let text = &*self.tree.text;
+        let mut open: Vec<Element<'_>> = Vec::new();
+        let mut at = self.node().start as usize;
+        for index in self.index..self.node().after {
+            let element = Element {
+                tree: self.tree,
+                index,
+            };
+            while let Some(top) = open.last().filter(|top| top.node().after <= index) {
+                at = top.write_end(at, out);
+                open.pop();
+            }
+            let node = element.node();
+            out.extend_from_slice(&text.as_bytes()[at..node.start as usize]);
+            let around = open.last().map_or(parent_ns, |parent| parent.ns());
+            element.write_start(around, out);
+            if node.content == node.end {
+                out.extend_from_slice(b"/>");
+            } else {
+                out.push(b'>');
+                open.push(element);
+            }
+            at = node.content as usize;
+            if out.len() > limit {
+                return false;
+            }
+        }
+        while let Some(top) = open.pop() {
+            at = top.write_end(at, out);
+        }
+        out.len() <= limit
+    }
+
+    /// Appends the start tag without its `>`, where `around` is the default namespace.
+    fn write_start(&self, around: &str, out: &mut Vec<u8>) {
+        let text = &*self.tree.text;
+        out.push(b'<');
+        out.extend_from_slice(self.name().as_bytes());
+        if self.ns() != around {
+            out.extend_from_slice(b" xmlns='");
+            escape_attr(self.ns(), out);
+            out.push(b'\'');
+        }
+        let kept = |a: &&Attr| !a.declares || a.prefix != 0;
+        for attr in self.own_attributes().iter().filter(kept) {
+            out.push(b' ');
+            out.extend_from_slice(attr.span().of(text.as_bytes()));
+        }
+    }
+
+    /// Appends what is left of the content, from `at` on, and the end tag; says where that ended in the source.
+    fn write_end(&self, at: usize, out: &mut Vec<u8>) -> usize {
+        let node = self.node();
+        out.extend_from_slice(&self.tree.text.as_bytes()[at..node.content_end as usize]);
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(self.name().as_bytes());
+        out.push(b'>');
+        node.end as usize
     }
 
     /// The declarations made on the elements around this one, innermost first.
@@ -308,6 +367,18 @@ impl<'a> Element<'a> {
             }
         }
         all
+    }
+
+    /// Whether the element's name has a prefix.
+    pub(super) fn is_prefixed(&self) -> bool {
+        let node = self.node();
+        node.local.start != node.start + 1
+    }
+
+    /// Where the element begins and ends in the source.
+    pub(super) fn source_span(&self) -> (usize, usize) {
+        let node = self.node();
+        (node.start as usize, node.end as usize)
     }
 
     fn node(&self) -> &'a Node {

@@ -39,4 +39,15 @@ impl Limits {
         name_bytes: 256,
         namespaces: 128,
     };
+
+    /// For bytes that come from our own store or writers, or were checked before: only the size of a `u32` bounds them, and
+    /// a depth that no stanza reaches.
+    pub(crate) const UNBOUNDED: Limits = Limits {
+        stanza_bytes: u32::MAX,
+        depth: u16::MAX,
+        attributes: u16::MAX,
+        children: u32::MAX - 1,
+        name_bytes: u16::MAX,
+        namespaces: u16::MAX,
+    };
 }

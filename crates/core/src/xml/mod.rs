@@ -10,9 +10,11 @@ mod header;
 mod limits;
 pub mod ns;
 mod parser;
+mod rewrite;
 mod scan;
 mod scope;
 mod splice;
+mod start_tag;
 mod tag;
 #[cfg(test)]
 mod tests;

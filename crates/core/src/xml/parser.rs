@@ -4,7 +4,7 @@ use super::element::OwnedElement;
 use super::header::{self, Context, StreamHeader};
 use super::scan::Scanner;
 use super::scope::{Scope, Splice};
-use super::{Limits, XmlError, chars};
+use super::{Limits, XmlError, chars, rewrite};
 use crate::stanza::{Draft, Stanza};
 
 /// One unit of a stream.
@@ -348,7 +348,7 @@ fn rewritten_frame(
     limits: &Limits,
 ) -> Result<Frame, XmlError> {
     if memchr::memchr(b'\r', bytes).is_some() {
-        return scan_again(&with_line_feeds(bytes), scope, limits);
+        return scan_again(&rewrite::with_line_feeds(bytes), scope, limits);
     }
     if bytes.len() + scanner.splices.added() > limits.stanza_bytes as usize {
         return Err(XmlError::Policy("stanza bytes"));
@@ -364,7 +364,11 @@ fn rewritten_frame(
         splice: Splice::Nowhere,
         ..*scope
     };
-    scan_again(&scanner.splices.apply(bytes), &scope, &limits)
+    let mut bytes = scanner.splices.apply(bytes);
+    if scanner.splices.is_prefixed() {
+        bytes = rewrite::without_prefixes(&bytes, &scope, &limits)?;
+    }
+    scan_again(&bytes, &scope, &limits)
 }
 
 fn scan_again(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Frame, XmlError> {
@@ -376,21 +380,6 @@ fn scan_again(bytes: &[u8], scope: &Scope<'_>, limits: &Limits) -> Result<Frame,
         Some(end) if end == bytes.len() => element_frame(bytes, &mut work, scope, limits),
         _ => Err(XmlError::NotWellFormed),
     }
-}
-
-/// The bytes with every line end a line feed.
-pub(super) fn with_line_feeds(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut last = 0;
-    for &byte in bytes {
-        match byte {
-            b'\n' if last == b'\r' => {}
-            b'\r' => out.push(b'\n'),
-            _ => out.push(byte),
-        }
-        last = byte;
-    }
-    out
 }
 
 /// Parses one whole element with nothing but white space around it: a WebSocket frame, a stored stanza. `content_ns` is the

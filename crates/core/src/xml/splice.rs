@@ -32,6 +32,8 @@ pub(crate) struct Splices {
     level: u16,
     /// Whether the default namespace around a stanza's children is the content namespace.
     default_is_content: bool,
+    /// Whether a stanza's child in the content namespace is written with a prefix.
+    prefixed: bool,
     edits: Vec<Edit>,
     /// Bytes the edits insert.
     added: usize,
@@ -46,7 +48,12 @@ impl Splices {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.edits.is_empty()
+        self.edits.is_empty() && !self.prefixed
+    }
+
+    /// Whether a stanza's child in the content namespace is written with a prefix, which binds it to that of this stream.
+    pub(crate) fn is_prefixed(&self) -> bool {
+        self.prefixed
     }
 
     /// Looks at a start tag whose names are resolved.
@@ -61,7 +68,12 @@ impl Splices {
     ) {
         match element.depth {
             1 => self.first_level(bytes, scope, scopes, element),
-            2 => self.names[1] = element.name.end(),
+            2 => {
+                self.names[1] = element.name.end();
+                self.prefixed |= self.level == 2
+                    && element.name != element.local
+                    && scopes.name(bytes, scope, element.bound.ns) == scope.default.as_bytes();
+            }
             _ => return,
         }
         if self.level == 2 && usize::from(scopes.default().depth) == element.depth {

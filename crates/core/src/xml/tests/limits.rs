@@ -179,3 +179,44 @@ fn nothing_is_kept_between_frames() {
     assert_eq!(parser.buffered(), 0);
     assert!(std::mem::size_of::<StreamParser>() <= 64);
 }
+
+/// Were work not linear however the input is split, this would take hours.
+#[test]
+fn large_frames_byte_by_byte_cost_no_more_than_their_bytes() {
+    let n = 200_000;
+    let frames = [
+        format!("<iq><a>{}</a></iq>", "x".repeat(n)),
+        format!("<iq><a>{}</a></iq>", "]>&lt;".repeat(n / 6)),
+        format!("<iq><a b='{}'/></iq>", ">".repeat(n)),
+        format!("<iq><a b='{}'/></iq>", "&lt;\t".repeat(n / 5)),
+        format!("<iq><a><![CDATA[{}]]></a></iq>", "]>".repeat(n / 2)),
+        format!(
+            "<iq><a {} b {}={}'' {}/></iq {}>",
+            " ".repeat(n / 5),
+            "\t".repeat(n / 5),
+            "\n".repeat(n / 5),
+            " ".repeat(n / 5),
+            " ".repeat(n / 5)
+        ),
+        format!(
+            "<iq>{}</iq>",
+            "<aaaaaaaaaaaaaaaaaaa b=''></aaaaaaaaaaaaaaaaaaa>".repeat(n / 48)
+        ),
+    ];
+    for frame in frames {
+        let mut parser = StreamParser::new(Limits::AFTER_LOGIN);
+        let mut header = HEADER.as_bytes();
+        assert!(matches!(
+            parser.next(&mut header),
+            Ok(Some(Frame::Header(_)))
+        ));
+        let mut stanzas = 0;
+        for mut byte in frame.as_bytes().chunks(1) {
+            stanzas += usize::from(matches!(
+                parser.next(&mut byte).unwrap(),
+                Some(Frame::Stanza(_))
+            ));
+        }
+        assert_eq!(stanzas, 1);
+    }
+}

@@ -3,7 +3,7 @@
 
 use rxml::{Event, Parse, Parser};
 
-use super::super::parser::with_line_feeds;
+use super::super::rewrite::with_line_feeds;
 use super::*;
 use crate::{OwnedElement, parse_document};
 

@@ -104,7 +104,16 @@ fn a_default_namespace_of_a_prefixed_stanza_goes_to_its_children() {
     );
     check(
         "<c:message xmlns:c='jabber:client' xmlns=''><a/><c:body>x</c:body></c:message>",
-        "<message xmlns:c='jabber:client'><a xmlns=''/><c:body xmlns:c='jabber:client'>x</c:body></message>",
+        "<message xmlns:c='jabber:client'><a xmlns=''/><body xmlns:c='jabber:client'>x</body></message>",
+    );
+}
+
+#[test]
+fn prefixes_on_the_stanzas_own_children_go() {
+    check(
+        "<c:message xmlns:c='jabber:client' xmlns=''><c:body c:a='1' >t<b xmlns='u'><c:d/><e></e>v</b><f/>w</c:body > <g/></c:message>",
+        "<message xmlns:c='jabber:client'><body xmlns:c='jabber:client' c:a='1'>t<b xmlns='u'><d xmlns='jabber:client'/><e></e>v</b>\
+         <f xmlns=''/>w</body> <g xmlns=''/></message>",
     );
 }
 

@@ -191,6 +191,13 @@ proptest! {
                 let again = Stanza::parse(&out).unwrap();
                 prop_assert_eq!(child(&again), child(stanza));
                 prop_assert_eq!(again.content(), stanza.content());
+                // On another stream, children in the content namespace are in that stream's.
+                let mut moved = Vec::new();
+                stanza.write(&mut moved, Head { xmlns: Some(ns::SERVER), ..Head::default() });
+                let top = |all: &[Meaning]| all.iter().filter(|m| m.0 == 1).map(|m| m.1.clone()).collect::<Vec<_>>();
+                let rescoped: Vec<_> =
+                    top(&sent).into_iter().map(|n| if n == ns::CLIENT { ns::SERVER.to_owned() } else { n }).collect();
+                prop_assert_eq!(top(&from_top(view(&moved))), rescoped);
                 let mut fanned = Vec::new();
                 stanza.share(None, None).write_in(&mut fanned, None, Some(ns::CLIENT));
                 prop_assert_eq!(&fanned, &out);
