@@ -12,7 +12,9 @@ use std::time::Duration;
 use tercet_core::{
     BareJid, Frame, Head, Limits as XmlLimits, Stanza, StreamError, StreamParser, XmlWriter,
 };
-use tercet_server::{AccountError, Clock, HostInfo, Limits, Outbox, Server, Session, VHost};
+use tercet_server::{
+    AccountError, Clock, HostInfo, Limits, Outbox, Receipt, Server, Session, VHost,
+};
 use tercet_store::Store;
 use tercet_testkit::{Arrival, Client, Peer, PeerError};
 
@@ -92,6 +94,31 @@ impl Peer for InProcess {
                 .try_into()
                 .map_err(|error| PeerError::new(format!("[registration]: {error}")))?;
         }
+        if let Some(admins) = table.remove("admins") {
+            let admins: Vec<String> = admins
+                .try_into()
+                .map_err(|error| PeerError::new(format!("admins: {error}")))?;
+            let admins = admins.iter().map(|admin| BareJid::parse(admin).unwrap());
+            info.admins = admins.collect();
+        }
+        if let Some(contact) = table.remove("contact") {
+            let contacts: BTreeMap<String, Vec<String>> = contact
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[contact]: {error}")))?;
+            info.contacts = contacts.into_iter().collect();
+        }
+        if let Some(limits) = table.remove("limits") {
+            let limits: BTreeMap<String, u64> = limits
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[limits]: {error}")))?;
+            for (key, value) in limits {
+                match key.as_str() {
+                    "offline_messages" => info.limits.offline_messages = value,
+                    "offline_bytes" => info.limits.offline_bytes = value,
+                    _ => return Err(PeerError::new(format!("transcripts cannot limit {key}"))),
+                }
+            }
+        }
         if let Some(unknown) = table.keys().next() {
             return Err(PeerError::new(format!(
                 "transcripts cannot configure [{unknown}]"
@@ -142,7 +169,9 @@ impl Peer for InProcess {
         for frame in frames(&mut connection.upward, xml.as_bytes())? {
             match frame {
                 Frame::Stanza(stanza) => {
-                    block_on(server.accept(&connection.session, stanza).wait())
+                    let rest = server.accept(&connection.session, stanza).wait();
+                    // Bytes go out while the rest of the stanza's way is under way, as on a real connection.
+                    drive(rest, || connection.take())?;
                 }
                 Frame::Whitespace => {}
                 other => {
@@ -157,26 +186,8 @@ impl Peer for InProcess {
 
     fn receive(&mut self, name: &str) -> Result<Arrival, PeerError> {
         let connection = self.connection(name)?;
-        if let Some(arrival) = connection.arrived.pop_front() {
-            return Ok(arrival);
-        }
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(taken) = connection.session.outbox().poll_take(&mut context) {
-            for frame in frames(&mut connection.downward, &taken.bytes)? {
-                match frame {
-                    Frame::Stanza(stanza) => connection
-                        .arrived
-                        .push_back(Arrival::Element(text(&stanza))),
-                    Frame::Whitespace => {}
-                    other => return Err(PeerError::new(format!("no stanza: {other:?}"))),
-                }
-            }
-            if let Some(error) = taken.end {
-                connection
-                    .arrived
-                    .push_back(Arrival::Element(stream_error(&error)));
-                connection.closed = true;
-            }
+        if connection.arrived.is_empty() {
+            connection.take()?;
         }
         let silence = if connection.closed {
             Arrival::Closed
@@ -203,6 +214,32 @@ impl Peer for InProcess {
 
 fn bare(client: &Client) -> BareJid {
     BareJid::parse(&client.jid).unwrap_or_else(|error| panic!("{}: {error}", client.jid))
+}
+
+impl Connection {
+    /// Takes what waits in the outbox, as a connection's task does that writes it.
+    fn take(&mut self) -> Result<(), PeerError> {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(taken) = self.session.outbox().poll_take(&mut context) else {
+            return Ok(());
+        };
+        for frame in frames(&mut self.downward, &taken.bytes)? {
+            match frame {
+                Frame::Stanza(stanza) => {
+                    self.arrived.push_back(Arrival::Element(text(&stanza)));
+                }
+                Frame::Whitespace => {}
+                other => return Err(PeerError::new(format!("no stanza: {other:?}"))),
+            }
+        }
+        if let Some(error) = taken.end {
+            self.arrived
+                .push_back(Arrival::Element(stream_error(&error)));
+            self.closed = true;
+        }
+        taken.receipts.into_iter().for_each(Receipt::written);
+        Ok(())
+    }
 }
 
 /// A parser behind the stream header.
@@ -245,13 +282,24 @@ fn stream_error(error: &StreamError) -> String {
 
 /// Runs a future to its end on this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
+    drive(future, || Ok(())).unwrap()
+}
+
+/// Runs a future to its end on this thread, with `meanwhile` done whenever it waits.
+fn drive<F: Future>(
+    future: F,
+    mut meanwhile: impl FnMut() -> Result<(), PeerError>,
+) -> Result<F::Output, PeerError> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
+            Poll::Ready(output) => return Ok(output),
+            Poll::Pending => {
+                meanwhile()?;
+                std::thread::park();
+            }
         }
     }
 }
