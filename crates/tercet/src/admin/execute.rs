@@ -106,18 +106,22 @@ fn user(server: &Server, account: &BareJid, record: &AccountRecord) -> User {
 
 /// The account that `text` names, on a domain that is served.
 fn account(server: &Server, text: &str) -> Result<BareJid, Refusal> {
-    let invalid = |why: String| {
-        Refusal::new(
-            Reason::Invalid,
-            format!("{text:?} is not an account's address: {why}"),
-        )
-    };
-    let jid = BareJid::parse(text).map_err(|error| invalid(error.to_string()))?;
-    if jid.local().is_none() {
-        return Err(invalid("nothing stands before the domain".into()));
-    }
+    let jid = address(text)?;
     served(server, jid.domain())?;
     Ok(jid)
+}
+
+/// The account that `text` names, on whatever domain.
+pub fn address(text: &str) -> Result<BareJid, Refusal> {
+    let invalid = |why: &str| {
+        let text = format!("{text:?} is not an account's address: {why}");
+        Refusal::new(Reason::Invalid, text)
+    };
+    let jid = BareJid::parse(text).map_err(|error| invalid(&error.to_string()))?;
+    match jid.local() {
+        Some(_) => Ok(jid),
+        None => Err(invalid("nothing stands before the domain")),
+    }
 }
 
 /// The domain in its normalised form, if it is served.

@@ -62,7 +62,11 @@ pub(super) fn run(config: &Config, command: &Command, json: bool) -> Result<(), 
 fn secret(password: &NewPassword, jid: &str) -> Result<Secret, Failure> {
     match &password.given {
         Some(given) => Ok(Secret::new(given.clone())),
-        None => password::ask(jid),
+        // Nobody types a password for an address that cannot be.
+        None => admin::execute::address(jid).map_or_else(
+            |refusal| Err(Failure::Other(refusal.to_string())),
+            |account| password::ask(account.as_str()),
+        ),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod reference;
 pub mod section;
 pub mod value;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
@@ -167,20 +168,46 @@ impl Config {
         (both.into(), false)
     }
 
-    /// Full names of the keys that differ between `self` and `new`, with the time at which a change of each takes effect.
+    /// Full names of the keys that differ between `self` and `new`, with the time at which a change of each takes effect. A host that is only in one
+    /// of them is named by itself, not key by key.
     pub fn changes(&self, new: &Config) -> Vec<(String, Effect)> {
-        let (old, new) = (self.flat(), new.flat());
-        let effect = |name: &str| old.iter().chain(&new).find(|k| k.0 == name).map(|k| k.2);
-        let mut names: Vec<&String> = old.iter().chain(&new).map(|key| &key.0).collect();
-        names.sort();
-        names.dedup();
-        let value =
-            |keys: &[Flat], name: &str| keys.iter().find(|k| k.0 == name).map(|key| key.1.clone());
-        names
-            .into_iter()
-            .filter(|name| value(&old, name) != value(&new, name))
-            .filter_map(|name| Some((name.clone(), effect(name)?)))
-            .collect()
+        let domains = |config: &Config| -> BTreeSet<String> {
+            config
+                .hosts
+                .iter()
+                .map(|host| host.domain.as_str().to_owned())
+                .collect()
+        };
+        let (before, after) = (domains(self), domains(new));
+        let mut changes = Vec::new();
+        for gone in before.difference(&after) {
+            // Its sessions go on, so it has to.
+            changes.push((format!("host {gone} taken away"), Effect::Restart));
+        }
+        for fresh in after.difference(&before) {
+            changes.push((format!("host {fresh}"), Effect::Live));
+        }
+        let in_both = |key: &Flat| {
+            key.host
+                .as_ref()
+                .is_none_or(|host| before.contains(host) && after.contains(host))
+        };
+        let pick = |config: &Config| -> BTreeMap<String, (Option<String>, Effect)> {
+            let keys = config.flat().into_iter().filter(in_both);
+            keys.map(|key| (key.name, (key.value, key.effect)))
+                .collect()
+        };
+        let (old, new) = (pick(self), pick(new));
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            let (was, is) = (old.get(name), new.get(name));
+            if was.map(|key| &key.0) != is.map(|key| &key.0)
+                && let Some((_, effect)) = is.or(was)
+            {
+                changes.push((name.clone(), *effect));
+            }
+        }
+        changes
     }
 
     fn flat(&self) -> Vec<Flat> {
@@ -190,39 +217,51 @@ impl Config {
             data_dir: self.data_dir.clone(),
             admins: self.admins.clone(),
         };
-        flatten(&mut keys, "", &general);
-        flatten(&mut keys, "listen", &self.listen);
-        flatten(&mut keys, "limits", &self.limits);
-        flatten(&mut keys, "archive", &self.archive);
-        flatten(&mut keys, "log", &self.log);
+        flatten(&mut keys, None, &general);
+        flatten(&mut keys, None, &self.listen);
+        flatten(&mut keys, None, &self.limits);
+        flatten(&mut keys, None, &self.archive);
+        flatten(&mut keys, None, &self.log);
         for host in &self.hosts {
-            let name = host.domain.as_str();
-            keys.push((format!("host {name}"), Some(String::new()), Effect::Live));
-            flatten(&mut keys, &format!("host {name}: tls"), &host.tls);
-            flatten(&mut keys, &format!("host {name}: login"), &host.login);
-            let registration = format!("host {name}: registration");
-            flatten(&mut keys, &registration, &host.registration);
-            flatten(&mut keys, &format!("host {name}: contact"), &host.contact);
-            let modules = host.modules.flat().into_iter();
-            keys.extend(
-                modules
-                    .map(|(key, value)| (format!("host {name}: {key}"), Some(value), Effect::Live)),
-            );
+            let name = Some(host.domain.as_str());
+            flatten(&mut keys, name, &host.tls);
+            flatten(&mut keys, name, &host.login);
+            flatten(&mut keys, name, &host.registration);
+            flatten(&mut keys, name, &host.contact);
+            for (key, value) in host.modules.flat() {
+                keys.push(Flat::new(name, &key, Some(value), Effect::Live));
+            }
         }
         keys
     }
 }
 
-/// Full name, value as TOML, effect.
-type Flat = (String, Option<String>, Effect);
+/// One key as changes are told by.
+struct Flat {
+    host: Option<String>,
+    name: String,
+    value: Option<String>,
+    effect: Effect,
+}
 
-fn flatten<S: Section>(keys: &mut Vec<Flat>, path: &str, section: &S) {
+impl Flat {
+    fn new(host: Option<&str>, key: &str, value: Option<String>, effect: Effect) -> Flat {
+        Flat {
+            host: host.map(str::to_owned),
+            name: host.map_or_else(|| key.to_owned(), |host| format!("host {host}: {key}")),
+            value,
+            effect,
+        }
+    }
+}
+
+fn flatten<S: Section>(keys: &mut Vec<Flat>, host: Option<&str>, section: &S) {
     for ((name, value), key) in section.values().into_iter().zip(S::keys()) {
-        let full = match path.is_empty() {
-            true => name.to_owned(),
-            false => format!("{path}.{name}"),
+        let name = match S::TABLE {
+            "" => name.to_owned(),
+            table => format!("{table}.{name}"),
         };
-        keys.push((full, value, key.effect));
+        keys.push(Flat::new(host, &name, value, key.effect));
     }
 }
 

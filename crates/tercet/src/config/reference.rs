@@ -39,7 +39,7 @@ fn tables() -> [Table; 9] {
 
 const HOST: &str = "Further domains, one `[[host]]` table each, and settings of one domain alone. Each has a `domain`; the tables \
     `[host.tls]`, `[host.login]`, `[host.registration]` and `[host.contact]` below it change what the tables of the same name say for the whole \
-    server. With `[[host]]` tables and no `domain` above, only those domains are served. A change of the domains takes effect on reload; one that is taken away serves nobody new.";
+    server. With `[[host]]` tables and no `domain` above, only those domains are served. A further domain is served from the next reload on; one that is taken away, until the next restart.";
 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";
 

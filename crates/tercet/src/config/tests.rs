@@ -328,6 +328,10 @@ fn changes_are_named_with_the_time_at_which_they_take_effect() {
     assert_eq!(of("limits.rates"), Some(Effect::Live));
     assert_eq!(of("host a: tls.required"), Some(Effect::Live));
     assert_eq!(of("host b"), Some(Effect::Live));
+    assert_eq!(of("host b: tls.required"), None);
     assert_eq!(of("host a: tls.certificate"), None);
+    let back = new.changes(&old);
+    let gone = ("host b taken away".to_owned(), Effect::Restart);
+    assert!(back.contains(&gone), "{back:?}");
     assert_eq!(old.changes(&old), []);
 }

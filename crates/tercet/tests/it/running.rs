@@ -151,8 +151,11 @@ fn reload_applies_what_it_can_names_the_rest_and_keeps_the_old_on_faults() {
     lab.logs("applied host second.test");
     lab.logs("limits.rates");
     lab.logs("these changes take effect at the next start: limits.roster_items");
-    lab.write("t2.toml", CONFIG);
     lab.ok("user add romeo@second.test --password rose");
+    lab.write("tercet.toml", CONFIG);
+    served.signal(Signal::HUP);
+    lab.logs("these changes take effect at the next start: host second.test taken away");
+    lab.ok("user add juliet@second.test --password rose");
     assert_eq!(served.end(), Some(0));
 }
 
