@@ -33,7 +33,7 @@ pub(super) fn on_stanza(
 
 fn on_iq(cx: &mut Context, jid: &FullJid, stanza: Stanza) -> Option<Stanza> {
     match stanza.payload().map(|payload| payload.ns()) {
-        // RFC 6120 §7.7.2.3: one resource a stream.
+        // RFC 6120 §7.6.2.2: one resource a stream.
         Some(ns::BIND) if is_request(&stanza, "bind", ns::BIND, &jid.bare()) => {
             cx.reply_error(&stanza, &StanzaError::not_allowed(), None);
             None

@@ -10,7 +10,7 @@ use crate::sasl::Offer;
 const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0478 0.2.0.
 const LIMITS: &str = "urn:xmpp:stream-limits:0";
-/// XEP-0077 2.4 §12.
+/// XEP-0077 2.4 §8.
 const REGISTER: &str = "http://jabber.org/features/iq-register";
 
 /// Writes the features for a client that has logged in, or not yet.

@@ -36,8 +36,8 @@ fn starttls(cx: &mut Context) -> Result<State, StreamError> {
         });
         return Ok(cx.end(Ending::TlsRefused));
     }
-    // RFC 6120 §5.3.3: whoever speaks between <starttls/> and <proceed/> may be somebody else, who
-    // wants to be taken for the client inside TLS.
+    // RFC 6120 §5.4.3.3: nothing from before TLS counts inside it. Whoever speaks between
+    // <starttls/> and <proceed/> may be somebody else, who wants to be taken for the client.
     if cx.pipelined {
         return Err(spoke_too_early("data behind <starttls/>"));
     }
@@ -244,7 +244,7 @@ pub(super) fn on_stanza(cx: &mut Context, stanza: Stanza) -> Result<State, Strea
     }
     let host = cx.host().clone();
     if !host.registration {
-        // XEP-0077 §3.1.1: a host that does not support registration says so.
+        // XEP-0077 §3.1: a host that does not support registration says so.
         let error = StanzaError::service_unavailable();
         cx.reply_error(&stanza, &error, Some(&host.domain));
         return Ok(State::Negotiating);

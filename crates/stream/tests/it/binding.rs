@@ -119,7 +119,7 @@ fn stanzas_sent_behind_the_request_come_out_behind_the_binding_in_order() {
     });
 }
 
-/// RFC 6120 §7.7.2.3 allows one resource a stream.
+/// RFC 6120 §7.6.2.2: one resource a stream.
 #[test]
 fn a_second_resource_is_not_allowed() {
     for to in ["", " to='im.example.com'", " to='juliet@im.example.com'"] {
