@@ -42,6 +42,25 @@ async def a_stranger_registers_an_account_and_logs_in(stage: Stage):
 
 
 @scenario
+async def without_rates_a_tool_registers_many_accounts_over_one_stream(stage: Stage):
+    first = Account(stage.nobody("first").jid, "any")
+    client = Slix(stage, first, register=True)
+    made = []
+
+    async def register(_):
+        for name in [*(f"tool-{n}" for n in range(25)), "first"]:
+            iq = client.xmpp.make_iq_set(ito=first.domain)
+            iq["register"]["username"] = stage.nobody(name).local
+            iq["register"]["password"] = first.password
+            await iq.send(timeout=TIMEOUT)
+            made.append(name)
+
+    client.xmpp.add_event_handler("register", register)
+    await client.login()
+    assert len(made) == 26, made
+
+
+@scenario
 async def the_password_is_changed_and_only_the_new_one_opens(stage: Stage):
     account = await stage.account("romeo")
     romeo = await Slix(stage, account).login()

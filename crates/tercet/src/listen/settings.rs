@@ -12,6 +12,9 @@ use super::gate::GateLimits;
 use crate::config::{Config, Host, Port, RegistrationPolicy};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
+/// Time from the connection's beginning to a bound resource, at least, where rates are not limited.
+const WITHOUT_RATES: Duration = Duration::from_secs(3600);
+
 /// Settings of the client listeners. Addresses and ports hold from the start on; the rest may be replaced.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -93,6 +96,11 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
     streams.idle_timeout = Some(idle);
     streams.keep_alive_after = Some(idle / 3);
     streams.max_attempts = limits.login_attempts;
+    if !limits.rates {
+        // A laboratory's tools register all their accounts over one stream that never logs in.
+        streams.max_attempts = u32::MAX;
+        streams.login_timeout = streams.login_timeout.max(WITHOUT_RATES);
+    }
     streams
 }
 
