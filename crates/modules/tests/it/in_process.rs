@@ -61,6 +61,11 @@ impl InProcess {
         peer
     }
 
+    /// The server.
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
     /// The first of its hosts.
     pub(crate) fn host(&self) -> Arc<VHost> {
         let domain = self.domains.first().unwrap();
@@ -281,7 +286,7 @@ fn stream_error(error: &StreamError) -> String {
 }
 
 /// Runs a future to its end on this thread.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     drive(future, || Ok(())).unwrap()
 }
 

@@ -1,9 +1,14 @@
-//! The transcripts: conversations with a server of all modules, in this process, on a virtual clock, over the memory store.
+//! Conversations with a server of all modules, in this process, on a virtual clock, over the memory store: transcripts, and
+//! tests for what a script cannot say.
 //!
 //! Those of one module lie in its folder, those of the server's core (RFC 6121) in `tests/transcripts`.
 #![allow(clippy::unwrap_used)]
 
+mod caps;
+mod commands;
 mod in_process;
+mod offline;
+mod registration;
 mod registry;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,217 @@
+//! Commands with a form, whose session a script cannot know.
+
+use tercet_core::{BareJid, OwnedElement};
+use tercet_testkit::{Arrival, Client, Peer};
+
+use crate::in_process::{InProcess, block_on};
+
+const ADD: &str = "http://jabber.org/protocol/admin#add-user";
+const DELETE: &str = "http://jabber.org/protocol/admin#delete-user";
+const PASSWORD: &str = "http://jabber.org/protocol/admin#change-user-password";
+const LIST: &str = "http://jabber.org/protocol/admin#get-registered-users-list";
+
+fn client(name: &str, jid: &str) -> Client {
+    Client {
+        name: name.into(),
+        jid: jid.into(),
+        password: "password".into(),
+        resource: Some("globe".into()),
+    }
+}
+
+/// A server with an administrator and a user, both connected.
+fn server() -> InProcess {
+    let clients = [
+        client("Bard", "bard@localhost"),
+        client("Romeo", "romeo@localhost"),
+    ];
+    let mut server = InProcess::new(&clients);
+    server.configure("admins = ['bard@localhost']").unwrap();
+    for client in &clients {
+        server.connect(client).unwrap();
+    }
+    server
+}
+
+fn ask(server: &mut InProcess, who: &str, command: &str) -> String {
+    let xml = format!("<iq type='set' id='c' to='localhost'>{command}</iq>");
+    server.send(who, &xml).unwrap();
+    match server.receive(who).unwrap() {
+        Arrival::Element(answer) => answer,
+        other => panic!("{command} is answered with {other:?}"),
+    }
+}
+
+/// Opens a command and returns its session.
+fn open(server: &mut InProcess, who: &str, node: &str) -> String {
+    let command = format!("<command xmlns='http://jabber.org/protocol/commands' node='{node}'/>");
+    let answer = ask(server, who, &command);
+    let answer = OwnedElement::parse(answer.as_bytes(), "jabber:client").unwrap();
+    let command = answer.root().first_child().unwrap();
+    assert_eq!(command.attr("status").as_deref(), Some("executing"));
+    command.attr("sessionid").unwrap().into_owned()
+}
+
+/// Submits the form of an open command.
+fn submit(
+    server: &mut InProcess,
+    who: &str,
+    node: &str,
+    id: &str,
+    fields: &[(&str, &str)],
+) -> String {
+    let fields: String = fields
+        .iter()
+        .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
+        .collect();
+    ask(
+        server,
+        who,
+        &format!(
+            "<command xmlns='http://jabber.org/protocol/commands' node='{node}' sessionid='{id}'>\
+             <x xmlns='jabber:x:data' type='submit'>{fields}</x></command>"
+        ),
+    )
+}
+
+fn run(server: &mut InProcess, node: &str, fields: &[(&str, &str)]) -> String {
+    let id = open(server, "Bard", node);
+    submit(server, "Bard", node, &id, fields)
+}
+
+fn fits(server: &InProcess, account: &str, password: &str) -> bool {
+    let account = BareJid::parse(account).unwrap();
+    block_on(server.server().check_password(&account, password.into())).unwrap()
+}
+
+#[test]
+fn an_account_is_added_changed_listed_and_deleted() {
+    let mut server = server();
+    let juliet = ("accountjid", "juliet@localhost");
+    let answer = run(
+        &mut server,
+        ADD,
+        &[
+            juliet,
+            ("password", "capulet"),
+            ("password-verify", "capulet"),
+        ],
+    );
+    assert!(answer.contains("status='completed'"), "{answer}");
+    assert!(answer.contains("type='info'"), "{answer}");
+    assert!(fits(&server, "juliet@localhost", "capulet"));
+
+    let again = run(&mut server, ADD, &[juliet, ("password", "other")]);
+    assert!(again.contains("<note type='error'>"), "{again}");
+    assert!(fits(&server, "juliet@localhost", "capulet"));
+
+    let answer = run(&mut server, PASSWORD, &[juliet, ("password", "montague")]);
+    assert!(answer.contains("type='info'"), "{answer}");
+    assert!(fits(&server, "juliet@localhost", "montague"));
+
+    let list = run(&mut server, LIST, &[]);
+    assert!(
+        list.contains(
+            "<field var='registereduserjids'><value>bard@localhost</value>\
+             <value>juliet@localhost</value><value>romeo@localhost</value></field>"
+        ),
+        "{list}"
+    );
+    let cut = run(&mut server, LIST, &[("max_items", "none")]);
+    assert!(cut.contains("juliet@localhost"), "{cut}");
+
+    let answer = run(&mut server, DELETE, &[("accountjids", "juliet@localhost")]);
+    assert!(answer.contains("type='info'"), "{answer}");
+    assert!(!fits(&server, "juliet@localhost", "montague"));
+}
+
+#[test]
+fn entries_that_cannot_be_are_told_and_change_nothing() {
+    let mut server = server();
+    for (node, fields) in [
+        (
+            ADD,
+            [
+                ("accountjid", "juliet@elsewhere.example"),
+                ("password", "x"),
+            ],
+        ),
+        (ADD, [("accountjid", "localhost"), ("password", "x")]),
+        (
+            ADD,
+            [
+                ("accountjid", "juliet@localhost/balcony"),
+                ("password", "x"),
+            ],
+        ),
+        (
+            PASSWORD,
+            [("accountjid", "nobody@localhost"), ("password", "x")],
+        ),
+        (DELETE, [("accountjids", "nobody@localhost"), ("", "")]),
+        (DELETE, [("accountjids", "bard@localhost"), ("", "")]),
+    ] {
+        let answer = run(&mut server, node, &fields);
+        assert!(
+            answer.contains("<note type='error'>"),
+            "{fields:?}: {answer}"
+        );
+    }
+    let differ = [
+        ("accountjid", "a@localhost"),
+        ("password", "x"),
+        ("password-verify", "y"),
+    ];
+    let answer = run(&mut server, ADD, &differ);
+    assert!(answer.contains("<note type='error'>"), "{answer}");
+    assert!(fits(&server, "bard@localhost", "password"));
+}
+
+#[test]
+fn a_form_that_is_not_complete_can_be_completed() {
+    let mut server = server();
+    let id = open(&mut server, "Bard", ADD);
+    let answer = submit(
+        &mut server,
+        "Bard",
+        ADD,
+        &id,
+        &[("accountjid", "juliet@localhost")],
+    );
+    assert!(
+        answer.contains("<bad-payload xmlns='http://jabber.org/protocol/commands'/>"),
+        "{answer}"
+    );
+    let fields = [("accountjid", "juliet@localhost"), ("password", "x")];
+    let answer = submit(&mut server, "Bard", ADD, &id, &fields);
+    assert!(answer.contains("status='completed'"), "{answer}");
+    // XEP-0050 §4.3: a session that has ended is not used again.
+    let answer = submit(&mut server, "Bard", ADD, &id, &fields);
+    assert!(answer.contains("bad-sessionid"), "{answer}");
+}
+
+#[test]
+fn a_session_is_cancelled_or_expires_and_is_nobody_elses() {
+    let mut server = server();
+    let fields = [("accountjid", "juliet@localhost"), ("password", "x")];
+
+    let id = open(&mut server, "Bard", ADD);
+    let answer = submit(&mut server, "Romeo", ADD, &id, &fields);
+    assert!(answer.contains("<forbidden"), "{answer}");
+
+    let cancel = format!(
+        "<command xmlns='http://jabber.org/protocol/commands' node='{ADD}' sessionid='{id}' action='cancel'/>"
+    );
+    let answer = ask(&mut server, "Bard", &cancel);
+    assert!(answer.contains("status='canceled'"), "{answer}");
+    let answer = submit(&mut server, "Bard", ADD, &id, &fields);
+    assert!(answer.contains("bad-sessionid"), "{answer}");
+
+    let id = open(&mut server, "Bard", ADD);
+    server
+        .advance(std::time::Duration::from_secs(31 * 60))
+        .unwrap();
+    let answer = submit(&mut server, "Bard", ADD, &id, &fields);
+    assert!(answer.contains("bad-sessionid"), "{answer}");
+    assert!(!fits(&server, "juliet@localhost", "x"));
+}
