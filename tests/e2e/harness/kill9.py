@@ -31,7 +31,9 @@ IN_FLIGHT = 12
 CONTACTS = 25
 FENCE = "fence"
 MAIL_PER_ROUND = 200
-LOAD_SECONDS = (0.2, 1.4)
+LOAD_SECONDS = (0.05, 1.2)
+UNDER_WAY = 0.8
+"""The share of the rounds in which all writers write before the moment is drawn; else they may be logging in."""
 SPARE_SECONDS = 60
 """What a run may take beyond two seconds a round."""
 BAD_LINES = re.compile(r"panicked|\bERROR\b|corrupt")
@@ -183,6 +185,8 @@ async def one_round(server: Server, folder: pathlib.Path, writers: list[Writer])
     """Load, kill, start, compare; returns the time of the start and what is wrong."""
     stage = Stage(server, folder)
     load = [asyncio.ensure_future(writer.write_until_killed(stage)) for writer in writers]
+    if random.random() < UNDER_WAY:
+        await under_way(writers)
     await asyncio.sleep(random.uniform(*LOAD_SECONDS))
     server.kill()
     results = await asyncio.wait_for(asyncio.gather(*load, return_exceptions=True), 20)
@@ -199,6 +203,14 @@ async def one_round(server: Server, folder: pathlib.Path, writers: list[Writer])
     faults += [f"a writer failed: {error!r}" for error in results
                if isinstance(error, Exception) and not isinstance(error, (OSError, asyncio.TimeoutError, LoginRefused))]
     return started, faults
+
+
+async def under_way(writers: list[Writer]) -> None:
+    """Waits until a write of each writer has been acknowledged in this round."""
+    before = [writer.acknowledged for writer in writers]
+    async with asyncio.timeout(20):
+        while any(writer.acknowledged == count for writer, count in zip(writers, before)):
+            await asyncio.sleep(0.005)
 
 
 async def run(server: Server, folder: pathlib.Path, rounds: int) -> int:

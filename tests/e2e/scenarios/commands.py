@@ -88,7 +88,7 @@ async def an_ordinary_user_may_not_run_an_administrators_command(stage: Stage):
 async def an_announcement_reaches_who_is_online(stage: Stage):
     boss = await Slix(stage, admin(stage), "announce").login()
     romeo, juliet = await pair(stage, "romeo", "juliet")
-    done = await run(boss, "announce", {"subject": ["Notice"], "announcement": ["The feast begins"]})
+    done = await run(boss, "announce", {"announcement": ["The feast begins"]})
     assert done.get("status") == "completed"
     for client in (romeo, juliet):
         await client.inbox.message("The feast begins")
