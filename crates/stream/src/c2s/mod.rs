@@ -177,6 +177,11 @@ impl C2sStream {
         matches!(self.state, Some(State::Closed))
     }
 
+    /// The host that the client's stream header named; `None` before one did.
+    pub fn host(&self) -> Option<&str> {
+        self.cx.host.as_ref().map(|host| host.domain.as_str())
+    }
+
     /// The `xml:lang` of the client's stream, which holds for stanzas that have none of their own
     /// (RFC 6120 §8.1.5).
     pub fn lang(&self) -> Option<&str> {

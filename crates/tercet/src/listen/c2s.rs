@@ -189,7 +189,9 @@ impl Connection {
     fn deadline(&self) -> Option<Instant> {
         let stream = match self.phase {
             Phase::Open => self.stream.deadline(),
-            _ => None,
+            Phase::Closing | Phase::Lingering => None,
+            // Only work that is under way is waited for.
+            Phase::Gone => return None,
         };
         let all = [stream, self.held, self.stalled, self.ending];
         all.into_iter().flatten().min()
@@ -283,7 +285,7 @@ impl Connection {
                 }
                 Output::Bound(jid) => {
                     self.pass.authenticated();
-                    tracing::info!(%jid, peer = %self.peer, "session bound");
+                    tracing::debug!(%jid, peer = %self.peer, "session bound");
                 }
                 Output::Event(event) => self.event(&event, now),
                 Output::Close => self.close(now),
@@ -324,6 +326,7 @@ impl Connection {
         }
         self.receipts.extend(taken.receipts);
         if let Some(error) = taken.end {
+            self.held = None;
             self.stream.handle(now, Input::Close(error));
         }
         true
@@ -357,7 +360,7 @@ impl Connection {
     /// STARTTLS was agreed: what is written so far goes out in the clear.
     fn start_tls(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) {
         self.send(cx, scratch, now);
-        match self.shared.starttls.start(None) {
+        match self.shared.starttls.start(self.stream.host()) {
             Ok(tls) => self.wire.start_tls(tls),
             Err(error) => self.lose(&error.into(), now),
         }

@@ -36,6 +36,7 @@ impl TlsAcceptor {
             .with_client_cert_verifier(Arc::new(AnyChain(provider)))
             .with_cert_resolver(Arc::new(Unresolved));
         template.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        template.ignore_client_order = true;
         // Tickets carry the state: nothing is kept here for a session that may be resumed.
         template.session_storage = Arc::new(NoServerSessionStorage {});
         // A client keeps one stream at a time, and gets a new ticket with every one.

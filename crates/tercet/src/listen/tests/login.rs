@@ -76,6 +76,7 @@ fn direct_tls_with_another_protocol_name_is_refused() {
     let mut client = Client::connect(scene.address(Purpose::C2sTls));
     client.start_tls(&scene.ca_file, &[b"http/1.1"]);
     assert!(client.try_send(b"GET / HTTP/1.1\r\n\r\n").is_err());
+    drop(client);
     scene.wait_for_connections(0);
 }
 
@@ -89,4 +90,20 @@ fn an_address_that_connects_too_often_is_told_so_and_let_in_later() {
     drop(first);
     scene.wait_for_connections(1);
     assert!(scene.connect().open().contains("<stream:features>"));
+}
+
+#[test]
+fn a_client_that_does_not_get_through_tls_or_login_in_time_is_closed() {
+    let scene = Scene::new(|settings| settings.streams.login_timeout = Duration::from_millis(100));
+    let mut idle = scene.connect();
+    let mut half = scene.connect();
+    half.send("<?xml version='1.0'?><stream:stre");
+    let mut handshake = Client::connect(scene.address(Purpose::C2sTls));
+    handshake.send("\x16\x03\x01");
+    for client in [&mut idle, &mut half] {
+        assert!(client.rest().contains("<connection-timeout"));
+    }
+    assert_eq!(handshake.rest(), "");
+    drop((idle, half, handshake));
+    scene.wait_for_connections(0);
 }
