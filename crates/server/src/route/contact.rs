@@ -325,7 +325,8 @@ impl Server {
             let mut targets: Vec<_> = subscribers.iter().filter(|_| available).cloned().collect();
             session.directed().retain(|to| {
                 let meant = is_meant(to);
-                if meant && !targets.contains(to) {
+                let told = |t: &Jid| t == to || t.as_str() == to.bare_str();
+                if meant && !targets.iter().any(told) {
                     targets.push(to.clone());
                 }
                 !meant

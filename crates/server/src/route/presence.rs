@@ -6,7 +6,7 @@ use tercet_core::{BareJid, Jid, PresenceType, Stanza, StanzaError};
 
 use super::{Passage, Routed};
 use crate::account::Account;
-use crate::module::{Effects, SessionCx, Side};
+use crate::module::{Effects, Flow, SessionCx, Side};
 use crate::roster::Event;
 use crate::server::Server;
 use crate::session::Session;
@@ -294,20 +294,33 @@ impl Server {
             to,
             lang: session.lang(),
         };
-        {
+        let mut effects = Effects::new();
+        match self.stages(session.account(), Side::Sender, passage, &mut effects) {
+            Flow::Continue => {}
+            Flow::Handled | Flow::Drop => return self.finish(passage, effects),
+            Flow::Bounce(error) => {
+                self.bounce(passage, &error);
+                return Routed::Done;
+            }
+        }
+        let noted = {
             let mut directed = session.directed();
             if kind == PresenceType::Unavailable {
                 directed.remove(to);
-            } else if !directed.contains(to) {
-                if directed.len() >= self.limits().directed_presence {
-                    drop(directed);
-                    self.bounce(passage, &StanzaError::resource_constraint());
-                    return Routed::Done;
-                }
-                directed.insert(to.clone());
+                true
+            } else if directed.contains(to) {
+                true
+            } else if directed.len() < self.limits().directed_presence {
+                directed.insert(to.clone())
+            } else {
+                false
             }
+        };
+        if !noted {
+            self.bounce(passage, &StanzaError::resource_constraint());
+            return Routed::Done;
         }
-        self.send(session, passage)
+        self.deliver(passage, effects)
     }
 
     /// Sends presence in the name of `account`, unless one of the ends does not want it.
