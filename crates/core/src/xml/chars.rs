@@ -144,20 +144,20 @@ const HIGH: u64 = ONES << 7;
 
 /// Marks, in its highest bit, the first byte of eight that is `byte`, and possibly others behind it.
 #[inline]
-fn equal(eight: u64, byte: u8) -> u64 {
+pub(crate) fn equal(eight: u64, byte: u8) -> u64 {
     let differs = eight ^ (ONES * u64::from(byte));
     differs.wrapping_sub(ONES) & !differs
 }
 
 /// Marks the first of eight bytes that is below 0x20, like [`equal`].
 #[inline]
-fn control(eight: u64) -> u64 {
+pub(crate) fn control(eight: u64) -> u64 {
     eight.wrapping_sub(ONES * 0x20) & !eight
 }
 
 /// The first of eight bytes that was marked.
 #[inline]
-fn first_marked(marks: u64) -> Option<usize> {
+pub(crate) fn first_marked(marks: u64) -> Option<usize> {
     match marks & HIGH {
         0 => None,
         marks => Some(marks.trailing_zeros() as usize / 8),

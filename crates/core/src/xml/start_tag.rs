@@ -217,7 +217,7 @@ impl Scanner {
 
 /// Reads an attribute's value, from `at` on, up to its quote. Where that stands, and true; or where to go on when there are
 /// more bytes, and false.
-#[inline]
+#[inline(always)]
 pub(super) fn value(
     bytes: &[u8],
     mut at: usize,

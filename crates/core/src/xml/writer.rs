@@ -1,53 +1,93 @@
 //! Writing XML into a byte buffer.
 
+use super::chars::{control, equal, first_marked};
+
 /// Appends `text` as character data: `&`, `<`, `>` and carriage returns become references, so that a parser reads back
 /// exactly `text`.
 pub fn escape_text(text: &str, out: &mut Vec<u8>) {
-    escape(text, out, |byte| match byte {
-        b'&' => Some(b"&amp;"),
-        b'<' => Some(b"&lt;"),
-        b'>' => Some(b"&gt;"),
-        b'\r' => Some(b"&#13;"),
-        _ => None,
-    });
+    escape(
+        text,
+        out,
+        |_| 0,
+        |byte| match byte {
+            b'&' => Some(b"&amp;"),
+            b'<' => Some(b"&lt;"),
+            b'>' => Some(b"&gt;"),
+            b'\r' => Some(b"&#13;"),
+            _ => None,
+        },
+    );
 }
 
 /// Appends `text` as an attribute's value for either kind of quote: beyond what [`escape_text`] does, quotes, tabs and line
 /// feeds become references.
 pub fn escape_attr(text: &str, out: &mut Vec<u8>) {
-    escape(text, out, |byte| match byte {
-        b'&' => Some(b"&amp;"),
-        b'<' => Some(b"&lt;"),
-        b'>' => Some(b"&gt;"),
-        b'\'' => Some(b"&apos;"),
-        b'"' => Some(b"&quot;"),
-        b'\r' => Some(b"&#13;"),
-        b'\n' => Some(b"&#10;"),
-        b'\t' => Some(b"&#9;"),
-        _ => None,
-    });
+    escape(
+        text,
+        out,
+        |eight| equal(eight, b'\'') | equal(eight, b'"'),
+        |byte| match byte {
+            b'&' => Some(b"&amp;"),
+            b'<' => Some(b"&lt;"),
+            b'>' => Some(b"&gt;"),
+            b'\'' => Some(b"&apos;"),
+            b'"' => Some(b"&quot;"),
+            b'\r' => Some(b"&#13;"),
+            b'\n' => Some(b"&#10;"),
+            b'\t' => Some(b"&#9;"),
+            _ => None,
+        },
+    );
 }
 
 /// Copies `text`, with `reference` for the bytes it knows. Characters that XML can't carry at all (most controls, U+FFFE,
-/// U+FFFF) become U+FFFD: a text of ours must never end a peer's stream.
+/// U+FFFF) become U+FFFD: a text of ours must never end a peer's stream. `more` marks, of eight bytes, those that `reference`
+/// knows besides `&`, `<`, `>` and controls.
 #[inline]
-fn escape(text: &str, out: &mut Vec<u8>, reference: impl Fn(u8) -> Option<&'static [u8]>) {
+fn escape(
+    text: &str,
+    out: &mut Vec<u8>,
+    more: impl Fn(u64) -> u64,
+    reference: impl Fn(u8) -> Option<&'static [u8]>,
+) {
     let bytes = text.as_bytes();
-    let mut from = 0;
-    for (i, &byte) in bytes.iter().enumerate() {
+    let mut copied = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(chunk) = bytes[at..].first_chunk() {
+            let x = u64::from_le_bytes(*chunk);
+            let marks = equal(x, b'&')
+                | equal(x, b'<')
+                | equal(x, b'>')
+                | equal(x, 0xEF)
+                | control(x)
+                | more(x);
+            match first_marked(marks) {
+                Some(found) => at += found,
+                None => {
+                    at += 8;
+                    continue;
+                }
+            }
+        }
+        let byte = bytes[at];
         let (insert, len): (&[u8], usize) = match reference(byte) {
             Some(reference) => (reference, 1),
             None if byte < 0x20 && byte != b'\t' && byte != b'\n' => (REPLACEMENT, 1),
-            None if byte == 0xEF && matches!(bytes[i + 1..], [0xBF, 0xBE | 0xBF, ..]) => {
+            None if byte == 0xEF && matches!(bytes[at + 1..], [0xBF, 0xBE | 0xBF, ..]) => {
                 (REPLACEMENT, 3)
             }
-            None => continue,
+            None => {
+                at += 1;
+                continue;
+            }
         };
-        out.extend_from_slice(&bytes[from..i]);
+        out.extend_from_slice(&bytes[copied..at]);
         out.extend_from_slice(insert);
-        from = i + len;
+        at += len;
+        copied = at;
     }
-    out.extend_from_slice(&bytes[from..]);
+    out.extend_from_slice(&bytes[copied..]);
 }
 
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
