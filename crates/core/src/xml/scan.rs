@@ -221,7 +221,7 @@ impl Scanner {
     }
 
     /// Reads text and references up to a tag, and the tag's beginning. False: more bytes are needed.
-    #[inline]
+    #[inline(always)]
     fn content(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Fault> {
         let mut at = self.pos;
         // Mostly there is no text between tags.

@@ -20,7 +20,7 @@ pub(super) enum Step {
 
 impl Scanner {
     /// Reads attributes up to the end of the start tag.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tag(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, Fault> {
         let mut at = self.pos;
         loop {
