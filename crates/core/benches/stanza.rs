@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use rxml::Parse;
 use tercet_core::{Frame, Head, Limits, OwnedElement, Stanza, StreamParser};
 
 const HEADER: &str =
@@ -82,6 +83,19 @@ fn main() {
             black_box(parser.next(&mut a).is_ok());
             black_box(parser.next(&mut b).is_ok());
         });
+    }
+    for (name, xml) in [("chat", CHAT), ("omemo", &omemo)] {
+        time(
+            &format!("rxml reads {name}, for comparison"),
+            xml.len(),
+            || {
+                let mut reader = rxml::Parser::new();
+                let mut input = black_box(xml.as_bytes());
+                while let Ok(Some(event)) = reader.parse(&mut input, true) {
+                    black_box(event);
+                }
+            },
+        );
     }
     let many = CHAT.repeat(100);
     let mut in_batch = parser();
