@@ -9,12 +9,12 @@ use arc_swap::ArcSwap;
 use tercet_core::{BareJid, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 
-use crate::account::{ACCOUNT, Account, AccountTable};
+use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
 use crate::roster::{ROSTER, ROSTER_VERSION};
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
-pub static KINDS: &[&Kind] = &[&ACCOUNT, &ROSTER, &ROSTER_VERSION, &SECRET];
+pub static KINDS: &[&Kind] = &[&ACCOUNT, &GUEST, &ROSTER, &ROSTER_VERSION, &SECRET];
 
 /// The server's own secret, from which it derives what must look the same after a restart.
 static SECRET: Kind = Kind {
@@ -129,7 +129,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server over `store`. Its secret is read from there, or made and kept.
+    /// A server over `store`. Its secret is read from there, or made and kept. No other server may run over the store.
     pub async fn new(
         store: Store,
         limits: Limits,
@@ -149,6 +149,7 @@ impl Server {
                 secret
             }
         };
+        remove_left_guests(&store).await?;
         let accounts = AccountTable::new(limits.idle_accounts);
         let since_ms = clock.now_ms();
         Ok(Arc::new(Server {

@@ -1,9 +1,12 @@
 //! Accounts in memory: who is connected, their roster, and what modules keep beside it.
 
 mod credentials;
+mod guest;
 mod table;
 
 pub use credentials::{ACCOUNT, AccountError, AccountRecord};
+pub use guest::GUEST;
+pub(crate) use guest::remove_left_guests;
 pub(crate) use table::AccountTable;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -27,6 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tercet_core::BareJid;
 use tercet_server::{Outbox, Receipt, Routed, Session};
 use tercet_stream::{C2sStream, Input, Output, StreamEvent};
 
@@ -48,6 +49,8 @@ pub(super) struct Connection {
     shared: Arc<C2s>,
     outbox: Arc<Outbox>,
     session: Option<Arc<Session>>,
+    /// The account made for an anonymous client; goes with the connection.
+    guest: Option<Box<BareJid>>,
     work: Option<Work>,
     timer: Timer,
     /// The answer to a failed login is held back until then.
@@ -111,6 +114,7 @@ impl Connection {
             shared,
             outbox,
             session: None,
+            guest: None,
             work: None,
             timer: Timer::default(),
             held: None,
@@ -238,6 +242,13 @@ impl Connection {
                 WorkDone::Routed => {}
                 WorkDone::Answer(ticket, answer) => {
                     self.stream.handle(now, Input::Answer(ticket, answer));
+                }
+                WorkDone::Guest(ticket, guest, answer) => {
+                    self.guest = guest.map(Box::new);
+                    self.stream.handle(now, Input::Answer(ticket, answer));
+                    if self.phase != Phase::Open {
+                        self.unbind();
+                    }
                 }
                 WorkDone::Bound(ticket, session, answer) => {
                     self.session = session;
@@ -392,11 +403,29 @@ impl Connection {
 
     fn unbind(&mut self) {
         self.outbox.close();
-        if let Some(session) = self.session.take()
-            && let Routed::Later(rest) = self.shared.server.unbind(&session)
-        {
+        if let Some(rest) = self.farewell() {
             let earlier = self.work.take();
             self.work = Some(Work::after(earlier, rest));
+        }
+    }
+
+    /// Ends the session, and the account of a guest; what of it takes time is returned.
+    fn farewell(&mut self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let server = &self.shared.server;
+        let routed = match self.session.take() {
+            Some(session) => server.unbind(&session),
+            None => Routed::Done,
+        };
+        match (routed, self.guest.take()) {
+            (Routed::Done, None) => None,
+            (Routed::Later(rest), None) => Some(rest),
+            (routed, Some(guest)) => {
+                let server = server.clone();
+                Some(Box::pin(async move {
+                    routed.wait().await;
+                    server.end_guest(&guest).await;
+                }))
+            }
         }
     }
 
@@ -436,13 +465,11 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // Nothing to do but where the task panicked or the process ends.
-        if let Some(session) = self.session.take() {
-            self.outbox.close();
-            if let Routed::Later(rest) = self.shared.server.unbind(&session)
-                && let Ok(runtime) = tokio::runtime::Handle::try_current()
-            {
-                runtime.spawn(rest);
-            }
+        self.outbox.close();
+        if let Some(rest) = self.farewell()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(rest);
         }
         tracing::debug!(peer = %self.peer, "disconnected");
     }

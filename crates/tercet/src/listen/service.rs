@@ -42,6 +42,8 @@ pub(super) enum WorkDone {
     Routed,
     Answer(Ticket, Answer),
     Bound(Ticket, Option<Arc<Session>>, Answer),
+    /// With the account of an anonymous client, if there is one now.
+    Guest(Ticket, Option<BareJid>, Answer),
 }
 
 impl Work {
@@ -145,6 +147,11 @@ impl C2s {
                     WorkDone::Bound(ticket, bound.ok(), answer)
                 }))
             }
+            Question::Anonymous { host } => Work::Ask(Box::pin(async move {
+                let guest = server.create_guest(&host).await;
+                let answer = Answer::Account(guest.as_ref().cloned().map_err(failure));
+                WorkDone::Guest(ticket, guest.ok(), answer)
+            })),
             Question::Register { host, stanza } => {
                 let is_request = stanza.iq_type() == Some(IqType::Set);
                 let allowed = !is_request || self.gate.may_register(peer, Instant::now());
@@ -206,9 +213,10 @@ async fn answer(server: &Server, question: Question) -> Answer {
             Ok(None) => Err(SaslFailure::NotAuthorized),
             Err(error) => Err(failure(&error.into())),
         }),
-        // Not offered: see `Settings`.
-        Question::Anonymous { .. } => Answer::Account(Err(SaslFailure::NotAuthorized)),
-        Question::Register { .. } | Question::Bind { .. } => Answer::Xml(Vec::new()),
+        // `C2s::ask` answers these.
+        Question::Anonymous { .. } | Question::Register { .. } | Question::Bind { .. } => {
+            Answer::Xml(Vec::new())
+        }
     }
 }
 

@@ -72,8 +72,7 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
             true => TlsPolicy::Required,
             false => TlsPolicy::Optional,
         };
-        // Accounts of one session do not exist yet, so there is no ANONYMOUS.
-        settings.anonymous = false;
+        settings.anonymous = host.login.anonymous;
         settings.registration = host.registration.policy == RegistrationPolicy::Open;
         if let Some(host) = server.host(host.domain.as_str()) {
             settings.features = String::from_utf8_lossy(&host.stream_features()).into_owned();

@@ -1,6 +1,8 @@
 //! From the connection to the session.
 
 use super::*;
+use tercet_server::account::ACCOUNT;
+use tercet_stream::{C2sConfig, HostConfig};
 
 #[test]
 fn a_client_upgrades_by_starttls_logs_in_and_chats_across_cores() {
@@ -106,4 +108,33 @@ fn a_client_that_does_not_get_through_tls_or_login_in_time_is_closed() {
     assert_eq!(handshake.rest(), "");
     drop((idle, half, handshake));
     scene.wait_for_connections(0);
+}
+
+#[test]
+fn an_anonymous_client_has_an_account_as_long_as_it_is_there() {
+    let scene = Scene::new(|settings| {
+        let mut host = HostConfig::new("localhost");
+        host.anonymous = true;
+        settings.streams = C2sConfig::new(host, []);
+    });
+    let accounts = || {
+        let owners = scene.server.store().owners(&ACCOUNT, None, 10);
+        scene.runtime.block_on(owners).unwrap().len()
+    };
+    let mut bound = scene.connect_tls();
+    let mut unbound = scene.connect_tls();
+    for client in [&mut bound, &mut unbound] {
+        assert!(client.open().contains("<mechanism>ANONYMOUS</mechanism>"));
+        client.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>");
+        client.expect("<success");
+        client.expect(">");
+        client.open();
+    }
+    bound.bind("garden");
+    assert_eq!(accounts(), 4);
+    bound.send("<message to='romeo@localhost' type='headline'><body>Boo!</body></message>");
+    bound.settle();
+    drop((bound, unbound));
+    scene.wait_for_connections(0);
+    assert_eq!(accounts(), 2);
 }
