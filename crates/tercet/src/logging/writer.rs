@@ -12,6 +12,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait.
 const QUEUE: usize = 4096;
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(10);
+/// How many lines are written together at most.
+const TOGETHER: usize = 256;
 /// How long the end of the process waits for the last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -51,15 +55,33 @@ pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(LineWriter,
 
 /// A log that cannot be written is nobody's reason to stop: errors are ignored.
 fn write_all(lines: &Receiver<Message>, mut out: impl Write, dropped: &AtomicU64) {
-    while let Ok(Message::Line(line)) = lines.recv() {
+    let mut text = Vec::new();
+    let mut open = true;
+    while open {
+        let Ok(first) = lines.recv() else { break };
+        // Who logs now finds the thread awake: many lines cost one wake-up and one write.
+        thread::sleep(GATHER);
+        for message in std::iter::once(first)
+            .chain(lines.try_iter())
+            .take(TOGETHER)
+        {
+            match message {
+                Message::Line(line) => text.extend_from_slice(&line),
+                Message::End => {
+                    open = false;
+                    break;
+                }
+            }
+        }
         let lost = dropped.swap(0, Ordering::Relaxed);
+        let _ = out.write_all(&text);
+        text.clear();
         if lost > 0 {
             let _ = writeln!(
                 out,
                 "{lost} log lines were dropped: standard error is not read fast enough"
             );
         }
-        let _ = out.write_all(&line);
     }
     let _ = out.flush();
 }
@@ -167,7 +189,7 @@ mod tests {
             writeln!(writer.make_writer(), "{n}").unwrap();
         }
         let dropped = writer.dropped.load(Ordering::Relaxed);
-        assert!(dropped >= (QUEUE - 1) as u64);
+        assert!(dropped >= (QUEUE - TOGETHER) as u64);
         drop(held);
         // The queue may still be full for a moment: the end is not asked for then.
         while writer.queue.try_send(Message::End).is_err() {
