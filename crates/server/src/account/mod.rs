@@ -8,6 +8,7 @@ pub use credentials::{ACCOUNT, AccountError, AccountRecord};
 pub use guest::GUEST;
 pub(crate) use guest::remove_left_guests;
 pub(crate) use table::AccountTable;
+use table::Queued;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,7 @@ pub struct Account {
     jid: BareJid,
     state: Mutex<AccountState>,
     slots: Slots,
+    queued: Queued,
 }
 
 /// What routing looks at. Behind one lock, under which stanzas are appended to outboxes, so that their order holds; no other
@@ -91,12 +93,17 @@ impl Account {
             jid,
             state: Mutex::new(state),
             slots,
+            queued: Queued::default(),
         }
     }
 
     /// Its bare JID.
     pub fn jid(&self) -> &BareJid {
         &self.jid
+    }
+
+    fn queued(&self) -> &Queued {
+        &self.queued
     }
 
     /// Its state, locked. Hold it shortly, never across an await, and never two at once.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tercet_core::BareJid;
@@ -30,8 +31,49 @@ struct Shard {
 #[derive(Default)]
 struct Live {
     accounts: HashMap<BareJid, Arc<Account>>,
-    /// Accounts that had no session when they were put here, oldest first.
+    /// Accounts that had no session when they were put here, each once, oldest first.
     idle: VecDeque<BareJid>,
+}
+
+/// Where an account stands in its shard's queue of idle ones.
+#[derive(Debug, Default)]
+pub(crate) struct Queued(AtomicU8);
+
+impl Queued {
+    const NOT: u8 = 0;
+    const ONCE: u8 = 1;
+    /// It was used since it was queued, and is passed over once.
+    const AGAIN: u8 = 2;
+
+    /// Notes its use; true if it has to be put into the queue.
+    fn enter(&self) -> bool {
+        match self.0.load(Ordering::Relaxed) {
+            Self::NOT => {
+                self.0.store(Self::ONCE, Ordering::Relaxed);
+                true
+            }
+            _ => {
+                self.0.store(Self::AGAIN, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    /// At the queue's front: true if it goes to the end once more.
+    fn passes(&self) -> bool {
+        self.0
+            .compare_exchange(
+                Self::AGAIN,
+                Self::ONCE,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    fn leave(&self) {
+        self.0.store(Self::NOT, Ordering::Relaxed);
+    }
 }
 
 impl AccountTable {
@@ -65,8 +107,10 @@ impl AccountTable {
         if store.get(&ACCOUNT, bare.as_str(), "").await?.is_none() {
             return Ok(None);
         }
-        let roster = Roster::load(store, bare).await?;
+        // Both are under way at once.
+        let roster = Roster::load(store, bare);
         let slots = Slots::load(slots, store, bare).await?;
+        let roster = roster.await?;
         let account = Arc::new(Account::new(bare.clone(), roster, slots));
         let mut live = shard.lock();
         live.accounts.insert(bare.clone(), account.clone());
@@ -106,9 +150,14 @@ impl Shard {
 }
 
 impl Live {
-    /// Queues an account for eviction, and evicts the oldest that nobody uses while there are more than `keep`.
+    /// Queues an account for eviction, and evicts those at the front that nobody uses or has used of late while there are
+    /// more than `keep`.
     fn retire(&mut self, bare: &BareJid, keep: usize) {
-        self.idle.push_back(bare.clone());
+        if let Some(account) = self.accounts.get(bare.as_str())
+            && account.queued().enter()
+        {
+            self.idle.push_back(bare.clone());
+        }
         let mut looks = self.idle.len().min(8);
         while self.idle.len() > keep && looks > 0 {
             looks -= 1;
@@ -120,13 +169,64 @@ impl Live {
             };
             if !account.lock().resources.is_empty() {
                 // It will be queued again when its last session ends.
-                continue;
-            }
-            if Arc::strong_count(account) == 1 {
-                self.accounts.remove(oldest.as_str());
-            } else {
+                account.queued().leave();
+            } else if account.queued().passes() || Arc::strong_count(account) > 1 {
                 self.idle.push_back(oldest);
+            } else {
+                self.accounts.remove(oldest.as_str());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str) -> (BareJid, Arc<Account>) {
+        let jid = BareJid::parse(&format!("{name}@example.org")).unwrap();
+        let account = Account::new(jid.clone(), Roster::default(), Slots::default());
+        (jid, Arc::new(account))
+    }
+
+    fn names(live: &Live) -> Vec<&str> {
+        let mut names: Vec<_> = live.accounts.keys().filter_map(|jid| jid.local()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn an_account_that_comes_and_goes_is_queued_once_and_stays() {
+        let mut live = Live::default();
+        for name in ["a", "b", "c"] {
+            let (jid, account) = account(name);
+            live.accounts.insert(jid, account);
+        }
+        let [a, b, c] = ["a", "b", "c"].map(|name| account(name).0);
+        for _ in 0..100 {
+            live.retire(&a, 2);
+        }
+        assert_eq!(live.idle.len(), 1);
+        live.retire(&b, 2);
+        live.retire(&c, 2);
+        // `a` was there first, but was used since.
+        assert_eq!(names(&live), ["a", "c"]);
+        assert_eq!(live.idle.len(), 2);
+    }
+
+    #[test]
+    fn accounts_in_use_are_not_evicted() {
+        let mut live = Live::default();
+        let (jid, used) = account("used");
+        live.accounts.insert(jid.clone(), used.clone());
+        live.retire(&jid, 0);
+        assert_eq!(names(&live), ["used"]);
+        drop(used);
+        live.retire(&jid, 0);
+        live.retire(&jid, 0);
+        // Each call counts as a use; another account's turn finds it unused.
+        let (other, _) = account("other");
+        live.retire(&other, 0);
+        assert_eq!(names(&live), [""; 0]);
     }
 }

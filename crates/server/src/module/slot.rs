@@ -14,7 +14,8 @@ pub type SlotFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// A module's view of one account, in memory as long as the account is: loaded before any stage sees a stanza of the account,
 /// also while its user is away. It keeps itself in step with the store: its module changes both.
 pub trait Slot: Send + Sync + Sized + 'static {
-    /// Reads it for `account`.
+    /// Reads it for `account`. The store should be asked by the call, not by the future's first poll, so that all slots are read
+    /// at once.
     fn load(store: &Store, account: &BareJid) -> SlotFuture<Self>;
 }
 
@@ -53,9 +54,14 @@ impl Slots {
         store: &Store,
         account: &BareJid,
     ) -> Result<Slots, StoreError> {
-        let mut slots = Vec::with_capacity(defs.len());
-        for def in defs {
-            slots.push((def.id, (def.load)(store, account).await?));
+        // All are under way before the first is awaited.
+        let loading: Vec<_> = defs
+            .iter()
+            .map(|def| (def.id, (def.load)(store, account)))
+            .collect();
+        let mut slots = Vec::with_capacity(loading.len());
+        for (id, slot) in loading {
+            slots.push((id, slot.await?));
         }
         Ok(Slots(slots.into()))
     }

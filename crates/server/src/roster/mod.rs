@@ -7,6 +7,7 @@ pub use item::{Item, ItemError, ROSTER, ROSTER_VERSION};
 pub use subscription::{Event, Inbound, Outbound, Subscription};
 
 use std::collections::HashMap;
+use std::future::Future;
 
 use tercet_core::BareJid;
 use tercet_store::{Batch, Store, StoreError};
@@ -22,24 +23,33 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Reads the roster of `owner`. Items that can't be read any more are logged and left out.
-    pub async fn load(store: &Store, owner: &BareJid) -> Result<Roster, StoreError> {
-        let version = store
-            .get(&ROSTER_VERSION, owner.as_str(), VERSION_KEY)
-            .await?;
-        let version = version
-            .and_then(|v| v.try_into().ok())
-            .map_or(0, u64::from_be_bytes);
-        let mut items = HashMap::new();
-        for (key, value) in store.list(&ROSTER, owner.as_str()).await? {
-            match (BareJid::parse(&key), Item::from_bytes(&value)) {
-                (Ok(jid), Some(item)) => drop(items.insert(jid, item)),
-                _ => {
-                    tracing::error!(%owner, item = ?key, "a roster item cannot be read and is left out")
+    /// Reads the roster of `owner`; the store is asked by the call. Items that can't be read any more are logged and left out.
+    pub fn load(
+        store: &Store,
+        owner: &BareJid,
+    ) -> impl Future<Output = Result<Roster, StoreError>> + Send + use<> {
+        let version = store.get(&ROSTER_VERSION, owner.as_str(), VERSION_KEY);
+        let items = store.list(&ROSTER, owner.as_str());
+        let owner = owner.clone();
+        async move {
+            let version = version
+                .await?
+                .and_then(|v| v.try_into().ok())
+                .map_or(0, u64::from_be_bytes);
+            let mut contacts = HashMap::new();
+            for (key, value) in items.await? {
+                match (BareJid::parse(&key), Item::from_bytes(&value)) {
+                    (Ok(jid), Some(item)) => drop(contacts.insert(jid, item)),
+                    _ => {
+                        tracing::error!(%owner, item = ?key, "a roster item cannot be read and is left out")
+                    }
                 }
             }
+            Ok(Roster {
+                items: contacts,
+                version,
+            })
         }
-        Ok(Roster { items, version })
     }
 
     /// The version that RFC 6121 §2.6 hands to clients. It grows with each change and is never used twice.
