@@ -21,6 +21,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     targets::c2s_stream::TARGET,
+    targets::grammar::TARGET,
     targets::jid::TARGET,
     targets::sasl::TARGET,
     targets::stanza::TARGET,

@@ -3,6 +3,7 @@
 mod same;
 
 pub(crate) mod c2s_stream;
+pub(crate) mod grammar;
 pub(crate) mod jid;
 pub(crate) mod sasl;
 pub(crate) mod stanza;
