@@ -48,6 +48,7 @@ impl Server {
     /// A message for an account of this server.
     pub(super) fn message_to(
         self: &Arc<Self>,
+        host: &VHost,
         account: &Arc<Account>,
         passage: Passage<'_>,
         mut effects: Effects,
@@ -56,6 +57,12 @@ impl Server {
         // Appending happens under the account's lock, so that two senders' messages have one order for all resources; keeping
         // for later too, so that a resource that becomes available finds what was kept.
         let state = account.lock();
+        if state.removed {
+            // Nothing is kept for an account that has just been removed.
+            drop(state);
+            self.message_to_nobody(host, passage);
+            return self.finish(passage, effects);
+        }
         let outcome = match deliver(&state, kind, passage) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
             Delivery::Fallback => match self.fallback(account, passage, &mut effects) {

@@ -200,7 +200,7 @@ impl Server {
             }
         }
         match passage.stanza.kind() {
-            StanzaKind::Message => self.message_to(account, passage, effects),
+            StanzaKind::Message => self.message_to(host, account, passage, effects),
             StanzaKind::Presence => self.presence_to(account, passage, effects),
             StanzaKind::Iq => self.iq_to(host, account, passage, effects),
         }
@@ -268,7 +268,8 @@ impl Server {
         effects: &mut Effects,
         fallback: bool,
     ) -> Flow {
-        let Some(host) = self.host(account.jid().domain()) else {
+        let hosts = self.present_hosts();
+        let Some(host) = hosts.get(account.jid().domain()) else {
             return Flow::Continue;
         };
         let stages = host.stages(passage.stanza.kind(), side, fallback);
@@ -283,7 +284,7 @@ impl Server {
         } = passage;
         let mut cx = StanzaCx {
             server: self,
-            host: &host,
+            host,
             account,
             side,
             stanza,
