@@ -32,18 +32,20 @@ pub(super) fn on_stanza(
 }
 
 fn on_iq(cx: &mut Context, jid: &FullJid, stanza: Stanza) -> Option<Stanza> {
+    // RFC 6120 §8.1.2.1: an answer comes from whom the request was addressed to.
+    let from = stanza.to().ok().flatten().map(|to| to.as_str());
     match stanza.payload().map(|payload| payload.ns()) {
         // RFC 6120 §7.6.2.2: one resource a stream.
         Some(ns::BIND) if is_request(&stanza, "bind", ns::BIND, &jid.bare()) => {
-            cx.reply_error(&stanza, &StanzaError::not_allowed(), None);
+            cx.reply_error(&stanza, &StanzaError::not_allowed(), from);
             None
         }
         // RFC 3921 §3: nothing is left to be done.
         Some(ns::SESSION) if is_request(&stanza, "session", ns::SESSION, &jid.bare()) => {
             if stanza.iq_type() == Some(IqType::Set) {
-                cx.write(|_, out| iq_result(&stanza, None, None, b"", out));
+                cx.write(|_, out| iq_result(&stanza, from, None, b"", out));
             } else {
-                cx.reply_error(&stanza, &StanzaError::bad_request(), None);
+                cx.reply_error(&stanza, &StanzaError::bad_request(), from);
             }
             None
         }

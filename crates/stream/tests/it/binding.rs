@@ -147,7 +147,10 @@ fn the_old_session_request_is_answered_and_does_nothing() {
     dialogue(|split| {
         let mut client = Client::bound(lab(), split);
         client.send(request);
-        assert_eq!(client.recv(), "<iq type='result' id='s'/>");
+        assert_eq!(
+            client.recv(),
+            "<iq type='result' from='im.example.com' id='s'/>"
+        );
         client.send(&request.replace("'set'", "'get'"));
         assert!(client.recv().contains("<bad-request "));
         assert_eq!(client.stanzas, [""; 0]);
