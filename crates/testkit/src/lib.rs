@@ -52,12 +52,15 @@
 //! - `xml:lang` on the stanza itself counts only where the script shows it.
 //!
 //! The same script runs against any [`Peer`]: a server in the same process with a virtual clock, or one at the other end of a
-//! TCP connection.
+//! TCP connection ([`TcpPeer`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod peer;
+mod scram;
+mod tcp;
 mod transcript;
 
 pub use peer::{Arrival, Peer, PeerError};
+pub use tcp::TcpPeer;
 pub use transcript::{Action, Client, Failure, ParseError, Step, Transcript};

@@ -5,3 +5,4 @@ mod accounts;
 mod commands;
 mod lab;
 mod running;
+mod transcripts;
