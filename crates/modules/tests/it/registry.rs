@@ -15,6 +15,14 @@ const SILENT: &[(&str, &str)] = &[(
     "a stream feature for clients of RFC 3921, announced there",
 )];
 
+/// Features that are no request's namespace, each with the transcript that shows the promise kept.
+const PROMISES: &[(&str, &str)] = &[
+    ("http://jabber.org/protocol/caps", "src/caps/caps.scs"),
+    ("jid\\20escaping", "src/escape/escape.scs"),
+    ("msgoffline", "src/offline/offline.scs"),
+    ("urn:xmpp:delay", "src/delay/forged.scs"),
+];
+
 /// A request that a host answers, as its table has it.
 type Request = (&'static str, &'static str, IqKind, Target, &'static str);
 
@@ -85,6 +93,21 @@ fn each_handled_namespace_is_advertised_or_silent_for_a_reason() {
         let advertised = features.iter().any(|feature| feature.starts_with(ns));
         let silent = SILENT.iter().any(|(silent, _)| *silent == ns);
         assert!(advertised != silent, "{module}: <{name} xmlns='{ns}'/>");
+    }
+}
+
+#[test]
+fn each_feature_has_a_request_or_a_transcript_that_shows_it() {
+    let host = server("").host();
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for feature in features(&host) {
+        let asked = requests(&host).iter().any(|request| request.0 == feature);
+        let shown = PROMISES.iter().find(|(promise, _)| *promise == feature);
+        assert!(asked != shown.is_some(), "{feature}");
+        assert!(
+            shown.is_none_or(|(_, file)| package.join(file).exists()),
+            "{feature}"
+        );
     }
 }
 
