@@ -17,7 +17,6 @@ pub mod ping;
 pub mod private;
 pub mod register;
 pub mod roster;
-pub mod session;
 pub mod time;
 pub mod vcard;
 pub mod version;
@@ -32,7 +31,6 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<contact::Contact>();
     b.add::<escape::Escape>();
     b.add::<register::Register>();
-    b.add::<session::SessionRequest>();
     b.add::<commands::Commands>();
     b.add::<admin::Admin>();
     b.add::<delay::Delay>();

@@ -10,10 +10,7 @@ use tercet_testkit::{Arrival, Client, Peer};
 use crate::in_process::InProcess;
 
 /// Namespaces that are handled and not advertised, each with the reason.
-const SILENT: &[(&str, &str)] = &[(
-    "urn:ietf:params:xml:ns:xmpp-session",
-    "a stream feature for clients of RFC 3921, announced there",
-)];
+const SILENT: &[(&str, &str)] = &[];
 
 /// Features that are no request's namespace, each with the transcript that shows the promise kept.
 const PROMISES: &[(&str, &str)] = &[
