@@ -8,17 +8,19 @@
 //!   ^                        |  ^----- Input::Answer <- Question (store, password, bind)
 //!   '---- one write <--------+------- own Outbox
 //! ```
-//! - What the client sends waits (in the kernel) while a question or a stanza's routing needs the store: order holds.
+//! - What the client sends waits (one read here, the rest in the kernel) while a question or a stanza's routing needs the store: order holds.
 //!   Its outbox is drained all the while.
 //! - A client that does not read has at most one outbox's bytes here and one in the outbox; beyond that the outbox ends
 //!   the session with `resource-constraint`. If its socket takes nothing for a minute, the connection is dropped.
 //! - The timer is set to the earliest deadline and not moved when that moves away: a message costs no timer work.
 
+mod end;
+
 use super::gate::Pass;
 use super::registry::Registered;
 use super::service::{C2s, Work, WorkDone, stream_info};
 use super::timer::Timer;
-use super::wire::{Incoming, Scratch, Wire, WireError};
+use super::wire::{Scratch, Wire, WireError};
 use crate::runtime::Load;
 use std::cell::RefCell;
 use std::future::Future;
@@ -27,12 +29,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tercet_core::BareJid;
+use tercet_core::{BareJid, Stanza};
 use tercet_server::{Outbox, Receipt, Routed, Session};
 use tercet_stream::{C2sStream, Input, Output, StreamEvent};
 
 /// Reads in one turn of the task, before others have theirs.
 const READS: u32 = 4;
+/// Stanzas of one read after which the outbox is looked after.
+const DRAINED_AFTER: u32 = 16;
 /// How long a socket may take nothing before its connection is given up.
 const STALLED: Duration = Duration::from_secs(60);
 /// How long the end of a connection may take: sending what waits, and the client's own end.
@@ -62,6 +66,8 @@ pub(super) struct Connection {
     phase: Phase,
     /// Who waits for what was taken from the outbox to be written.
     receipts: Vec<Receipt>,
+    /// What the client sent behind a stanza that has to wait, at most one read.
+    rest: Vec<u8>,
     /// The client sends nothing more.
     ended: bool,
     /// TLS began with the first byte.
@@ -122,6 +128,7 @@ impl Connection {
             ending: None,
             phase: Phase::Open,
             receipts: Vec::new(),
+            rest: Vec::new(),
             ended: false,
             direct,
             peer,
@@ -151,7 +158,14 @@ impl Connection {
             if self.work.is_some() || self.held.is_some() || self.is_full() {
                 break;
             }
+            if !self.rest.is_empty() {
+                self.take_rest(cx, scratch, now);
+                continue;
+            }
             if self.ended {
+                // The stream answers with its own end; should it not, this is it.
+                self.stream.handle(now, Input::PeerClosed);
+                self.outputs(cx, scratch, now);
                 self.close(now);
                 break;
             }
@@ -268,15 +282,7 @@ impl Connection {
                 return;
             };
             match output {
-                Output::Stanza(stanza) => {
-                    // The stream gives stanzas to a bound session only.
-                    if let Some(session) = &self.session
-                        && let Routed::Later(rest) = self.shared.server.accept(session, stanza)
-                    {
-                        self.work = Some(Work::Routing(rest));
-                        self.poll_work(cx, now);
-                    }
-                }
+                Output::Stanza(stanza) => self.route(cx, stanza, now),
                 Output::Write(bytes) => {
                     // Replies that were routed before are in the outbox: they go first.
                     if self.pass.is_authenticated() {
@@ -301,6 +307,55 @@ impl Connection {
                 Output::Event(event) => self.event(&event, now),
                 Output::Close => self.close(now),
             }
+        }
+    }
+
+    fn route(&mut self, cx: &mut Context<'_>, stanza: Stanza, now: Instant) {
+        // The stream gives stanzas to a bound session only.
+        if let Some(session) = &self.session
+            && let Routed::Later(rest) = self.shared.server.accept(session, stanza)
+        {
+            let earlier = self.work.take();
+            self.work = Some(Work::after(earlier, rest));
+            self.poll_work(cx, now);
+        }
+    }
+
+    /// Gives bytes to the stream and routes stanza by stanza. What follows one that has to wait is returned.
+    fn consume<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Instant,
+        mut bytes: &'a [u8],
+    ) -> &'a [u8] {
+        for stanzas in 1_u32.. {
+            self.outputs(cx, scratch, now);
+            if self.phase != Phase::Open {
+                break;
+            }
+            if bytes.is_empty() || self.work.is_some() || self.held.is_some() {
+                return bytes;
+            }
+            if let Some(stanza) = self.stream.receive(now, &mut bytes) {
+                // What the stream says besides came before.
+                self.outputs(cx, scratch, now);
+                self.route(cx, stanza, now);
+                if stanzas % DRAINED_AFTER == 0 {
+                    // The client's own requests must not fill its outbox.
+                    self.poll_outbox(cx, scratch, now);
+                }
+            }
+        }
+        &[]
+    }
+
+    /// Goes on with what had to wait.
+    fn take_rest(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) {
+        let bytes = std::mem::take(&mut self.rest);
+        let left = self.consume(cx, scratch, now, &bytes);
+        if !left.is_empty() {
+            self.rest = left.to_vec();
         }
     }
 
@@ -345,27 +400,26 @@ impl Connection {
 
     /// Reads once. False if there is nothing, or will be nothing more.
     fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
-        let (stream, ended) = (&mut self.stream, &mut self.ended);
-        let direct = self.direct;
-        let read = self.wire.poll_read(cx, scratch, |incoming| match incoming {
-            Incoming::Data(bytes) => stream.handle(now, Input::Bytes(bytes)),
-            Incoming::TlsUp(info) => {
-                tracing::debug!(version = ?info.version, resumed = info.resumed, "TLS is up");
-                stream.handle(now, Input::TlsUp(stream_info(info, direct)));
-            }
-            Incoming::End => {
-                *ended = true;
-                stream.handle(now, Input::PeerClosed);
-            }
-        });
-        match read {
-            Poll::Pending => false,
-            Poll::Ready(Ok(_)) => true,
+        let incoming = match self.wire.poll_read(cx, scratch) {
+            Poll::Pending => return false,
             Poll::Ready(Err(error)) => {
                 self.lose(&error, now);
-                false
+                return false;
             }
+            Poll::Ready(Ok(incoming)) => incoming,
+        };
+        if let Some(info) = incoming.tls_up {
+            tracing::debug!(peer = %self.peer, version = ?info.version, resumed = info.resumed, "TLS is up");
+            let info = stream_info(*info, self.direct);
+            self.stream.handle(now, Input::TlsUp(info));
         }
+        let left = self.consume(cx, scratch, now, &incoming.data);
+        if !left.is_empty() {
+            self.rest = left.to_vec();
+        }
+        scratch.give_back(incoming.data);
+        self.ended |= incoming.end;
+        true
     }
 
     /// STARTTLS was agreed: what is written so far goes out in the clear.
@@ -381,76 +435,6 @@ impl Connection {
     fn is_full(&self) -> bool {
         self.wire.unsent() > self.shared.outbox_bytes()
     }
-
-    /// The stream is over, with all that it had to say.
-    fn close(&mut self, now: Instant) {
-        self.phase = Phase::Closing;
-        self.ending = Some(now + ENDING);
-        self.unbind();
-    }
-
-    /// The connection broke.
-    fn lose(&mut self, error: &WireError, now: Instant) {
-        tracing::debug!(peer = %self.peer, %error, "connection lost");
-        // After a TLS error the alert should still go out.
-        self.phase = match error {
-            WireError::Tls(_) if self.phase == Phase::Open => Phase::Closing,
-            _ => Phase::Gone,
-        };
-        self.ending = Some(now + ENDING);
-        self.unbind();
-    }
-
-    fn unbind(&mut self) {
-        self.outbox.close();
-        if let Some(rest) = self.farewell() {
-            let earlier = self.work.take();
-            self.work = Some(Work::after(earlier, rest));
-        }
-    }
-
-    /// Ends the session, and the account of a guest; what of it takes time is returned.
-    fn farewell(&mut self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let server = &self.shared.server;
-        let routed = match self.session.take() {
-            Some(session) => server.unbind(&session),
-            None => Routed::Done,
-        };
-        match (routed, self.guest.take()) {
-            (Routed::Done, None) => None,
-            (Routed::Later(rest), None) => Some(rest),
-            (routed, Some(guest)) => {
-                let server = server.clone();
-                Some(Box::pin(async move {
-                    routed.wait().await;
-                    server.end_guest(&guest).await;
-                }))
-            }
-        }
-    }
-
-    /// The end of the connection. Ready when nothing is left to do.
-    fn poll_end(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> Poll<()> {
-        self.poll_work(cx, now);
-        if self.phase == Phase::Closing {
-            match self.wire.poll_close(cx) {
-                Poll::Ready(Ok(())) => self.phase = Phase::Lingering,
-                Poll::Ready(Err(_)) => self.phase = Phase::Gone,
-                Poll::Pending => {}
-            }
-        }
-        while self.phase == Phase::Lingering {
-            match self.wire.poll_discard(cx, scratch) {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(_) => self.phase = Phase::Gone,
-                Poll::Pending => break,
-            }
-        }
-        match self.phase == Phase::Gone && self.work.is_none() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    }
 }
 
 impl Future for Connection {
@@ -459,18 +443,5 @@ impl Future for Connection {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.get_mut();
         SCRATCH.with_borrow_mut(|scratch| connection.turn(cx, scratch))
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // Nothing to do but where the task panicked or the process ends.
-        self.outbox.close();
-        if let Some(rest) = self.farewell()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(rest);
-        }
-        tracing::debug!(peer = %self.peer, "disconnected");
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::tls::{TlsError, TlsEvent, TlsInfo, TlsSession};
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +20,8 @@ const SCRATCH_KEPT: usize = 256 * 1024;
 /// Buffers that the connections of one thread share.
 pub(super) struct Scratch {
     input: Box<[u8]>,
+    /// Plaintext that came.
+    plain: Vec<u8>,
     /// Plaintext that is to be sent.
     pub(super) out: Vec<u8>,
     cipher: Vec<u8>,
@@ -27,9 +30,30 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn new() -> Self {
         Scratch {
-            input: vec![0; READ + KEPT].into(),
+            input: Box::default(),
+            plain: Vec::new(),
             out: Vec::new(),
             cipher: Vec::new(),
+        }
+    }
+
+    /// The buffer to read into. It is made when it is missing: at first, and after a task that had it has panicked.
+    fn input(&mut self) -> &mut [u8] {
+        if self.input.is_empty() {
+            self.input = vec![0; READ + KEPT].into();
+        }
+        &mut self.input
+    }
+
+    /// Takes a buffer back for the next read.
+    pub(super) fn give_back(&mut self, data: Data) {
+        match data {
+            Data::Nothing => {}
+            Data::Read(buffer, _) => self.input = buffer,
+            Data::Decrypted(mut buffer) => {
+                buffer.clear();
+                self.plain = buffer;
+            }
         }
     }
 }
@@ -45,14 +69,37 @@ pub(super) struct Wire {
     closed: bool,
 }
 
-/// What came in.
-pub(super) enum Incoming<'a> {
+/// What came in, in this order.
+#[derive(Default)]
+pub(super) struct Incoming {
     /// The TLS handshake is complete.
-    TlsUp(TlsInfo),
-    /// Bytes of the stream.
-    Data(&'a [u8]),
+    pub(super) tls_up: Option<Box<TlsInfo>>,
+    /// Bytes of the stream; given back by [`Scratch::give_back`].
+    pub(super) data: Data,
     /// The peer sends nothing more.
-    End,
+    pub(super) end: bool,
+}
+
+/// Bytes in one of the thread's buffers.
+#[derive(Default)]
+pub(super) enum Data {
+    #[default]
+    Nothing,
+    /// As they came from the socket: the first so many.
+    Read(Box<[u8]>, usize),
+    Decrypted(Vec<u8>),
+}
+
+impl Deref for Data {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Data::Nothing => &[],
+            Data::Read(buffer, length) => &buffer[..*length],
+            Data::Decrypted(buffer) => buffer,
+        }
+    }
 }
 
 /// Why a wire is of no more use.
@@ -86,44 +133,40 @@ impl Wire {
         self.unsent.len() - self.sent
     }
 
-    /// Reads once, and calls `on` for everything that came. True if there was something; false at the end.
+    /// Reads once. What came before an error counts no more.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
-        mut on: impl FnMut(Incoming<'_>),
-    ) -> Poll<Result<bool, WireError>> {
-        let kept = self
-            .tls
-            .as_ref()
-            .map_or(0, |tls| tls.restore(&mut scratch.input));
-        let mut buffer = ReadBuf::new(&mut scratch.input[kept..][..READ]);
+    ) -> Poll<Result<Incoming, WireError>> {
+        let input = scratch.input();
+        let kept = self.tls.as_ref().map_or(0, |tls| tls.restore(input));
+        let mut buffer = ReadBuf::new(&mut input[kept..][..READ]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
+        let mut incoming = Incoming::default();
         if read == 0 {
-            on(Incoming::End);
-            return Poll::Ready(Ok(false));
+            incoming.end = true;
+            return Poll::Ready(Ok(incoming));
         }
         let Some(tls) = &mut self.tls else {
-            on(Incoming::Data(&scratch.input[..read]));
-            return Poll::Ready(Ok(true));
+            incoming.data = Data::Read(std::mem::take(&mut scratch.input), read);
+            return Poll::Ready(Ok(incoming));
         };
         scratch.cipher.clear();
+        let mut plain = std::mem::take(&mut scratch.plain);
         let input = &mut scratch.input[..kept + read];
-        let mut ended = false;
         let result = tls.receive(input, &mut scratch.cipher, |event| match event {
-            TlsEvent::Up(info) => on(Incoming::TlsUp(info)),
-            TlsEvent::Data(data) => on(Incoming::Data(data)),
-            TlsEvent::Closed => {
-                ended = true;
-                on(Incoming::End);
-            }
+            TlsEvent::Up(info) => incoming.tls_up = Some(Box::new(info)),
+            TlsEvent::Data(data) => plain.extend_from_slice(data),
+            TlsEvent::Closed => incoming.end = true,
         });
+        incoming.data = Data::Decrypted(plain);
         if !scratch.cipher.is_empty() {
             self.write(cx, &scratch.cipher)?;
         }
         result?;
-        Poll::Ready(Ok(!ended))
+        Poll::Ready(Ok(incoming))
     }
 
     /// Reads once and forgets it. True if there was something; false at the end.
@@ -132,7 +175,7 @@ impl Wire {
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Poll<io::Result<bool>> {
-        let mut buffer = ReadBuf::new(&mut scratch.input);
+        let mut buffer = ReadBuf::new(scratch.input());
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(!buffer.filled().is_empty()))
     }

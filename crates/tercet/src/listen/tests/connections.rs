@@ -103,6 +103,22 @@ fn many_messages_arrive_in_order_and_none_is_lost() {
 }
 
 #[test]
+fn requests_in_one_go_are_all_answered_within_a_small_outbox() {
+    let limits = Limits {
+        outbox_bytes: 65_536,
+        ..Limits::default()
+    };
+    let scene = Scene::with_limits(limits, |_| {});
+    let mut client = scene.session("romeo");
+    let request = "<iq type='get' id='r' to='localhost'><nothing xmlns='urn:example:none'/></iq>";
+    let count = 800;
+    client.send(&request.repeat(count));
+    for _ in 0..count {
+        client.expect("</iq>");
+    }
+}
+
+#[test]
 fn a_shutdown_tells_every_client_and_sends_what_waits() {
     let mut scene = Scene::new(|_| {});
     let mut bound = scene.session("romeo");

@@ -1,0 +1,100 @@
+//! How a connection ends: in good order, broken, or given up.
+
+use super::{Connection, ENDING, Phase};
+use crate::listen::service::Work;
+use crate::listen::wire::{Scratch, WireError};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tercet_server::Routed;
+
+impl Connection {
+    /// The stream is over, with all that it had to say.
+    pub(super) fn close(&mut self, now: Instant) {
+        self.phase = Phase::Closing;
+        self.ending = Some(now + ENDING);
+        self.unbind();
+    }
+
+    /// The connection broke.
+    pub(super) fn lose(&mut self, error: &WireError, now: Instant) {
+        tracing::debug!(peer = %self.peer, %error, "connection lost");
+        // After a TLS error the alert should still go out.
+        self.phase = match error {
+            WireError::Tls(_) if self.phase == Phase::Open => Phase::Closing,
+            _ => Phase::Gone,
+        };
+        self.ending = Some(now + ENDING);
+        self.unbind();
+    }
+
+    pub(super) fn unbind(&mut self) {
+        self.outbox.close();
+        if let Some(rest) = self.farewell() {
+            let earlier = self.work.take();
+            self.work = Some(Work::after(earlier, rest));
+        }
+    }
+
+    /// Ends the session, and the account of a guest; what of it takes time is returned.
+    fn farewell(&mut self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let server = &self.shared.server;
+        let routed = match self.session.take() {
+            Some(session) => server.unbind(&session),
+            None => Routed::Done,
+        };
+        match (routed, self.guest.take()) {
+            (Routed::Done, None) => None,
+            (Routed::Later(rest), None) => Some(rest),
+            (routed, Some(guest)) => {
+                let server = server.clone();
+                Some(Box::pin(async move {
+                    routed.wait().await;
+                    server.end_guest(&guest).await;
+                }))
+            }
+        }
+    }
+
+    /// The end of the connection. Ready when nothing is left to do.
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Instant,
+    ) -> Poll<()> {
+        self.poll_work(cx, now);
+        if self.phase == Phase::Closing {
+            match self.wire.poll_close(cx) {
+                Poll::Ready(Ok(())) => self.phase = Phase::Lingering,
+                Poll::Ready(Err(_)) => self.phase = Phase::Gone,
+                Poll::Pending => {}
+            }
+        }
+        while self.phase == Phase::Lingering {
+            match self.wire.poll_discard(cx, scratch) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(_) => self.phase = Phase::Gone,
+                Poll::Pending => break,
+            }
+        }
+        match self.phase == Phase::Gone && self.work.is_none() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Nothing to do but where the task panicked or the process ends.
+        self.outbox.close();
+        if let Some(rest) = self.farewell()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(rest);
+        }
+        tracing::debug!(peer = %self.peer, "disconnected");
+    }
+}
