@@ -20,7 +20,7 @@ use super::gate::Pass;
 use super::registry::Registered;
 use super::service::{C2s, Work, WorkDone, stream_info};
 use super::timer::Timer;
-use super::wire::{Scratch, Wire, WireError};
+use super::wire::{Scratch, Wire};
 use crate::runtime::Load;
 use std::cell::RefCell;
 use std::future::Future;
