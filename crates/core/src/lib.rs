@@ -9,8 +9,8 @@ pub mod stanza;
 pub mod xml;
 
 pub use error::{
-    Condition, ErrorType, SaslFailure, StanzaError, StreamCondition, StreamError, error_reply,
-    iq_result,
+    Condition, ErrorType, SaslFailure, StanzaError, StreamCondition, StreamError,
+    discreet_error_reply, error_reply, iq_result,
 };
 pub use grammar::{delay, forms, rsm, time};
 pub use jid::{

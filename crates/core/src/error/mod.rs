@@ -9,7 +9,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use reply::{error_reply, iq_result};
+pub use reply::{discreet_error_reply, error_reply, iq_result};
 pub use sasl::SaslFailure;
 pub use stanza::{Condition, ErrorType, StanzaError};
 pub use stream::{StreamCondition, StreamError};

@@ -30,14 +30,43 @@ pub fn error_reply(
     to: Option<&str>,
     out: &mut Vec<u8>,
 ) -> bool {
+    let echo = stanza.kind() == StanzaKind::Iq && stanza.content().len() <= ECHO_BYTES;
+    let payload = stanza.payload().filter(|_| echo);
+    reply(
+        stanza,
+        error,
+        from,
+        to,
+        payload.map_or(&[], |p| p.raw()),
+        out,
+    )
+}
+
+/// As [`error_reply`], but without the payload of an iq: for requests with secrets in them.
+pub fn discreet_error_reply(
+    stanza: &Stanza,
+    error: &StanzaError,
+    from: Option<&str>,
+    to: Option<&str>,
+    out: &mut Vec<u8>,
+) -> bool {
+    reply(stanza, error, from, to, &[], out)
+}
+
+fn reply(
+    stanza: &Stanza,
+    error: &StanzaError,
+    from: Option<&str>,
+    to: Option<&str>,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
     // RFC 6120 §8.3.1: an entity that receives an error MUST NOT answer with one; nor is a result answered (§8.2.3).
     if !stanza.may_bounce() {
         return false;
     }
     let mut w = start(stanza, "error", from, to, out);
-    if stanza.kind() == StanzaKind::Iq && stanza.content().len() <= ECHO_BYTES {
-        w.raw(stanza.payload().map_or(&[], |payload| payload.raw()));
-    }
+    w.raw(payload);
     error.write(&mut w);
     w.end();
     *out = w.finish();

@@ -27,6 +27,8 @@ pub(super) enum Action {
 impl Payload for Request {
     const NAME: &'static str = "command";
     const NS: &'static str = NS;
+    // Forms have passwords in them.
+    const SECRET: bool = true;
 
     fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
         let action = match el.attr("action").as_deref() {

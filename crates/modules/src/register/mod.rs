@@ -39,6 +39,8 @@ pub enum Set {
 impl Payload for Set {
     const NAME: &'static str = "query";
     const NS: &'static str = NS;
+    // XEP-0077 §3.3: a password is not sent back.
+    const SECRET: bool = true;
 
     fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
         if el.child("remove", NS).is_some() {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, IqType, Jid, Stanza, StanzaError, XmlWriter, error_reply, iq_result};
+use tercet_core::{
+    BareJid, IqType, Jid, Stanza, StanzaError, XmlWriter, discreet_error_reply, iq_result,
+};
 use tercet_server::module::Payload;
 use tercet_server::{Registration, Server};
 
@@ -31,7 +33,7 @@ pub async fn preauth(server: &Arc<Server>, host: &str, stanza: &Stanza) -> Regis
             Some(account)
         }
         Err(error) => {
-            error_reply(stanza, &error, Some(host), None, &mut reply);
+            discreet_error_reply(stanza, &error, Some(host), None, &mut reply);
             None
         }
     };

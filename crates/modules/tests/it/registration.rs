@@ -40,6 +40,7 @@ fn check_refused(server: &InProcess, kind: &str, content: &str, condition: &str)
     assert!(registered.created.is_none());
     let reply = reply(&registered);
     assert!(reply.contains("type='error'"), "{reply}");
+    assert!(!reply.contains("<query"), "no password comes back: {reply}");
     assert!(
         reply.contains(&format!("<{condition} ")),
         "{content}: {reply}"

@@ -83,6 +83,8 @@ pub trait Payload: Sized + Send {
     const NAME: &'static str;
     /// Its namespace.
     const NS: &'static str;
+    /// Whether there may be secrets in it, so that it is not sent back with an error.
+    const SECRET: bool = false;
 
     /// Reads it. The error goes back to the sender.
     fn parse(el: Element<'_>) -> Result<Self, StanzaError>;

@@ -26,6 +26,7 @@ pub(crate) struct IqEntry {
     pub(crate) module: &'static str,
     pub(crate) ns: &'static str,
     pub(crate) name: &'static str,
+    pub(crate) secret: bool,
     pub(crate) kind: IqKind,
     pub(crate) target: Target,
     pub(crate) handle: Box<IqFn>,
@@ -108,6 +109,7 @@ impl<'a, M: Module> Registrar<'a, M> {
             module: M::NAME,
             ns: P::NS,
             name: P::NAME,
+            secret: P::SECRET,
             kind,
             target,
             handle: Box::new(move |cx| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{IqType, Jid, Stanza, StanzaError, error_reply, iq_result};
+use tercet_core::{IqType, Jid, Stanza, StanzaError, discreet_error_reply, error_reply, iq_result};
 
 use super::{Passage, Routed};
 use crate::account::Account;
@@ -247,38 +247,54 @@ impl VHost {
 
 impl IqCx<'_> {
     /// Lets the first handler answer that is registered for one of `targets`.
-    async fn dispatch(self, kind: IqKind, targets: &[Target]) -> IqResult {
-        let Some(payload) = self.stanza.payload() else {
-            return Err(StanzaError::bad_request());
-        };
-        let (ns, name) = (payload.ns(), payload.name());
-        match targets
-            .iter()
-            .find_map(|&target| self.host.iq(ns, name, kind, target))
-        {
-            Some(entry) => (entry.handle)(self).await,
+    async fn dispatch(self, kind: IqKind, targets: &[Target]) -> Answer {
+        let entry = self.stanza.payload().and_then(|payload| {
+            let (ns, name) = (payload.ns(), payload.name());
+            targets
+                .iter()
+                .find_map(|&target| self.host.iq(ns, name, kind, target))
+        });
+        match entry {
+            Some(entry) => Answer {
+                result: (entry.handle)(self).await,
+                secret: entry.secret,
+            },
             // RFC 6120 §8.4: an unknown payload.
-            None => Err(StanzaError::service_unavailable()),
+            None => Answer {
+                result: Err(StanzaError::service_unavailable()),
+                secret: false,
+            },
         }
     }
+}
+
+/// What a handler says.
+struct Answer {
+    result: IqResult,
+    /// The request is not sent back with an error.
+    secret: bool,
 }
 
 /// Appends the answer to the outbox of who asked.
 fn give_answer(
     outbox: &Outbox,
     stanza: &Stanza,
-    answer: IqResult,
+    answer: Answer,
     from: Option<&str>,
     to: Option<&str>,
 ) {
-    let end = outbox.push(|out| match &answer {
+    let Answer { result, secret } = answer;
+    let end = outbox.push(|out| match &result {
         Ok(Reply::Empty | Reply::Last(_)) => iq_result(stanza, from, to, &[], out),
         Ok(Reply::Payload(payload)) => iq_result(stanza, from, to, payload, out),
+        Err(error) if secret => {
+            discreet_error_reply(stanza, error, from, to, out);
+        }
         Err(error) => {
             error_reply(stanza, error, from, to, out);
         }
     });
-    if let (true, Ok(Reply::Last(error))) = (end, answer) {
+    if let (true, Ok(Reply::Last(error))) = (end, result) {
         outbox.end(*error);
     }
 }
