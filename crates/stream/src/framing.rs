@@ -1,12 +1,27 @@
 //! How a stream's beginning, elements and end look on the wire. The machines know frames only.
 
-use tercet_core::{Frame, Limits, StreamParser, XmlError, escape_attr, ns};
+use std::borrow::Cow;
+
+use tercet_core::{
+    Element, Frame, Limits, StreamHeader, StreamParser, XmlError, XmlWriter, escape_attr, ns,
+    parse_document,
+};
+
+use crate::messages::has_namespace;
 
 /// A way to put a stream on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// One long XML document over TCP (RFC 6120 §4), with or without TLS below.
     Tcp,
+    /// An element a WebSocket message (RFC 7395). Every [`Input::Bytes`](crate::Input::Bytes) is one
+    /// message; what is to be written are elements, a message each: see
+    /// [`messages`](crate::messages()).
+    WebSocket {
+        /// Whether nobody can listen in although there is no TLS here: the connection does not
+        /// leave this machine. Such a client may log in where TLS is required.
+        private: bool,
+    },
 }
 
 /// The values of a response stream header (RFC 6120 §4.7).
@@ -36,8 +51,14 @@ impl Framer {
     }
 
     /// The next frame; see [`StreamParser::next`].
+    #[inline]
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, XmlError> {
-        self.parser.next(input)
+        match self.framing {
+            Framing::Tcp => self.parser.next(input),
+            // All of the last message was taken.
+            Framing::WebSocket { .. } if input.is_empty() => Ok(None),
+            Framing::WebSocket { .. } => message(std::mem::take(input), &self.limits).map(Some),
+        }
     }
 
     /// Expects a new header (RFC 6120 §4.3.3); nothing read before counts any more.
@@ -51,37 +72,60 @@ impl Framer {
         &self.limits
     }
 
+    /// Whether every input is a message, whole and alone.
+    pub(crate) fn has_messages(&self) -> bool {
+        matches!(self.framing, Framing::WebSocket { .. })
+    }
+
+    /// Whether nobody can listen in even without TLS.
+    pub(crate) fn is_private(&self) -> bool {
+        self.framing == Framing::WebSocket { private: true }
+    }
+
     pub(crate) fn write_header(&self, header: &ResponseHeader<'_>, out: &mut Vec<u8>) {
+        let attribute = |name: &str, value: &str, out: &mut Vec<u8>| {
+            out.push(b' ');
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"='");
+            escape_attr(value, out);
+            out.push(b'\'');
+        };
         match self.framing {
             Framing::Tcp => {
                 out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
-                let mut attribute = |name: &str, value: &str| {
-                    out.push(b' ');
-                    out.extend_from_slice(name.as_bytes());
-                    out.extend_from_slice(b"='");
-                    escape_attr(value, out);
-                    out.push(b'\'');
-                };
-                attribute("xmlns", header.content_ns);
-                attribute("xmlns:stream", ns::STREAMS);
-                // RFC 6120 §4.7: id and from always; to if the peer said who it is.
-                attribute("id", header.id);
-                attribute("from", header.from);
-                if let Some(to) = header.to {
-                    attribute("to", to);
-                }
-                if let Some(version) = header.version {
-                    attribute("version", version);
-                }
-                attribute("xml:lang", header.lang);
-                out.push(b'>');
+                attribute("xmlns", header.content_ns, out);
+                attribute("xmlns:stream", ns::STREAMS, out);
+            }
+            // RFC 7395 §3.4: what a stream header has, without its namespaces.
+            Framing::WebSocket { .. } => {
+                out.extend_from_slice(b"<open");
+                attribute("xmlns", ns::FRAMING, out);
             }
         }
+        // RFC 6120 §4.7: id and from always; to if the peer said who it is.
+        attribute("id", header.id, out);
+        attribute("from", header.from, out);
+        if let Some(to) = header.to {
+            attribute("to", to, out);
+        }
+        if let Some(version) = header.version {
+            attribute("version", version, out);
+        }
+        attribute("xml:lang", header.lang, out);
+        out.extend_from_slice(match self.framing {
+            Framing::Tcp => b">",
+            Framing::WebSocket { .. } => b"/>",
+        });
     }
 
     pub(crate) fn write_end(&self, out: &mut Vec<u8>) {
         match self.framing {
             Framing::Tcp => out.extend_from_slice(b"</stream:stream>"),
+            Framing::WebSocket { .. } => {
+                let mut w = XmlWriter::into(std::mem::take(out));
+                w.leaf("close", &[("xmlns", ns::FRAMING)]);
+                *out = w.finish();
+            }
         }
     }
 
@@ -89,6 +133,46 @@ impl Framer {
     pub(crate) fn write_keep_alive(&self, out: &mut Vec<u8>) {
         match self.framing {
             Framing::Tcp => out.push(b' '),
+            // RFC 7395 §3.8: by the WebSocket's own pings, which are the driver's.
+            Framing::WebSocket { .. } => {}
         }
+    }
+}
+
+/// One WebSocket message.
+fn message(bytes: &[u8], limits: &Limits) -> Result<Frame, XmlError> {
+    match bytes {
+        // RFC 7395 §3.3.3: the first character of a message is "<".
+        [b'<', b'?' | b'!', ..] => return Err(XmlError::Restricted),
+        [b'<', ..] => {}
+        _ => return Err(XmlError::BadFormat),
+    }
+    let frame = parse_document(bytes, ns::CLIENT, limits)?;
+    // RFC 7395 §3.3.3: each message can be understood by itself, its namespace included.
+    if !has_namespace(bytes) {
+        return Err(XmlError::BadFormat);
+    }
+    Ok(match frame {
+        Frame::Element(element) if element.root().is("open", ns::FRAMING) => {
+            Frame::Header(Box::new(header(element.root())))
+        }
+        Frame::Element(element) if element.root().is("close", ns::FRAMING) => Frame::End,
+        frame => frame,
+    })
+}
+
+/// RFC 7395 §3.4: `<open/>` is the stream header; its content is that of client streams always.
+fn header(open: Element<'_>) -> StreamHeader {
+    let text = |value: Option<Cow<'_, str>>| value.map(Cow::into_owned);
+    StreamHeader {
+        content_ns: ns::CLIENT.to_owned(),
+        stream_ns_ok: true,
+        prefix: String::new(),
+        to: text(open.attr("to")),
+        from: text(open.attr("from")),
+        id: text(open.attr("id")),
+        version: text(open.attr("version")),
+        lang: text(open.attr_ns(ns::XML, "lang")),
+        declarations: Vec::new(),
     }
 }

@@ -8,13 +8,16 @@
 
 pub mod c2s;
 pub mod sasl;
+pub mod websocket;
 
 mod framing;
+mod messages;
 mod question;
 mod random;
 mod tls;
 
 pub use c2s::{C2sConfig, C2sStream, Ending, HostConfig, Input, Output, StreamEvent, TlsPolicy};
 pub use framing::Framing;
+pub use messages::{Message, messages};
 pub use question::{Answer, Password, Question, Ticket};
 pub use tls::{PeerCertificate, TlsInfo, TlsVersion};

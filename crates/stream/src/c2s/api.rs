@@ -9,7 +9,8 @@ use crate::tls::TlsInfo;
 /// Something that happened outside.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// Bytes from the client, decrypted if there is TLS. All of them are taken.
+    /// Bytes from the client, decrypted if there is TLS; on a WebSocket one whole message. All of
+    /// them are taken.
     Bytes(&'a [u8]),
     /// The TLS handshake that [`Output::StartTls`] asked for is done; or, before anything else, the
     /// connection is one with TLS from its first byte.
@@ -27,7 +28,8 @@ pub enum Input<'a> {
 /// Something to be done outside, in this order.
 #[derive(Debug)]
 pub enum Output {
-    /// Send these bytes, encrypted if there is TLS.
+    /// Send these bytes, encrypted if there is TLS; on a WebSocket each element as a message of its
+    /// own (see [`messages`](crate::messages())).
     Write(Vec<u8>),
     /// After what was written before is sent in the clear, begin the TLS handshake as its server;
     /// report [`Input::TlsUp`] or [`Input::PeerClosed`]. Bytes that come in from now on belong to
@@ -72,8 +74,9 @@ pub enum StreamEvent {
         /// How.
         mechanism: Mechanism,
     },
-    /// A bound client has been silent for the time set, and white space was sent to it. A request
-    /// that it must answer (XEP-0199) would tell more.
+    /// A bound client has been silent for the time set, and white space was sent to it; on a
+    /// WebSocket the driver is to send a ping. A request that it must answer (XEP-0199) would tell
+    /// more.
     Silent,
     /// The stream has ended. [`Output::Close`] comes next.
     Ended(Ending),

@@ -72,7 +72,12 @@ impl Context {
 
     /// Whether the client has the encryption that its host requires.
     pub(super) fn secure_enough(&self) -> bool {
-        self.tls.is_some() || self.host().tls != TlsPolicy::Required
+        self.tls.is_some() || self.framer.is_private() || self.host().tls != TlsPolicy::Required
+    }
+
+    /// Whether STARTTLS can be had. RFC 7395 §3.9: not in a WebSocket, whose TLS lies below it.
+    pub(super) fn may_start_tls(&self) -> bool {
+        self.tls.is_none() && self.host().tls != TlsPolicy::Absent && !self.framer.has_messages()
     }
 
     /// Appends to what is to be sent.

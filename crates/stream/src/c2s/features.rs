@@ -38,7 +38,7 @@ pub(super) fn offer(cx: &Context) -> Offer {
 
 fn before_login(cx: &Context, w: &mut XmlWriter) {
     let host = cx.host();
-    if cx.tls.is_none() && host.tls != TlsPolicy::Absent {
+    if cx.may_start_tls() {
         // RFC 6120 §5.4.1: required where nothing else can be negotiated first.
         w.start("starttls").attr("xmlns", ns::TLS);
         if host.tls == TlsPolicy::Required {

@@ -6,7 +6,6 @@ use tercet_core::{Element, SaslFailure, Stanza, StanzaError, StreamCondition, St
 use zeroize::Zeroizing;
 
 use super::api::{Ending, Output, StreamEvent};
-use super::config::TlsPolicy;
 use super::context::{Context, too_many_attempts};
 use super::features;
 use super::state::{Attempt, Pending, State};
@@ -29,7 +28,7 @@ pub(super) fn on_element(cx: &mut Context, element: Element<'_>) -> Result<State
 }
 
 fn starttls(cx: &mut Context) -> Result<State, StreamError> {
-    if cx.tls.is_some() || cx.host().tls == TlsPolicy::Absent {
+    if !cx.may_start_tls() {
         // RFC 6120 §5.4.2.2: failure, then the end of stream and connection.
         cx.write_xml(|w| {
             w.leaf("failure", &[("xmlns", ns::TLS)]);

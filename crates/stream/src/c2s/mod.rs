@@ -81,6 +81,7 @@ impl C2sStream {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.cx.now = now;
         match input {
+            Input::Bytes([]) if self.cx.framer.has_messages() => self.empty_message(now),
             Input::Bytes(mut bytes) => self.receive_all(now, &mut bytes),
             Input::TlsUp(tls) => self.tls_up(tls),
             Input::Answer(ticket, answer) => self.answer(ticket, answer),
@@ -171,6 +172,11 @@ impl C2sStream {
         matches!(self.state, Some(State::Bound { .. }))
     }
 
+    /// The bytes that one element from the client may have now; a WebSocket message too.
+    pub fn message_limit(&self) -> usize {
+        self.cx.framer.limits().stanza_bytes as usize
+    }
+
     /// Whether everything is over: the client has closed the connection after the end of the
     /// stream, or had its time to.
     pub fn is_closed(&self) -> bool {
@@ -221,7 +227,10 @@ impl C2sStream {
     }
 
     fn park(&mut self, input: &mut &[u8]) {
-        let limit = self.cx.framer.limits().stanza_bytes as usize;
+        if input.is_empty() {
+            return;
+        }
+        let limit = self.message_limit();
         if self.parked.len() + input.len() > limit {
             self.parked = Vec::new();
             self.advance(|_, _| {
@@ -229,9 +238,38 @@ impl C2sStream {
                     .text("too much sent before the answer"))
             });
         } else {
+            if self.cx.framer.has_messages() {
+                // The limit, a 32-bit number, is above.
+                let length = u32::try_from(input.len()).unwrap_or(u32::MAX);
+                self.parked.extend_from_slice(&length.to_ne_bytes());
+            }
             self.parked.extend_from_slice(input);
         }
         *input = &[];
+    }
+
+    /// What came while the question was out, as it came.
+    fn receive_parked(&mut self, parked: &[u8]) {
+        let now = self.cx.now;
+        if !self.cx.framer.has_messages() {
+            return self.receive_all(now, &mut &*parked);
+        }
+        let mut rest = parked;
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            let length = u32::from_ne_bytes(*length) as usize;
+            let (mut message, behind) = behind.split_at(length.min(behind.len()));
+            rest = behind;
+            self.receive_all(now, &mut message);
+        }
+    }
+
+    /// A message with nothing in it is not an element.
+    fn empty_message(&mut self, now: Instant) {
+        self.timers.last_received = now;
+        self.advance(|state, _| match state {
+            State::Closing { .. } | State::Closed => Ok(state),
+            _ => Err(StreamCondition::BadFormat.into()),
+        });
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
@@ -249,7 +287,7 @@ impl C2sStream {
         self.advance(|_, cx| State::on_answer(*pending, cx, answer));
         // RFC 6120 §4.3.3: white space before a new header belongs to the stream before.
         if !matches!(self.state, Some(State::Opening { .. })) {
-            self.receive_all(self.cx.now, &mut parked.as_slice());
+            self.receive_parked(&parked);
         }
     }
 

@@ -105,6 +105,8 @@ impl State {
                 }
                 Ok(State::Bound { jid })
             }
+            // A WebSocket's first message; on TCP the parser sees to it.
+            (State::Opening { .. }, Frame::Element(_)) => Err(StreamCondition::BadFormat.into()),
             // RFC 6120 §4.9.3.24: an element that is neither a stanza nor negotiates anything.
             (_, Frame::Element(_)) => Err(StreamCondition::UnsupportedStanzaType.into()),
             // No other state reads frames, and headers come once.

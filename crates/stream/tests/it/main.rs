@@ -12,3 +12,4 @@ mod stanzas;
 mod support;
 mod timers;
 mod tls;
+mod websocket;
