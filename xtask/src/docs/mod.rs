@@ -13,6 +13,7 @@ type Document = (&'static str, fn() -> Result<String, String>);
 const DOCUMENTS: &[Document] = &[
     ("docs/conformance.md", conformance::generate),
     ("docs/modules.md", modules::generate),
+    ("docs/doap.xml", modules::doap),
     ("docs/configuration.md", configuration),
 ];
 
