@@ -216,7 +216,8 @@ impl Field {
 
     pub(super) fn write(&self, w: &mut XmlWriter, typed: bool) {
         w.start("field").opt_attr("var", self.var.as_deref());
-        if typed {
+        // A field without a name is `fixed`, and only its type says so.
+        if typed || self.var.is_none() {
             w.attr("type", self.kind.as_str());
         }
         w.opt_attr("label", self.label.as_deref());
