@@ -64,6 +64,45 @@ fn a_wrong_password_and_an_unknown_name_get_the_same_answer() {
 }
 
 #[test]
+fn a_certificate_logs_in_the_account_that_it_names_and_no_other() {
+    let scene = Scene::new(|_| {});
+    let authority = std::fs::read_to_string(&scene.ca_file).unwrap();
+    let key = std::fs::read_to_string(scene.folder.join("ca.key")).unwrap();
+    let key = rcgen::KeyPair::from_pem(&key).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&authority, key).unwrap();
+    let connect = |address: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        let oid = vec![1, 3, 6, 1, 5, 5, 7, 8, 5];
+        let value = rcgen::OtherNameValue::Utf8String(address.to_owned());
+        params.subject_alt_names = vec![rcgen::SanType::OtherName((oid, value))];
+        let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
+        let key = rustls_pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let mut client = Client::connect(scene.address(Purpose::C2sTls));
+        client.start_tls_as(&scene.ca_file, &[ALPN_CLIENT], Some((certificate, key)));
+        let features = client.open();
+        (client, features)
+    };
+    let external = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
+    let (mut romeo, features) = connect("romeo@localhost");
+    assert!(
+        features.contains("<mechanism>EXTERNAL</mechanism>"),
+        "{features}"
+    );
+    romeo.send(external);
+    romeo.expect("<success");
+    romeo.expect(">");
+    romeo.open();
+    romeo.bind("garden");
+    // An account that does not exist, and one of another server.
+    for address in ["nobody@localhost", "romeo@example.org"] {
+        let (mut client, _) = connect(address);
+        client.send(external);
+        assert!(!client.expect("</failure>").contains("<success"));
+    }
+}
+
+#[test]
 fn a_second_session_of_the_same_resource_ends_the_first() {
     let scene = Scene::new(|_| {});
     let mut first = scene.session("romeo");

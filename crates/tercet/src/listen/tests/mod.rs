@@ -68,7 +68,8 @@ impl Scene {
             settings.addresses = vec!["127.0.0.1".parse().unwrap()];
             (settings.c2s, settings.c2s_tls) = (Some(0), Some(0));
             configure(&mut settings);
-            let certificates = Certificates::load(vec![local.files], Vec::new()).unwrap();
+            let certificates =
+                Certificates::load(vec![local.files], vec![local.ca_file.clone()]).unwrap();
             let listeners = Listeners::open(cores.clone(), server.clone(), certificates, settings)
                 .await
                 .unwrap();
