@@ -16,7 +16,8 @@ class Certificates:
         self.ca_file = folder / "ca.crt"
         self.chain = folder / "chain.pem"
         self.key = folder / "key.pem"
-        ca_key = folder / "ca.key"
+        self._folder = folder
+        self._ca_key = ca_key = folder / "ca.key"
         request = folder / "server.csr"
         extensions = folder / "server.ext"
         _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -34,6 +35,19 @@ class Certificates:
                  "-CAcreateserial", "-out", certificate, "-days", "2", "-extfile", extensions)
         self.chain.write_bytes(certificate.read_bytes() + self.ca_file.read_bytes())
         self.ca_folder = hashed_folder(self.ca_file, folder / "trusted")
+
+    def for_account(self, jid: str) -> tuple[pathlib.Path, pathlib.Path]:
+        """A client's certificate and key that name this address (XEP-0178: id-on-xmppAddr)."""
+        stem = self._folder / jid.replace("@", "-at-")
+        certificate, key, request, extensions = (stem.with_name(stem.name + end)
+                                                 for end in (".crt", ".key", ".csr", ".ext"))
+        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-keyout", key, "-out", request, "-subj", "/CN=A person")
+        extensions.write_text("basicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n"
+                              f"subjectAltName=otherName:1.3.6.1.5.5.7.8.5;UTF8:{jid}\n")
+        _openssl("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._ca_key,
+                 "-CAcreateserial", "-out", certificate, "-days", "2", "-extfile", extensions)
+        return certificate, key
 
 
 def hashed_folder(ca_file: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:

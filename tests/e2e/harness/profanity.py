@@ -31,8 +31,8 @@ class Profanity:
     def __str__(self) -> str:
         return f"profanity {self.account.jid}"
 
-    async def login(self, password: str | None = None) -> "Profanity":
-        """Starts the program and connects as a person would."""
+    async def login(self, password: str | None = None, line: str | None = None) -> "Profanity":
+        """Starts the program and connects as a person would, by `line` if one is given."""
         (self._home / "config" / "profanity").mkdir(parents=True)
         (self._home / "data").mkdir()
         environment = {"HOME": self._home, "XDG_CONFIG_HOME": self._home / "config",
@@ -44,7 +44,7 @@ class Profanity:
         await self.type(f"/tls certpath set {self._ca_folder}")
         await self.sees("Certificate path set to")
         port, policy = (self._server.tls_port, "legacy") if self._direct_tls else (self._server.c2s_port, "force")
-        await self.type(f"/connect {self.account.jid} server {self._address} port {port} tls {policy}")
+        await self.type(line or f"/connect {self.account.jid} server {self._address} port {port} tls {policy}")
         await self.sees("Enter password")
         await self.type(password or self.account.password)
         return self
@@ -77,6 +77,8 @@ class Profanity:
 
     async def close(self) -> None:
         """Leaves as a person would."""
+        if not self._home.exists():
+            return
         try:
             await self.type("/quit")
             for _ in range(40):

@@ -30,7 +30,8 @@ class Slix:
 
     def __init__(self, stage: Stage, account: Account, resource: str | None = None, *, direct_tls: bool = False,
                  tls: bool = True, password: str | None = None, mechanism: str | None = None,
-                 ca_file: pathlib.Path | None = None, register: bool = False):
+                 ca_file: pathlib.Path | None = None, register: bool = False,
+                 certificate: tuple[pathlib.Path, pathlib.Path] | None = None):
         jid = account.jid + (f"/{resource}" if resource else "")
         self.account = account
         self.inbox = Inbox()
@@ -42,6 +43,8 @@ class Slix:
         client.auto_authorize = None
         client.auto_subscribe = False
         client.ca_certs = pathlib.Path(ca_file or stage.server.ca_file)
+        if certificate is not None:
+            client.certfile, client.keyfile = map(str, certificate)
         client.enable_direct_tls = direct_tls
         client.enable_starttls = tls and not direct_tls
         client.enable_plaintext = not tls

@@ -93,6 +93,8 @@ async def conversation(stage: Stage, romeo: Account, juliet: Account):
     got = await slix.inbox.message("is anybody there?")
     slix.message(got.get("from"), "yes, over a fresh server")
     await terminal.sees("yes, over a fresh server")
+    await terminal.close()
+    await by_the_readme(stage, romeo, juliet)
     library = await Strophe(stage, juliet, "library", direct_tls=True).login()
     library.message(slix.jid, "and over direct TLS")
     await slix.inbox.message("and over direct TLS", from_=library.jid)
@@ -108,6 +110,22 @@ async def conversation(stage: Stage, romeo: Account, juliet: Account):
     except (LoginRefused, TimeoutError):
         return
     raise AssertionError("without configuration, nobody logs in without TLS")
+
+
+async def by_the_readme(stage: Stage, *people: Account):
+    """The lines for profanity in README.md, typed as they stand there."""
+    text = (pathlib.Path(__file__).parents[3] / "README.md").read_text()
+    connect, *lines = re.findall(r"^/.*", text, re.MULTILINE)
+    writer, reader = sorted(people, key=lambda person: person.jid not in connect)
+    listening = await Slix(stage, reader, "reader").login(priority=9)
+    terminal = await (await Profanity(stage, writer).login(line=connect)).logged_in()
+    for line in lines:
+        await terminal.type(line)
+    said = next(line.split(" ", 2)[2] for line in lines if line.startswith("/msg"))
+    await listening.inbox.message(said)
+    await listening.inbox.presence(writer.jid, "subscribe")
+    await terminal.close()
+    await listening.close()
 
 
 async def ports_free():

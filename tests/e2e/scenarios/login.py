@@ -63,6 +63,21 @@ async def slixmpp_logs_in_with_scram_sha_256(stage: Stage):
     assert client.mechanism == "SCRAM-SHA-256", client.mechanism
 
 
+@scenario(servers=("tercet",))
+async def a_client_certificate_opens_the_account_that_it_names_and_no_other(stage: Stage):
+    romeo, juliet = await stage.account("romeo"), await stage.account("juliet")
+    certificate = stage.server.certificates.for_account(romeo.jid)
+    for direct_tls in (False, True):
+        client = await Slix(stage, romeo, direct_tls=direct_tls, mechanism="EXTERNAL", certificate=certificate,
+                            password="not used").login()
+        assert client.mechanism == "EXTERNAL" and client.jid.startswith(romeo.jid + "/"), client.jid
+    # XEP-0178 §2: without an authorization id the account is the one that the certificate names.
+    client = await Slix(stage, juliet, mechanism="EXTERNAL", certificate=certificate, password="not used").login()
+    assert client.jid.startswith(romeo.jid + "/"), client.jid
+    stranger = Certificates(stage.folder / "stranger", [stage.server.domain]).for_account(romeo.jid)
+    await refusal(Slix(stage, romeo, mechanism="EXTERNAL", certificate=stranger, password="not used").login())
+
+
 @scenario
 async def slixmpp_logs_in_with_scram_sha_1_and_with_plain_inside_tls(stage: Stage):
     account = await stage.account("romeo")

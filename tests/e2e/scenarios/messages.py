@@ -52,7 +52,7 @@ async def a_hundred_messages_arrive_once_each_and_in_order(stage: Stage):
         romeo.message(juliet.jid, str(number))
     await romeo.fence(juliet.jid)
     got = [s.findtext("{jabber:client}body") for s in iter(
-        lambda: juliet.inbox.find(lambda s: s.tag == "{jabber:client}message"), None)]
+        lambda: juliet.inbox.find(lambda s: s.tag == "{jabber:client}message" and s.get("from") == romeo.jid), None)]
     assert got == [str(number) for number in range(100)], got
 
 

@@ -184,3 +184,22 @@ async def without_tls_nobody_logs_in_unless_the_laboratory_says_so(stage: Stage)
         except (LoginRefused, TimeoutError):
             return
         raise AssertionError("a login without TLS must be refused")
+
+
+@scenario(servers=ONLY_HERE)
+async def where_strangers_are_let_in_each_gets_an_address_for_the_session(stage: Stage):
+    async with own_server(stage, start=False) as beside:
+        server = beside.server
+        server.config.write_text(server.config.read_text().replace("[archive]", "[login]\nanonymous = true\n\n[archive]"))
+        await asyncio.to_thread(server.start)
+        guests = [Slix(beside, Account(server.domain, ""), mechanism="ANONYMOUS") for _ in range(2)]
+        for guest in guests:
+            guest.account = Account(f"guest@{server.domain}", "")
+            await guest.login()
+        first, second = guests
+        assert first.jid.split("/")[0] != second.jid.split("/")[0], (first.jid, second.jid)
+        first.message(second.jid, "who are you?")
+        await second.inbox.message("who are you?", from_=first.jid)
+        gone = first.jid
+        await first.close()
+        assert await second.iq_error("get", "<ping xmlns='urn:xmpp:ping'/>", gone) == "service-unavailable"
