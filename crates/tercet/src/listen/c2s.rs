@@ -199,6 +199,8 @@ impl Connection {
             self.unbind();
         }
         if self.phase == Phase::Open && due(self.stream.deadline()) {
+            // The time for a login is up, whatever is held back.
+            self.held = None;
             self.stream.handle(now, Input::Tick);
         }
     }
