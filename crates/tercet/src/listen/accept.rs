@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tercet_stream::Framing;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::c2s::{Connection, Start};
+use super::http::Http;
 use super::service::C2s;
-use super::settings::Settings;
+use super::settings::{Settings, private_addresses};
 use super::wire::Wire;
 use super::{ListenError, Purpose};
-use crate::runtime::Cores;
+use crate::runtime::{Cores, Load};
 
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
@@ -28,6 +30,10 @@ const REFUSED: &[u8] = b"<?xml version='1.0'?><stream:stream xmlns='jabber:clien
 xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error>\
 <policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
 
+/// The same for HTTP.
+const REFUSED_HTTP: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// A socket that listens.
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
@@ -40,16 +46,20 @@ pub(super) struct Listening {
 /// # Errors
 /// The first address that cannot be had; if not every address has to work, only when none does, or when one is in use.
 pub(super) fn bind_all(settings: &Settings) -> Result<Vec<Listening>, ListenError> {
-    let ports = [
-        (settings.c2s, Purpose::C2s),
-        (settings.c2s_tls, Purpose::C2sTls),
-    ];
+    let (private, every_private) = private_addresses(&settings.addresses, settings.every_address);
+    let private = (private.as_slice(), every_private);
+    let all = (settings.addresses.as_slice(), settings.every_address);
     let mut open = Vec::new();
-    for (port, purpose) in ports {
+    for (port, purpose, (addresses, every)) in [
+        (settings.c2s, Purpose::C2s, all),
+        (settings.c2s_tls, Purpose::C2sTls, all),
+        (settings.http, Purpose::Http, private),
+        (settings.https, Purpose::Https, all),
+    ] {
         let Some(port) = port else { continue };
         let mut failed = None;
         let before = open.len();
-        for ip in &settings.addresses {
+        for ip in addresses {
             let address = SocketAddr::new(*ip, port);
             match bind(address) {
                 Ok(listener) => open.push(Listening {
@@ -61,7 +71,7 @@ pub(super) fn bind_all(settings: &Settings) -> Result<Vec<Listening>, ListenErro
                     let missing = source.kind() == io::ErrorKind::AddrNotAvailable
                         || source.kind() == io::ErrorKind::Unsupported;
                     let error = ListenError::Address { address, source };
-                    if settings.every_address || !missing {
+                    if every || !missing {
                         return Err(error);
                     }
                     failed = Some(error);
@@ -94,13 +104,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts from one listener until `stopped` ends.
-pub(super) async fn run(
-    listening: Listening,
-    c2s: Arc<C2s>,
-    cores: Arc<Cores>,
-    mut stopped: watch::Receiver<()>,
-) {
+/// Those who serve what is accepted.
+pub(super) struct Welcome {
+    pub(super) c2s: Arc<C2s>,
+    pub(super) http: Arc<Http>,
+    pub(super) cores: Arc<Cores>,
+    /// Ends when nothing more is to be accepted.
+    pub(super) stopped: watch::Receiver<()>,
+}
+
+/// Accepts from one listener until it is stopped.
+pub(super) async fn run(listening: Listening, mut served: Welcome) {
     let Listening {
         address,
         purpose,
@@ -117,13 +131,13 @@ pub(super) async fn run(
     let mut logged: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
-            _ = stopped.changed() => return,
+            _ = served.stopped.changed() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((socket, peer)) => {
                 pause = PAUSES.0;
-                welcome(socket, peer, purpose, &c2s, &cores).await;
+                welcome(socket, peer, purpose, &served).await;
             }
             // The client has gone already.
             Err(error) if is_of_one_connection(&error) => {}
@@ -155,21 +169,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Lets a client in, on the core with the fewest connections.
-async fn welcome(
-    socket: TcpStream,
-    peer: SocketAddr,
-    purpose: Purpose,
-    c2s: &Arc<C2s>,
-    cores: &Cores,
-) {
-    let pass = match c2s.gate.admit(peer.ip(), Instant::now()) {
+async fn welcome(socket: TcpStream, peer: SocketAddr, purpose: Purpose, served: &Welcome) {
+    let pass = match served.c2s.gate.admit(peer.ip(), Instant::now()) {
         Ok(pass) => pass,
         Err(refusal) => {
             tracing::debug!(%peer, ?refusal, "connection refused");
-            if purpose == Purpose::C2s {
-                // A best effort: whoever floods need not read it.
-                let _ = socket.try_write(REFUSED);
-            }
+            // A best effort: whoever floods need not read it. Those with TLS could not.
+            let _ = match purpose {
+                Purpose::C2s => socket.try_write(REFUSED),
+                Purpose::Http => socket.try_write(REFUSED_HTTP),
+                Purpose::C2sTls | Purpose::Https => Ok(0),
+            };
             return;
         }
     };
@@ -179,29 +189,52 @@ async fn welcome(
     let Ok(socket) = socket.into_std() else {
         return;
     };
-    let shared = c2s.clone();
-    let begin = move |load| {
-        let direct = purpose == Purpose::C2sTls;
-        let socket = TcpStream::from_std(socket)?;
-        let tls = match direct {
-            true => Some(shared.direct.start(None).map_err(io::Error::other)?),
-            false => None,
-        };
-        Ok::<_, io::Error>(Connection::new(Start {
-            wire: Wire::new(socket, tls),
-            shared,
-            direct,
-            peer,
-            pass,
-            load,
-        }))
+    let begin: Box<dyn FnOnce(Load) -> io::Result<()> + Send> = match purpose {
+        Purpose::C2s | Purpose::C2sTls => {
+            let shared = served.c2s.clone();
+            Box::new(move |load| {
+                let direct = purpose == Purpose::C2sTls;
+                let socket = TcpStream::from_std(socket)?;
+                let tls = match direct {
+                    true => Some(shared.direct.start(None).map_err(io::Error::other)?),
+                    false => None,
+                };
+                let stream = shared.stream(Framing::Tcp, Instant::now());
+                tokio::spawn(Connection::new(Start {
+                    wire: Wire::new(socket, tls),
+                    stream,
+                    websocket: None,
+                    early: Vec::new(),
+                    shared,
+                    direct,
+                    peer,
+                    pass,
+                    load,
+                }));
+                Ok(())
+            })
+        }
+        Purpose::Http | Purpose::Https => {
+            let (http, stopped) = (served.http.clone(), served.stopped.clone());
+            Box::new(move |load| {
+                let secure = purpose == Purpose::Https;
+                let socket = TcpStream::from_std(socket)?;
+                tokio::spawn(async move {
+                    let counted = (pass, load);
+                    if let Err(error) = http.serve(socket, secure, peer, counted, stopped).await {
+                        tracing::warn!(%peer, %error, "connection not served");
+                    }
+                });
+                Ok(())
+            })
+        }
     };
-    cores
-        .place(move |load| match begin(load) {
-            Ok(connection) => {
-                tokio::spawn(connection);
+    served
+        .cores
+        .place(move |load| {
+            if let Err(error) = begin(load) {
+                tracing::warn!(%peer, %error, "connection not served");
             }
-            Err(error) => tracing::warn!(%peer, %error, "connection not served"),
         })
         .await;
 }

@@ -4,7 +4,7 @@
 //! answer, a deadline), it does all there is to do and then writes once:
 //!
 //! ```text
-//! socket -> Wire (TLS) -> C2sStream -> Output::Stanza -> Server::accept -> outboxes of others
+//! socket -> Wire (TLS) -> [WebSocket] -> C2sStream -> Output::Stanza -> Server::accept -> outboxes of others
 //!   ^                        |  ^----- Input::Answer <- Question (store, password, bind)
 //!   '---- one write <--------+------- own Outbox
 //! ```
@@ -20,9 +20,9 @@ use super::gate::Pass;
 use super::registry::Registered;
 use super::service::{C2s, Work, WorkDone, stream_info};
 use super::timer::Timer;
+use super::websocket::WebSocket;
 use super::wire::{Scratch, Wire};
 use crate::runtime::Load;
-use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -42,13 +42,11 @@ const STALLED: Duration = Duration::from_secs(60);
 /// How long the end of a connection may take: sending what waits, and the client's own end.
 const ENDING: Duration = Duration::from_secs(5);
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
-}
-
 /// The task of one client connection.
 pub(super) struct Connection {
     wire: Wire,
+    /// Between the wire and the stream, if that is how the client came.
+    websocket: Option<Box<WebSocket>>,
     stream: C2sStream,
     shared: Arc<C2s>,
     outbox: Arc<Outbox>,
@@ -94,6 +92,10 @@ enum Phase {
 pub(super) struct Start {
     pub(super) shared: Arc<C2s>,
     pub(super) wire: Wire,
+    pub(super) stream: C2sStream,
+    pub(super) websocket: Option<Box<WebSocket>>,
+    /// What came already.
+    pub(super) early: Vec<u8>,
     pub(super) direct: bool,
     pub(super) peer: SocketAddr,
     pub(super) pass: Pass,
@@ -105,6 +107,9 @@ impl Connection {
         let Start {
             shared,
             wire,
+            stream,
+            websocket,
+            early,
             direct,
             peer,
             pass,
@@ -112,10 +117,10 @@ impl Connection {
         } = start;
         let outbox = Arc::new(Outbox::new(shared.outbox_bytes()));
         let registered = shared.registry.enter(outbox.clone());
-        let stream = shared.stream(Instant::now());
-        tracing::debug!(%peer, direct, "connected");
+        tracing::debug!(%peer, direct, websocket = websocket.is_some(), "connected");
         Connection {
             wire,
+            websocket,
             stream,
             shared,
             outbox,
@@ -128,7 +133,7 @@ impl Connection {
             ending: None,
             phase: Phase::Open,
             receipts: Vec::new(),
-            rest: Vec::new(),
+            rest: early,
             ended: false,
             direct,
             peer,
@@ -236,6 +241,9 @@ impl Connection {
             scratch.out.clear();
             return;
         }
+        if let Some(websocket) = &mut self.websocket {
+            websocket.frame(scratch, self.phase != Phase::Open);
+        }
         if let Err(error) = self.wire.send(cx, scratch) {
             self.lose(&error, now);
         }
@@ -339,7 +347,11 @@ impl Connection {
             if bytes.is_empty() || self.work.is_some() || self.held.is_some() {
                 return bytes;
             }
-            if let Some(stanza) = self.stream.receive(now, &mut bytes) {
+            let stanza = match &mut self.websocket {
+                None => self.stream.receive(now, &mut bytes),
+                Some(websocket) => websocket.receive(&mut bytes, &mut self.stream, now),
+            };
+            if let Some(stanza) = stanza {
                 // What the stream says besides came before.
                 self.outputs(cx, scratch, now);
                 self.route(cx, stanza, now);
@@ -374,7 +386,12 @@ impl Connection {
                     self.held = Some(now + delay);
                 }
             }
-            event => tracing::debug!(peer = %self.peer, ?event, "stream"),
+            event => {
+                if let (StreamEvent::Silent, Some(websocket)) = (event, &mut self.websocket) {
+                    websocket.ping();
+                }
+                tracing::debug!(peer = %self.peer, ?event, "stream");
+            }
         }
     }
 
@@ -444,6 +461,6 @@ impl Future for Connection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.get_mut();
-        SCRATCH.with_borrow_mut(|scratch| connection.turn(cx, scratch))
+        Scratch::with(|scratch| connection.turn(cx, scratch))
     }
 }

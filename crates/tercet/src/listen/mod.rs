@@ -1,17 +1,19 @@
 //! The listeners, and the connections they accept.
 //!
 //! A socket is accepted on one core, checked by the [`gate`], and given to the core with the fewest connections, where
-//! [`c2s`] serves it in one task.
+//! [`c2s`] serves it in one task; [`http`] hands it over once it is a WebSocket.
 
 mod accept;
 mod c2s;
 pub mod gate;
+mod http;
 mod registry;
 mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod websocket;
 mod wire;
 
 use std::net::SocketAddr;
@@ -24,8 +26,9 @@ use tokio::sync::watch;
 
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
+use http::Http;
 use service::C2s;
-pub use settings::{CertificateSettings, Settings};
+pub use settings::{CertificateSettings, Settings, private_addresses};
 
 /// How often certificate files are looked at.
 const CERTIFICATES_CHECKED: Duration = Duration::from_secs(10);
@@ -53,6 +56,10 @@ pub enum Purpose {
     C2s,
     /// Client streams with TLS from the first byte (XEP-0368).
     C2sTls,
+    /// HTTP, on this machine's own addresses.
+    Http,
+    /// HTTP over TLS.
+    Https,
 }
 
 /// The open listeners and their connections.
@@ -79,11 +86,26 @@ impl Listeners {
         let direct = TlsAcceptor::new(certificates.clone(), &[ALPN_CLIENT])?;
         let sockets = accept::bind_all(&settings)?;
         let c2s = C2s::new(server, starttls, direct, settings.gate, settings.streams);
+        let https = sockets
+            .iter()
+            .find(|socket| socket.purpose == Purpose::Https)
+            .map(|socket| socket.address.port());
+        let http = Http::new(
+            c2s.clone(),
+            TlsAcceptor::for_web(certificates.clone())?,
+            https,
+        );
         let (accepting, stopped) = watch::channel(());
         let mut bound = Vec::new();
         for (number, socket) in sockets.into_iter().enumerate() {
             bound.push((socket.address, socket.purpose));
-            let task = accept::run(socket, c2s.clone(), cores.clone(), stopped.clone());
+            let welcome = accept::Welcome {
+                c2s: c2s.clone(),
+                http: http.clone(),
+                cores: cores.clone(),
+                stopped: stopped.clone(),
+            };
+            let task = accept::run(socket, welcome);
             cores.spawn_on(number, task).await;
         }
         let watching = watch_certificates(certificates, stopped);

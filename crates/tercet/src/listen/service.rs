@@ -95,13 +95,8 @@ impl C2s {
         self.streams.store(Arc::new(streams));
     }
 
-    pub(super) fn stream(&self, now: Instant) -> C2sStream {
-        C2sStream::new(
-            self.streams.load_full(),
-            Framing::Tcp,
-            now,
-            self.server.random(),
-        )
+    pub(super) fn stream(&self, framing: Framing, now: Instant) -> C2sStream {
+        C2sStream::new(self.streams.load_full(), framing, now, self.server.random())
     }
 
     pub(super) fn outbox_bytes(&self) -> usize {
@@ -252,15 +247,29 @@ fn failure(error: &AccountError) -> SaslFailure {
     SaslFailure::TemporaryAuthFailure
 }
 
+/// What a WebSocket's stream has to know of its TLS. There is no channel binding: no browser has any, and where a reverse proxy
+/// stands between, the client's channel ends there.
+pub(super) fn web_stream_info(info: &TlsInfo) -> tercet_stream::TlsInfo {
+    tercet_stream::TlsInfo {
+        version: stream_version(info.version),
+        direct: true,
+        ..tercet_stream::TlsInfo::default()
+    }
+}
+
+fn stream_version(version: TlsVersion) -> tercet_stream::TlsVersion {
+    match version {
+        TlsVersion::Tls12 => tercet_stream::TlsVersion::Tls12,
+        TlsVersion::Tls13 => tercet_stream::TlsVersion::Tls13,
+    }
+}
+
 /// What a stream has to know of its TLS.
 pub(super) fn stream_info(info: TlsInfo, direct: bool) -> tercet_stream::TlsInfo {
     tercet_stream::TlsInfo {
         exporter: info.exporter.map(Into::into),
         end_point: info.end_point.map(Into::into),
-        version: match info.version {
-            TlsVersion::Tls12 => tercet_stream::TlsVersion::Tls12,
-            TlsVersion::Tls13 => tercet_stream::TlsVersion::Tls13,
-        },
+        version: stream_version(info.version),
         peer: info.peer.map(|peer| tercet_stream::PeerCertificate {
             xmpp_addrs: peer
                 .xmpp_addresses

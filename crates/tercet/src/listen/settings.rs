@@ -1,6 +1,6 @@
 //! What the listeners take from the configuration.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,10 @@ pub struct Settings {
     pub c2s: Option<u16>,
     /// The port of streams with direct TLS; 0 for any.
     pub c2s_tls: Option<u16>,
+    /// The port of HTTP, on this machine's own addresses only; 0 for any.
+    pub http: Option<u16>,
+    /// The port of HTTPS; 0 for any.
+    pub https: Option<u16>,
     /// What one address may do.
     pub gate: GateLimits,
     /// Settings of the streams.
@@ -41,6 +45,8 @@ impl Settings {
             every_address,
             c2s: port(&config.listen.c2s),
             c2s_tls: port(&config.listen.c2s_tls),
+            http: port(&config.listen.http),
+            https: port(&config.listen.https),
             gate: GateLimits {
                 rates: config.limits.rates,
                 connections: config.limits.connections_per_address,
@@ -55,6 +61,23 @@ impl Settings {
             },
             streams: streams(config, server),
         }
+    }
+}
+
+/// Where to listen for HTTP without TLS, and whether each of these has to work, given the same for everything else: never but
+/// on this machine's own addresses, where nobody can listen in.
+pub fn private_addresses(addresses: &[IpAddr], every: bool) -> (Vec<IpAddr>, bool) {
+    let own: Vec<IpAddr> = addresses
+        .iter()
+        .copied()
+        .filter(IpAddr::is_loopback)
+        .collect();
+    match own.is_empty() {
+        false => (own, every),
+        true => (
+            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            false,
+        ),
     }
 }
 

@@ -4,6 +4,7 @@
 //! its peer is slow.
 
 use crate::tls::{TlsError, TlsEvent, TlsInfo, TlsSession};
+use std::cell::RefCell;
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -14,8 +15,9 @@ use tokio::net::TcpStream;
 /// Bytes read at once; what a TLS session has kept comes on top.
 const READ: usize = 64 * 1024;
 const KEPT: usize = 24 * 1024;
-/// What a scratch buffer may keep between uses.
-const SCRATCH_KEPT: usize = 256 * 1024;
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+}
 
 /// Buffers that the connections of one thread share.
 pub(super) struct Scratch {
@@ -24,15 +26,26 @@ pub(super) struct Scratch {
     plain: Vec<u8>,
     /// Plaintext that is to be sent.
     pub(super) out: Vec<u8>,
+    /// The same as WebSocket frames.
+    pub(super) frames: Vec<u8>,
     cipher: Vec<u8>,
 }
 
 impl Scratch {
-    pub(super) fn new() -> Self {
+    /// What a buffer may keep between uses.
+    pub(super) const KEPT: usize = 256 * 1024;
+
+    /// The thread's own, for a while. Not to be asked for again meanwhile.
+    pub(super) fn with<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
+        SCRATCH.with_borrow_mut(f)
+    }
+
+    fn new() -> Self {
         Scratch {
             input: Box::default(),
             plain: Vec::new(),
             out: Vec::new(),
+            frames: Vec::new(),
             cipher: Vec::new(),
         }
     }
@@ -205,7 +218,7 @@ impl Wire {
         };
         for buffer in [out, cipher] {
             buffer.clear();
-            buffer.shrink_to(SCRATCH_KEPT);
+            buffer.shrink_to(Scratch::KEPT);
         }
         result
     }

@@ -4,7 +4,8 @@ use super::TlsError;
 use super::certificates::{Certificates, HostCertificate, Snapshot};
 use super::peer::AnyChain;
 use super::session::TlsSession;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{KeyLog, ServerConfig};
 use std::fmt;
@@ -13,6 +14,9 @@ use zeroize::Zeroizing;
 
 /// XEP-0368 §2.1: the ALPN protocol name of client-to-server streams.
 pub const ALPN_CLIENT: &[u8] = b"xmpp-client";
+
+/// The ALPN protocol name of HTTP/1.1 (RFC 7301 §6).
+const ALPN_HTTP: &[u8] = b"http/1.1";
 
 /// Makes the TLS sessions of one listener.
 #[derive(Clone, Debug)]
@@ -30,10 +34,26 @@ impl TlsAcceptor {
     /// # Errors
     /// [`TlsError::Peer`] if the crypto library offers no common protocol version: a fault of the build.
     pub fn new(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<Self, TlsError> {
-        let provider = certificates.provider().clone();
-        let mut template = ServerConfig::builder_with_provider(provider.clone())
+        let verifier = Arc::new(AnyChain(certificates.provider().clone()));
+        Self::with_verifier(certificates, alpn, verifier)
+    }
+
+    /// The same for HTTP/1.1. Clients are not asked for certificates: a browser would ask its user.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub fn for_web(certificates: Arc<Certificates>) -> Result<Self, TlsError> {
+        Self::with_verifier(certificates, &[ALPN_HTTP], Arc::new(NoClientAuth))
+    }
+
+    fn with_verifier(
+        certificates: Arc<Certificates>,
+        alpn: &[&[u8]],
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<Self, TlsError> {
+        let mut template = ServerConfig::builder_with_provider(certificates.provider().clone())
             .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(Arc::new(AnyChain(provider)))
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Unresolved));
         template.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         template.ignore_client_order = true;

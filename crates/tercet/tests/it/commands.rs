@@ -84,7 +84,7 @@ fn a_mistyped_command_is_met_with_the_nearest_one() {
 #[test]
 fn check_says_what_is_wrong_with_a_sentence_for_each_mend() {
     let lab = Lab::with(
-        "domain = \"example.org\"\n[listen]\naddresses = [\"192.0.2.1\"]\n[tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n",
+        "domain = \"example.org\"\n[listen]\naddresses = [\"192.0.2.1\"]\nhttp = false\nhttps = false\n[tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n",
     );
     let said = lab.run("check");
     assert_eq!(said.code, 1);
@@ -116,7 +116,7 @@ fn check_says_what_is_wrong_with_a_sentence_for_each_mend() {
 #[test]
 fn check_finds_nothing_in_the_way_without_a_file() {
     // Other programs may hold the standard ports of the machine that runs the test.
-    let said = Lab::with("[listen]\nc2s = 0\nc2s_tls = 0\n").ok("check");
+    let said = Lab::with("[listen]\nc2s = 0\nc2s_tls = 0\nhttp = 0\nhttps = 0\n").ok("check");
     assert!(
         said.out.ends_with("Nothing is in the way of a start.\n"),
         "{}",

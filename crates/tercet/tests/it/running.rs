@@ -9,7 +9,8 @@ use rustix::process::Signal;
 
 use crate::lab::Lab;
 
-const CONFIG: &str = "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\n";
+const CONFIG: &str =
+    "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\nhttp = 0\nhttps = 0\n";
 
 #[test]
 fn the_start_names_listeners_authority_and_the_command_for_the_first_account() {
@@ -17,7 +18,7 @@ fn the_start_names_listeners_authority_and_the_command_for_the_first_account() {
     let served = lab.serve();
     assert_eq!(served.start["event"], "listening");
     assert_eq!(served.start["domains"], serde_json::json!(["localhost"]));
-    for purpose in ["c2s", "c2s_tls"] {
+    for purpose in ["c2s", "c2s_tls", "http", "https"] {
         TcpStream::connect(served.address(purpose)).unwrap();
     }
     let authority = fs::read_to_string(served.start["ca_file"].as_str().unwrap()).unwrap();

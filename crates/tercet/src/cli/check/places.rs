@@ -9,6 +9,7 @@ use std::path::Path;
 use super::Finding;
 use crate::admin::socket::Client;
 use crate::config::{Config, Port};
+use crate::listen::private_addresses;
 
 /// Whether the data folder can be used.
 pub(super) fn data_folder(config: &Config) -> Vec<Finding> {
@@ -55,11 +56,14 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
     if let Ok(Some(_)) = Client::connect(&config.data_dir) {
         return vec![Finding::ok("ports", "the server runs; they were not tried")];
     }
-    let (addresses, named) = config.addresses();
+    let all = config.addresses();
+    let private = private_addresses(&all.0, all.1);
     let mut findings = Vec::new();
-    for (name, port) in [
-        ("c2s", config.listen.c2s),
-        ("c2s_tls", config.listen.c2s_tls),
+    for (name, port, (addresses, named)) in [
+        ("c2s", config.listen.c2s, &all),
+        ("c2s_tls", config.listen.c2s_tls, &all),
+        ("http", config.listen.http, &private),
+        ("https", config.listen.https, &all),
     ] {
         let port = match port {
             Port::Off => continue,
@@ -71,7 +75,7 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
         };
         let tried: Vec<Finding> = addresses
             .iter()
-            .filter_map(|address| try_port(name, *address, port, named))
+            .filter_map(|address| try_port(name, *address, port, *named))
             .collect();
         if tried.is_empty() {
             let places: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
@@ -127,12 +131,15 @@ mod tests {
     fn a_port_in_use_is_a_fault_and_a_free_one_is_not() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let text = format!("[listen]\naddresses = [\"127.0.0.1\"]\nc2s = {port}\nc2s_tls = 0\n");
+        let text = format!(
+            "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = {port}\nc2s_tls = 0\nhttp = 0\nhttps = 0\n"
+        );
         let (mut config, faults) = Config::parse(&text, Path::new(""));
         assert_eq!(faults, []);
         config.data_dir = "/nonexistent".into();
         let verdicts: Vec<_> = ports(&config).iter().map(|f| f.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Fault, Verdict::Ok]);
+        use Verdict::{Fault, Ok};
+        assert_eq!(verdicts, [Fault, Ok, Ok, Ok]);
     }
 
     #[test]

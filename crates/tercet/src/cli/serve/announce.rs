@@ -45,6 +45,16 @@ impl Start<'_> {
                 row("clients", &format!("{} ({what})", places.join(", ")));
             }
         }
+        for (purpose, scheme) in [(Purpose::Http, "http"), (Purpose::Https, "https")] {
+            let places = self.places(purpose);
+            if !places.is_empty() {
+                let what = match purpose {
+                    Purpose::Http => "WebSocket at /ws, for this machine alone",
+                    _ => "WebSocket at /ws",
+                };
+                row(scheme, &format!("{} ({what})", places.join(", ")));
+            }
+        }
         row("data", &self.config.data_dir.display().to_string());
         if let Some(authority) = &self.authority {
             row(
@@ -69,6 +79,8 @@ impl Start<'_> {
             let purpose = match purpose {
                 Purpose::C2s => "c2s",
                 Purpose::C2sTls => "c2s_tls",
+                Purpose::Http => "http",
+                Purpose::Https => "https",
             };
             json!({ "purpose": purpose, "address": address })
         });
@@ -165,21 +177,25 @@ mod tests {
             ("127.0.0.1:5222".parse().unwrap(), Purpose::C2s),
             ("[::1]:5222".parse().unwrap(), Purpose::C2s),
             ("127.0.0.1:5223".parse().unwrap(), Purpose::C2sTls),
+            ("127.0.0.1:5280".parse().unwrap(), Purpose::Http),
+            ("127.0.0.1:5281".parse().unwrap(), Purpose::Https),
         ];
         let text = start(&config, &arguments, &listeners).text();
         let lines: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
         assert_eq!(
-            &lines[..4],
+            &lines[..6],
             [
                 "clients         127.0.0.1:5222, [::1]:5222 (STARTTLS)",
                 "clients         127.0.0.1:5223 (TLS from the first byte)",
+                "http            127.0.0.1:5280 (WebSocket at /ws, for this machine alone)",
+                "https           127.0.0.1:5281 (WebSocket at /ws)",
                 "data            /d",
                 "trust           /d/ca.crt (the authority of its certificate, for clients)",
             ]
         );
-        assert!(lines[4].starts_with("first account"), "{text}");
+        assert!(lines[6].starts_with("first account"), "{text}");
         assert!(
-            lines[4].ends_with(" --config 'my file.toml' user add you@localhost --admin"),
+            lines[6].ends_with(" --config 'my file.toml' user add you@localhost --admin"),
             "{text}"
         );
     }

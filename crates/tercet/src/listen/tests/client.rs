@@ -92,6 +92,19 @@ impl Client {
         }
     }
 
+    /// Reads so many bytes, whatever they are; fewer at the end.
+    pub(super) fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let count = count as u64;
+        // However the connection ends.
+        let _ = match &mut self.wire {
+            Wire::Plain(socket) => socket.take(count).read_to_end(&mut bytes),
+            Wire::Tls(tls) => tls.take(count).read_to_end(&mut bytes),
+            Wire::None => unreachable!(),
+        };
+        bytes
+    }
+
     /// Reads once; false at the end.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];

@@ -3,6 +3,7 @@
 mod client;
 mod connections;
 mod login;
+mod web;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -67,6 +68,7 @@ impl Scene {
             let mut settings = Settings::new(&Config::default(), &server);
             settings.addresses = vec!["127.0.0.1".parse().unwrap()];
             (settings.c2s, settings.c2s_tls) = (Some(0), Some(0));
+            (settings.http, settings.https) = (Some(0), Some(0));
             configure(&mut settings);
             let certificates =
                 Certificates::load(vec![local.files], vec![local.ca_file.clone()]).unwrap();
