@@ -25,8 +25,12 @@ pub struct C2sConfig {
     pub idle_timeout: Option<Duration>,
     /// Time for the client to close the connection after the stream's end.
     pub close_timeout: Duration,
-    /// Failed logins, failed bindings, and registration requests: of each at most so many a stream.
+    /// Failed logins and failed bindings: of each at most so many a stream.
     pub max_attempts: u32,
+    /// Registration requests: at most so many a stream.
+    pub max_registrations: u32,
+    /// What counts in the place of [`login_timeout`](Self::login_timeout) once a stream has asked to register, if it is longer.
+    pub registering_timeout: Duration,
 }
 
 impl C2sConfig {
@@ -50,6 +54,8 @@ impl C2sConfig {
             idle_timeout: Some(Duration::from_secs(3600)),
             close_timeout: Duration::from_secs(5),
             max_attempts: 10,
+            max_registrations: 10,
+            registering_timeout: Duration::from_secs(30),
         }
     }
 

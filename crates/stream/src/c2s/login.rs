@@ -238,7 +238,7 @@ pub(super) fn on_stanza(cx: &mut Context, stanza: Stanza) -> Result<State, Strea
         return Err(StreamCondition::NotAuthorized.into());
     }
     cx.registrations += 1;
-    if cx.registrations > cx.config.max_attempts {
+    if cx.registrations > cx.config.max_registrations {
         return Err(too_many_attempts());
     }
     let host = cx.host().clone();

@@ -143,6 +143,10 @@ impl State {
             }
             State::Closing { until } => Some(*until),
             State::Closed => None,
+            _ if cx.registrations > 0 => {
+                let timeout = cx.config.login_timeout.max(cx.config.registering_timeout);
+                Some(timers.opened + timeout)
+            }
             _ => Some(timers.opened + cx.config.login_timeout),
         }
     }

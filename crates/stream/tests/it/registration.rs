@@ -1,8 +1,12 @@
 //! In-band registration before a login (XEP-0077).
 
+use std::time::Duration;
+
 use tercet_core::StreamCondition;
 
 use crate::support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn registration_is_announced_and_heard_where_it_is_offered() {
@@ -48,4 +52,33 @@ fn registration_requests_are_bounded() {
     }
     client.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>");
     client.expect_error(StreamCondition::PolicyViolation);
+}
+
+/// security.md, line 4: what a laboratory's tools need holds for them only.
+#[test]
+fn more_time_for_a_stream_that_registers_is_no_more_for_others() {
+    let mut config = config_with(|host| host.registration = true);
+    config.max_registrations = u32::MAX;
+    config.registering_timeout = 3600 * SECOND;
+    let open = || Client::inside_tls(config.clone(), Split::Whole, tls());
+
+    let mut registers = open();
+    for _ in 0..25 {
+        registers.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>");
+    }
+    registers.wait(3599 * SECOND);
+    assert!(!registers.closed);
+    registers.wait(SECOND);
+    registers.expect_error(StreamCondition::ConnectionTimeout);
+
+    let mut silent = open();
+    silent.wait(30 * SECOND);
+    silent.expect_error(StreamCondition::ConnectionTimeout);
+
+    let mut guesses = open();
+    for _ in 0..10 {
+        assert!(!guesses.closed);
+        guesses.send(&auth("PLAIN", "\0juliet\0wrong"));
+    }
+    guesses.expect_error(StreamCondition::PolicyViolation);
 }

@@ -12,7 +12,7 @@ use super::gate::GateLimits;
 use crate::config::{Config, Host, Port, RegistrationPolicy};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
-/// Time from the connection's beginning to a bound resource, at least, where rates are not limited.
+/// Time from the beginning to the end of a connection that registers accounts, where rates are not limited.
 const WITHOUT_RATES: Duration = Duration::from_secs(3600);
 
 /// Settings of the client listeners. Addresses and ports hold from the start on; the rest may be replaced.
@@ -118,10 +118,12 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
     streams.idle_timeout = Some(idle);
     streams.keep_alive_after = Some(idle / 3);
     streams.max_attempts = limits.login_attempts;
+    streams.max_registrations = limits.login_attempts;
     if !limits.rates {
-        // A laboratory's tools register all their accounts over one stream that never logs in.
-        streams.max_attempts = u32::MAX;
-        streams.login_timeout = streams.login_timeout.max(WITHOUT_RATES);
+        // A laboratory's tools register all their accounts over one stream that never logs in. Other streams have the bounds
+        // that they have everywhere.
+        streams.max_registrations = u32::MAX;
+        streams.registering_timeout = WITHOUT_RATES;
     }
     streams
 }
