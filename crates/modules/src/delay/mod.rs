@@ -2,11 +2,15 @@
 //! known.
 
 use tercet_core::delay::{self, NS};
-use tercet_core::{Stanza, StanzaError, XmlWriter, prepare_domain};
+use tercet_core::{Jid, Stanza, StanzaError, XmlWriter};
 use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, Flow, Kinds, Module, OnStanza, Registrar, Side, Stage, StanzaCx, Xep, xep,
 };
+
+/// XEP-0091, which some clients still read.
+const OLD_NS: &str = "jabber:x:delay";
+const STANZA_ID_NS: &str = "urn:xmpp:sid:0";
 
 /// Refuses stamps in this server's name.
 pub struct Delay;
@@ -33,23 +37,29 @@ impl Module for Delay {
 impl OnStanza for Delay {
     fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow {
         // Promise 7 of the bad-input list: what this server stamps nobody else has stamped.
-        if is_forged(cx.stanza, |domain| cx.server.host(domain).is_some()) {
+        if is_forged(cx.stanza, cx.to, |domain| cx.server.host(domain).is_some()) {
             return Flow::Bounce(
-                StanzaError::not_acceptable().text("a delay that this server has not seen"),
+                StanzaError::not_acceptable().text("a stamp that this server has not given"),
             );
         }
         Flow::Continue
     }
 }
 
-/// Whether a stamp claims to be of a host that is `ours`.
-fn is_forged(stanza: &Stanza, ours: impl Fn(&str) -> bool) -> bool {
-    stanza.children().filter(|c| c.is("delay", NS)).any(|c| {
-        let stamp = c.parse();
-        stamp
-            .root()
-            .attr("from")
-            .is_some_and(|from| prepare_domain(&from).is_ok_and(|from| ours(&from)))
+/// Whether a stamp claims to be of a host that is `ours`, or of the account that it is sent to: a delay, old or new, or the id
+/// that an archive gives (XEP-0359 §5).
+fn is_forged(stanza: &Stanza, to: &Jid, ours: impl Fn(&str) -> bool) -> bool {
+    stanza.children().any(|child| {
+        let by = match (child.name(), child.ns()) {
+            ("delay", NS) | ("x", OLD_NS) => "from",
+            ("stanza-id", STANZA_ID_NS) => "by",
+            _ => return false,
+        };
+        let stamp = child.parse();
+        let Some(Ok(by)) = stamp.root().attr(by).map(|by| Jid::parse(&by)) else {
+            return false;
+        };
+        ours(by.domain()) && (by.as_str() == by.domain() || by.as_str() == to.bare_str())
     })
 }
 
@@ -84,14 +94,32 @@ mod tests {
 
     #[test]
     fn only_stamps_in_our_name_are_forged() {
-        let forged = |from: &str| {
-            let xml = format!("<message><delay xmlns='urn:xmpp:delay' {from}/></message>");
-            is_forged(&Stanza::parse(xml.as_bytes()).unwrap(), |d| d == "ours")
+        let forged = |child: &str| {
+            let xml = format!("<message>{child}</message>");
+            let to = Jid::parse("to@ours/x").unwrap();
+            is_forged(&Stanza::parse(xml.as_bytes()).unwrap(), &to, |d| {
+                d == "ours"
+            })
         };
-        assert!(forged("from='ours'"));
-        assert!(forged("from='OURS'"));
-        assert!(!forged("from='theirs'"));
-        assert!(!forged("from='a@ours/b'"));
-        assert!(!forged(""));
+        for name in ["ours", "OURS", "to@ours", "TO@ours"] {
+            assert!(forged(&format!(
+                "<delay xmlns='urn:xmpp:delay' from='{name}'/>"
+            )));
+            assert!(forged(&format!(
+                "<x xmlns='jabber:x:delay' from='{name}'/>"
+            )));
+            assert!(forged(&format!(
+                "<stanza-id xmlns='urn:xmpp:sid:0' by='{name}' id='1'/>"
+            )));
+        }
+        for name in ["theirs", "a@ours/b", "a@ours", "to@theirs", "@"] {
+            assert!(!forged(&format!(
+                "<delay xmlns='urn:xmpp:delay' from='{name}'/>"
+            )));
+        }
+        assert!(!forged("<delay xmlns='urn:xmpp:delay'/>"));
+        assert!(!forged(
+            "<a xmlns='u:a'><delay xmlns='urn:xmpp:delay' from='ours'/></a>"
+        ));
     }
 }

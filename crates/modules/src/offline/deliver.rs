@@ -25,15 +25,15 @@ pub(super) async fn deliver(
     let owner = account.jid().as_str();
     let mut after = 0;
     loop {
-        let seen = {
+        let entries = {
             // Who found nobody available has counted and queued its message under this lock.
             let state = account.lock();
             if state.removed {
                 return Ok(());
             }
-            *waiting.size()
+            waiting.size().entries
         };
-        if seen.entries == 0 {
+        if entries == 0 {
             return Ok(());
         }
         // What is queued is read, too.
@@ -43,8 +43,7 @@ pub(super) async fn deliver(
             .read_log(&OFFLINE, owner, after, PAGE)
             .await?;
         if page.is_empty() {
-            // What was counted could not be written.
-            waiting.subtract(seen);
+            // What is still counted could not be written, and is about to be counted no more.
             return Ok(());
         }
         let mut handed = LogSize::default();

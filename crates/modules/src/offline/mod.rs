@@ -123,9 +123,20 @@ impl OnStanza for Offline {
         }
         size.entries += 1;
         size.bytes = bytes;
+        let one = LogSize {
+            entries: 1,
+            bytes: value.len() as u64,
+        };
         let mut batch = Batch::new();
         batch.append(&OFFLINE, cx.account.jid().as_str(), now, value);
-        cx.effects.push(Effect::Commit(batch));
+        let account = cx.account.clone();
+        // Promise 15 of the bad-input list: a full disk leaves nothing behind, not even in the count.
+        let undo = Box::new(move || {
+            if let Some(waiting) = account.slot::<Waiting>() {
+                waiting.subtract(one);
+            }
+        });
+        cx.effects.push(Effect::Commit { batch, undo });
         Flow::Handled
     }
 }

@@ -20,6 +20,8 @@ pub static PRIVATE: Kind = Kind {
 
 /// How many elements of different names one account may keep.
 const ELEMENTS: usize = 200;
+/// How many bytes they may have together.
+const BYTES: usize = 1 << 20;
 
 /// `<query/>` with one element in a namespace of its own.
 pub struct Query {
@@ -87,8 +89,15 @@ impl OnIq<Query> for Private {
                 .list(&PRIVATE, owner)
                 .await
                 .map_err(|e| store_failure(&e))?;
-            if kept.len() >= ELEMENTS && !kept.iter().any(|(key, _)| *key == query.key) {
+            let others = kept.iter().filter(|(key, _)| *key != query.key);
+            let (count, bytes) = others.fold((0, 0), |(count, bytes), (_, xml)| {
+                (count + 1, bytes + xml.len())
+            });
+            if count >= ELEMENTS {
                 return Err(StanzaError::resource_constraint().text("too many private elements"));
+            }
+            if bytes + query.xml.len() > BYTES {
+                return Err(StanzaError::resource_constraint().text("too much private data"));
             }
             let mut batch = Batch::new();
             batch.put(&PRIVATE, owner, &query.key, query.xml);

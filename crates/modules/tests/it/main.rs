@@ -7,6 +7,7 @@
 mod bounds;
 mod caps;
 mod commands;
+mod hostile;
 mod in_process;
 mod offline;
 mod registration;

@@ -150,6 +150,9 @@ impl Server {
         };
         let mut batch = Batch::new();
         batch.insert_new(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        // Promise 9 of the bad-input list: nothing that was still on its way when the name's last owner left comes to the next.
+        batch.erase_owner(account.as_str());
+        batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
         self.store()
             .commit(batch)
             .await

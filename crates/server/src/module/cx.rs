@@ -135,8 +135,13 @@ pub struct SessionCx<'a> {
 
 /// Something to be done for a stanza after its stages: in order, and the first failure stops the rest and becomes an error reply.
 pub enum Effect {
-    /// Make these writes durable.
-    Commit(Batch),
+    /// Make these writes durable. If that fails, `undo` takes back what was noted in memory when they were asked for.
+    Commit {
+        /// The writes.
+        batch: Batch,
+        /// Called once, or never.
+        undo: Box<dyn FnOnce() + Send>,
+    },
     /// Route this stanza, addresses and all, as the server's own.
     Send {
         /// The sender; an entity of this server.

@@ -360,18 +360,27 @@ impl Server {
     }
 }
 
-/// The request as it is shown until it is answered.
+/// The longest request that is kept with all it says, in bytes.
+const REQUEST_BYTES: usize = 2048;
+
+/// The request as it is shown until it is answered. A long one is kept without its content: strangers decide what it is, and
+/// everybody may send one.
 fn keep_request(passage: Passage<'_>, to: &BareJid) -> Vec<u8> {
+    let from = passage.from.bare_str();
     let mut bytes = Vec::new();
     passage.stanza.write(
         &mut bytes,
         Head {
-            from: Some(passage.from.bare_str()),
+            from: Some(from),
             to: Some(to.as_str()),
             lang: passage.lang,
             xmlns: None,
         },
     );
+    if bytes.len() > REQUEST_BYTES {
+        bytes = Vec::new();
+        bare_presence(from, to.as_str(), Event::Subscribe.as_str(), &mut bytes);
+    }
     bytes
 }
 

@@ -7,6 +7,7 @@
 mod contact;
 mod iq;
 mod message;
+mod paced;
 mod presence;
 mod rules;
 mod session;
@@ -313,15 +314,16 @@ impl Server {
         let effects: Vec<_> = effects
             .into_iter()
             .map(|effect| match effect {
-                Effect::Commit(batch) => Ok(self.store().commit(batch)),
+                Effect::Commit { batch, undo } => Ok((self.store().commit(batch), undo)),
                 Effect::Send { from, to, stanza } => Err((from, to, stanza)),
             })
             .collect();
         Routed::later(async move {
             for effect in effects {
                 match effect {
-                    Ok(commit) => {
+                    Ok((commit, undo)) => {
                         if let Err(error) = commit.await {
+                            undo();
                             return server.bounce(parcel.passage(), &store_failure(&error));
                         }
                     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tercet_core::{BareJid, Jid, PresenceType, Stanza, StanzaError};
 
-use super::{Passage, Routed};
+use super::{Passage, Routed, paced::Paced};
 use crate::account::Account;
 use crate::module::{Effects, Flow, SessionCx, Side};
 use crate::roster::Event;
@@ -88,20 +88,18 @@ impl Server {
             )
         };
         self.broadcast(session, stanza, &subscribers);
-        if initial {
-            self.show_contacts(session);
-        }
-        if !takes_messages {
-            return Routed::Done;
-        }
-        let Some(host) = self.host(session.jid().domain()) else {
-            return Routed::Done;
-        };
-        if host.session_handlers().is_empty() {
+        let host = self
+            .host(session.jid().domain())
+            .filter(|host| takes_messages && !host.session_handlers().is_empty());
+        if !initial && host.is_none() {
             return Routed::Done;
         }
         let (server, session) = (self.clone(), session.clone());
         Routed::later(async move {
+            if initial && !server.show_contacts(&session).await {
+                return;
+            }
+            let Some(host) = host else { return };
             for handler in host.session_handlers() {
                 (handler.available)(SessionCx {
                     server: &server,
@@ -206,7 +204,8 @@ impl Server {
     }
 
     /// RFC 6121 §4.3.2: what probes would have answered a session that has just become available, and the requests that wait.
-    fn show_contacts(self: &Arc<Self>, session: &Arc<Session>) {
+    /// However much others have put there, it never fills the session's outbox. False if the session ended meanwhile.
+    async fn show_contacts(self: &Arc<Self>, session: &Arc<Session>) -> bool {
         let account = session.account();
         let to = account.jid();
         let (contacts, requests, own) = {
@@ -222,17 +221,12 @@ impl Server {
                 .collect();
             (contacts, requests, own)
         };
-        let show = |jid: &Jid, stanza: &Stanza| {
-            let passage = Passage {
-                stanza,
-                from: jid,
-                to: session.jid(),
-                lang: None,
-            };
-            session.outbox().push(|out| passage.write(to.as_str(), out));
-        };
+        let mut paced = Paced::new(session.outbox());
         for (jid, stanza) in &own {
-            show(jid, stanza);
+            let passage = shown(session, jid, stanza);
+            if !paced.push(|out| passage.write(to.as_str(), out)).await {
+                return false;
+            }
         }
         for contact in contacts {
             let Some(live) = self.accounts().get(contact.as_str()) else {
@@ -247,15 +241,14 @@ impl Server {
             };
             for (jid, stanza) in &seen {
                 let passage = Passage {
-                    stanza,
-                    from: jid,
                     to,
-                    lang: None,
+                    ..shown(session, jid, stanza)
                 };
                 if self.passes(&live, Side::Sender, passage)
                     && self.passes(account, Side::Recipient, passage)
+                    && !paced.push(|out| passage.write(to.as_str(), out)).await
                 {
-                    show(jid, stanza);
+                    return false;
                 }
             }
         }
@@ -266,18 +259,17 @@ impl Server {
                 let from = stanza.from().ok().flatten();
                 from.is_some_and(|from| {
                     let passage = Passage {
-                        stanza: &stanza,
-                        from,
                         to,
-                        lang: None,
+                        ..shown(session, from, &stanza)
                     };
                     self.passes(account, Side::Recipient, passage)
                 })
             });
-            if wanted {
-                session.outbox().push(|out| out.extend_from_slice(&request));
+            if wanted && !paced.push(|out| out.extend_from_slice(&request)).await {
+                return false;
             }
         }
+        true
     }
 
     /// RFC 6121 §4.6: presence for one entity.
@@ -439,6 +431,16 @@ fn hand_over(account: &Account, passage: Passage<'_>) {
                 resource.session.outbox().push(|out| passage.write(to, out));
             }
         }
+    }
+}
+
+/// A presence that is shown to a session that has just become available.
+fn shown<'a>(session: &'a Session, from: &'a Jid, stanza: &'a Stanza) -> Passage<'a> {
+    Passage {
+        stanza,
+        from,
+        to: session.jid(),
+        lang: None,
     }
 }
 

@@ -1,0 +1,153 @@
+//! What one user does to harm another, or to fill the server.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tercet_core::{BareJid, Stanza};
+use tercet_modules::offline::OFFLINE;
+use tercet_modules::private::PRIVATE;
+use tercet_server::{Outbox, Receipt, Session};
+use tercet_store::Batch;
+use tercet_testkit::{Arrival, Client, Peer};
+
+use crate::in_process::{InProcess, block_on};
+
+const JULIET: &str = "juliet@localhost";
+const OUTBOX: usize = 1 << 20;
+
+fn client(name: &str) -> Client {
+    Client {
+        name: name.into(),
+        jid: format!("{name}@localhost"),
+        password: "password".into(),
+        resource: None,
+    }
+}
+
+fn server(names: &[&str]) -> InProcess {
+    let clients: Vec<_> = names.iter().map(|name| client(name)).collect();
+    let mut server = InProcess::new(&clients);
+    for client in &clients {
+        server.connect(client).unwrap();
+    }
+    server
+}
+
+fn answer(server: &mut InProcess, name: &str) -> String {
+    match server.receive(name).unwrap() {
+        Arrival::Element(text) => text,
+        _ => String::new(),
+    }
+}
+
+/// Juliet becomes available: everything that she is shown, whatever its length.
+fn shown_to_juliet(server: &InProcess) -> String {
+    let outbox = Arc::new(Outbox::new(OUTBOX));
+    let account = BareJid::parse(JULIET).unwrap();
+    let session = block_on(server.server().bind(&account, None, outbox, None)).unwrap();
+    let presence = Stanza::parse(b"<presence/>").unwrap();
+    let mut rest = Box::pin(server.server().accept(&session, presence).wait());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut seen = Vec::new();
+    while rest.as_mut().poll(&mut cx).is_pending() {
+        take(&session, &mut seen);
+    }
+    take(&session, &mut seen);
+    String::from_utf8(seen).unwrap()
+}
+
+fn take(session: &Session, seen: &mut Vec<u8>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    if let Poll::Ready(taken) = session.outbox().poll_take(&mut cx) {
+        assert!(taken.end.is_none(), "the session is ended: {:?}", taken.end);
+        seen.extend(taken.bytes);
+        taken.receipts.into_iter().for_each(Receipt::written);
+    }
+}
+
+/// security.md, line 11: every queue has a bound in bytes.
+#[test]
+fn requests_of_strangers_do_not_end_who_logs_in() {
+    let names: Vec<String> = (0..40).map(|n| format!("stranger{n}")).collect();
+    let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
+    all.push("juliet");
+    let mut server = server(&all);
+    server.disconnect("juliet").unwrap();
+    let content = "x".repeat(200_000);
+    for name in &names {
+        let request = format!(
+            "<presence type='subscribe' to='{JULIET}'><status>{content}</status></presence>"
+        );
+        server.send(name, &request).unwrap();
+    }
+    let seen = shown_to_juliet(&server);
+    assert_eq!(seen.matches("type='subscribe'").count(), 40);
+    assert!(seen.len() < 40 * 2048, "{} bytes", seen.len());
+}
+
+/// security.md, line 11: whoever may be seen decides how much there is to see.
+#[test]
+fn large_presences_of_contacts_do_not_end_who_logs_in() {
+    let mut server = server(&["juliet", "romeo"]);
+    let to_romeo = |kind: &str| format!("<presence type='{kind}' to='romeo@localhost'/>");
+    server.send("juliet", &to_romeo("subscribe")).unwrap();
+    let agreed = format!("<presence type='subscribed' to='{JULIET}'/>");
+    server.send("romeo", &agreed).unwrap();
+    server.disconnect("juliet").unwrap();
+    let content = "x".repeat(200_000);
+    for _ in 0..8 {
+        server.connect(&client("romeo")).unwrap();
+        let presence = format!("<presence><status>{content}</status></presence>");
+        server.send("romeo", &presence).unwrap();
+    }
+    let seen = shown_to_juliet(&server);
+    assert_eq!(seen.matches("<status>").count(), 8);
+    assert!(seen.len() > OUTBOX);
+}
+
+/// security.md, line 9: a name that is given away again brings nothing of its last owner's along.
+#[test]
+fn the_next_owner_of_a_name_gets_nothing_of_the_last_ones() {
+    let server = server(&["juliet"]);
+    let juliet = BareJid::parse(JULIET).unwrap();
+    block_on(server.server().delete_account(&juliet, None)).unwrap();
+    // What was on its way when the account was removed.
+    let mut late = Batch::new();
+    late.append(&OFFLINE, JULIET, 0, *b"<message/>");
+    late.put(&PRIVATE, JULIET, "urn:x a", *b"<a xmlns='urn:x'/>");
+    block_on(server.server().store().commit(late)).unwrap();
+
+    block_on(server.server().create_account(&juliet, "password", false)).unwrap();
+    let store = server.server().store();
+    assert_eq!(
+        block_on(store.log_size(&OFFLINE, JULIET)).unwrap().entries,
+        0
+    );
+    assert_eq!(block_on(store.list(&PRIVATE, JULIET)).unwrap(), []);
+    assert!(block_on(server.server().check_password(&juliet, "password".into())).unwrap());
+    let again = block_on(server.server().create_account(&juliet, "other", false));
+    assert!(again.is_err(), "the name is taken");
+    assert!(block_on(server.server().check_password(&juliet, "password".into())).unwrap());
+}
+
+/// security.md, line 11.
+#[test]
+fn private_data_is_bounded_in_bytes() {
+    let mut server = server(&["juliet"]);
+    let content = "x".repeat(200_000);
+    let mut put = |ns: &str| {
+        let request = format!(
+            "<iq type='set' id='p'><query xmlns='jabber:iq:private'><a xmlns='{ns}'>{content}</a></query></iq>"
+        );
+        server.send("juliet", &request).unwrap();
+        answer(&mut server, "juliet")
+    };
+    for n in 0..5 {
+        let reply = put(&format!("urn:{n}"));
+        assert!(reply.contains("type='result'"), "{reply}");
+    }
+    let reply = put("urn:5");
+    assert!(reply.contains("<resource-constraint "), "{reply}");
+    let replaced = put("urn:4");
+    assert!(replaced.contains("type='result'"), "{replaced}");
+}
