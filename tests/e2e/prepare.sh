@@ -1,9 +1,9 @@
-# Sourced by `run` and `kill9`: `prepare` makes the Python environment and compiles the libstrophe
-# client. Both are kept in the cache folder, one per state of the files they are made from.
+# Sourced by `run` and `kill9`: `prepare` makes the Python environment, compiles the libstrophe client and
+# installs xmpp.js. All are kept in the cache folder, one per state of the files they are made from.
 prepare() {
     local here root state
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-    for tool in python3 openssl cc tmux profanity; do
+    for tool in python3 openssl cc tmux profanity node npm; do
         command -v "$tool" >/dev/null || { echo "e2e: $tool is needed (see README.md)" >&2; return 2; }
     done
     root=${E2E_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/tercet-e2e}
@@ -26,7 +26,17 @@ prepare() {
         mv "$root/strophe-$state.part" "$root/strophe-$state"
     fi
     E2E_STROPHE=$root/strophe-$state
-    export E2E_PYTHON E2E_STROPHE
+    state=$( { node --version; cat "$here"/clients/web/*.json "$here"/clients/web/*.mjs; } | sha256sum | cut -c1-16)
+    if [ ! -f "$root/web-$state/complete" ]; then
+        echo "e2e: installing xmpp.js" >&2
+        rm -rf "$root/web-$state"
+        mkdir "$root/web-$state"
+        cp "$here"/clients/web/*.json "$here"/clients/web/*.mjs "$root/web-$state"
+        npm ci --prefix "$root/web-$state" --silent --ignore-scripts --no-audit --no-fund
+        touch "$root/web-$state/complete"
+    fi
+    E2E_WEB=$root/web-$state
+    export E2E_PYTHON E2E_STROPHE E2E_WEB
     flock -u 9
     exec 9>&-
 }

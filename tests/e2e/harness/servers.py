@@ -56,6 +56,7 @@ class Server:
     second_domain = SECOND_DOMAIN
     c2s_port = 5222
     tls_port = 5223
+    http_port = 5280
 
     def __init__(self, folder: pathlib.Path, address: str):
         self.folder = folder
