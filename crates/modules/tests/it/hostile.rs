@@ -151,3 +151,19 @@ fn private_data_is_bounded_in_bytes() {
     let replaced = put("urn:4");
     assert!(replaced.contains("type='result'"), "{replaced}");
 }
+
+/// security.md, line 15: what could not be kept is not counted either.
+#[test]
+fn messages_that_a_full_disk_refuses_do_not_fill_the_queue() {
+    let mut server = server(&["juliet", "romeo"]);
+    server.configure("[limits]\noffline_messages = 3").unwrap();
+    server.disconnect("juliet").unwrap();
+    block_on(server.server().store().close()).unwrap();
+    for _ in 0..6 {
+        let message = format!("<message type='chat' to='{JULIET}'><body>x</body></message>");
+        server.send("romeo", &message).unwrap();
+        let reply = answer(&mut server, "romeo");
+        assert!(reply.contains("<internal-server-error "), "{reply}");
+        assert!(reply.contains("type='wait'"), "{reply}");
+    }
+}
