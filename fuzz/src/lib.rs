@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     targets::jid::TARGET,
     targets::sasl::TARGET,
     targets::stanza::TARGET,
+    targets::websocket::TARGET,
     targets::xml_framing::TARGET,
 ];
 

@@ -9,13 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tercet_core::{
-    BareJid, Frame, FullJid, Limits, SaslFailure, StanzaError, StreamCondition, StreamError,
-    StreamParser,
+    BareJid, Frame, FullJid, Limits, OwnedElement, SaslFailure, StanzaError, StreamCondition,
+    StreamError, StreamParser,
 };
 use tercet_stream::sasl::Credentials;
 use tercet_stream::{
     Answer, C2sConfig, C2sStream, Framing, HostConfig, Input, Output, Question, StreamEvent,
-    Ticket, TlsInfo, TlsPolicy,
+    Ticket, TlsInfo, TlsPolicy, messages,
 };
 
 use crate::Target;
@@ -80,6 +80,7 @@ fn play(data: &[u8]) -> Driver {
 /// What a connection would do, and what it watches.
 struct Driver {
     stream: C2sStream,
+    framing: Framing,
     now: Instant,
     /// Reads what the server says, as a client would.
     reader: StreamParser,
@@ -104,9 +105,16 @@ impl Driver {
         host.registration = flags & 8 != 0;
         let others = (flags & 16 != 0).then(|| HostConfig::new("other.example"));
         let config = Arc::new(C2sConfig::new(host, others));
+        let framing = match flags & 64 {
+            0 => Framing::Tcp,
+            _ => Framing::WebSocket {
+                private: flags & 128 != 0,
+            },
+        };
         let now = Instant::now();
         let mut driver = Driver {
-            stream: C2sStream::new(config, Framing::Tcp, now, [flags; 32]),
+            stream: C2sStream::new(config, framing, now, [flags; 32]),
+            framing,
             now,
             reader: StreamParser::new(Limits::AFTER_LOGIN),
             question: None,
@@ -214,6 +222,14 @@ impl Driver {
 
     /// What the server says is a stream of well-formed frames; a new one begins after a layer change.
     fn read(&mut self, mut bytes: &[u8]) {
+        if self.framing != Framing::Tcp {
+            for message in messages(bytes) {
+                let mut out = Vec::new();
+                message.write(&mut out);
+                OwnedElement::parse(&out, "").expect("the server sent what no client accepts");
+            }
+            return;
+        }
         loop {
             match self.reader.next(&mut bytes) {
                 Ok(Some(Frame::Element(element)))
@@ -328,6 +344,7 @@ mod tests {
             ("direct", true),
             ("anonymous", true),
             ("shutdown", true),
+            ("websocket", true),
             ("injected", false),
             ("required", false),
             ("wrong_password", false),

@@ -7,4 +7,5 @@ pub(crate) mod grammar;
 pub(crate) mod jid;
 pub(crate) mod sasl;
 pub(crate) mod stanza;
+pub(crate) mod websocket;
 pub(crate) mod xml_framing;
