@@ -29,6 +29,7 @@ const DOAP_HEAD: &str = "\
     <category rdf:resource=\"https://linkmauve.fr/ns/xmpp-doap#category-server\"/>
     <implements rdf:resource=\"https://xmpp.org/rfcs/rfc6120.html\"/>
     <implements rdf:resource=\"https://xmpp.org/rfcs/rfc6121.html\"/>
+    <implements rdf:resource=\"https://xmpp.org/rfcs/rfc7395.html\"/>
     <implements rdf:resource=\"https://xmpp.org/rfcs/rfc7622.html\"/>
 ";
 
@@ -61,6 +62,12 @@ const ELSEWHERE: &[Elsewhere] = &[
         "1.1.1",
         "Date and Time Profiles",
         "crates/core/src/grammar/time.rs",
+    ),
+    (
+        156,
+        "1.4.0",
+        "Discovering Alternative XMPP Connection Methods, by host-meta",
+        "crates/tercet/src/listen/http/discovery.rs",
     ),
     (
         175,
