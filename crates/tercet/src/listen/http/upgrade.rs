@@ -50,8 +50,8 @@ pub(super) fn websocket(http: &Arc<Http>, visit: &Arc<Visit>, mut request: Reque
                 if let Some(connection) =
                     connection(&http, &visit, parts.io.into_inner(), &parts.read_buf)
                 {
-                    drop((http, visit));
-                    connection.await;
+                    // A task of its own: of this one and of HTTP nothing stays.
+                    tokio::spawn(connection);
                 }
             }
             Ok(Err(_)) => tracing::error!(%peer, "a WebSocket on something else than a socket"),
