@@ -153,6 +153,7 @@ impl Server {
         // Promise 9 of the bad-input list: nothing that was still on its way when the name's last owner left comes to the next.
         batch.erase_owner(account.as_str());
         batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        let _making = self.accounts().making(account).await;
         self.store()
             .commit(batch)
             .await

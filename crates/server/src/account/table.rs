@@ -1,6 +1,6 @@
 //! The table of accounts in memory: sharded, loaded at first need, with a bounded number of accounts nobody is connected to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,8 @@ use crate::module::{SlotDef, Slots};
 use crate::roster::Roster;
 
 const SHARDS: usize = 64;
+/// Names without an account that a shard remembers.
+const ABSENT: usize = 32;
 
 /// Accounts by bare JID.
 pub(crate) struct AccountTable {
@@ -33,6 +35,30 @@ struct Live {
     accounts: HashMap<BareJid, Arc<Account>>,
     /// Accounts that had no session when they were put here, each once, oldest first.
     idle: VecDeque<BareJid>,
+    absent: Absent,
+}
+
+/// Names that were asked for of late and have no account, so that asking again takes no longer than for one that has: promise 6
+/// of the bad-input list.
+#[derive(Default)]
+struct Absent {
+    names: HashSet<BareJid>,
+    /// Oldest first; may have names that are not in the set any more.
+    order: VecDeque<BareJid>,
+}
+
+impl Absent {
+    fn note(&mut self, bare: &BareJid) {
+        if !self.names.insert(bare.clone()) {
+            return;
+        }
+        self.order.push_back(bare.clone());
+        if self.order.len() > ABSENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.names.remove(oldest.as_str());
+        }
+    }
 }
 
 /// Where an account stands in its shard's queue of idle ones.
@@ -104,7 +130,11 @@ impl AccountTable {
         if let Some(account) = shard.lock().accounts.get(bare.as_str()) {
             return Ok(Some(account.clone()));
         }
+        if shard.lock().absent.names.contains(bare.as_str()) {
+            return Ok(None);
+        }
         if store.get(&ACCOUNT, bare.as_str(), "").await?.is_none() {
+            shard.lock().absent.note(bare);
             return Ok(None);
         }
         // Both are under way at once.
@@ -116,6 +146,14 @@ impl AccountTable {
         live.accounts.insert(bare.clone(), account.clone());
         live.retire(bare, self.idle_per_shard);
         Ok(Some(account))
+    }
+
+    /// To be held while the account is made: until then nobody finds out that there is none.
+    pub(crate) async fn making(&self, bare: &BareJid) -> tokio::sync::MutexGuard<'_, ()> {
+        let shard = self.shard(bare.as_str());
+        let alone = shard.loading.lock().await;
+        shard.lock().absent.names.remove(bare.as_str());
+        alone
     }
 
     /// Notes that the account has no session any more.
@@ -182,6 +220,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tercet_store::Batch;
 
     fn account(name: &str) -> (BareJid, Arc<Account>) {
         let jid = BareJid::parse(&format!("{name}@example.org")).unwrap();
@@ -228,5 +267,37 @@ mod tests {
         let (other, _) = account("other");
         live.retire(&other, 0);
         assert_eq!(names(&live), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_is_looked_up_once_and_found_when_it_is_made() {
+        let store = Store::memory(crate::KINDS);
+        let table = AccountTable::new(64);
+        let name = BareJid::parse("juliet@example.org").unwrap();
+        assert!(table.load(&name, &store, &[]).await.unwrap().is_none());
+        let noted = |table: &AccountTable| {
+            let live = table.shard(name.as_str()).lock();
+            live.absent.names.contains(&name)
+        };
+        assert!(noted(&table));
+
+        let making = table.making(&name).await;
+        let mut batch = Batch::new();
+        batch.put(&ACCOUNT, name.as_str(), "", *b"record");
+        store.commit(batch).await.unwrap();
+        drop(making);
+        assert!(!noted(&table));
+        assert!(table.load(&name, &store, &[]).await.unwrap().is_some());
+    }
+
+    #[test]
+    fn unknown_names_are_remembered_within_a_bound() {
+        let mut absent = Absent::default();
+        for n in 0..1000 {
+            absent.note(&account(&format!("n{n}")).0);
+            absent.note(&account("again").0);
+            absent.names.remove(account(&format!("n{n}")).0.as_str());
+        }
+        assert!(absent.names.len() <= ABSENT && absent.order.len() <= ABSENT);
     }
 }
