@@ -83,6 +83,10 @@ impl OnIq<Get> for VCard {
     fn absent(&self) -> StanzaError {
         StanzaError::item_not_found()
     }
+
+    fn reads(&self) -> Option<&'static Kind> {
+        Some(&VCARD)
+    }
 }
 
 impl OnIq<Card> for VCard {

@@ -167,3 +167,23 @@ fn messages_that_a_full_disk_refuses_do_not_fill_the_queue() {
         assert!(reply.contains("type='wait'"), "{reply}");
     }
 }
+
+/// security.md, line 6: unknown names cost what known ones cost.
+#[test]
+fn a_name_without_an_account_is_read_for_as_one_with_an_account() {
+    let mut server = server(&["juliet", "romeo"]);
+    let mut ask = |server: &mut InProcess, to: &str| {
+        let request =
+            format!("<iq type='get' id='v' to='{to}@localhost'><vCard xmlns='vcard-temp'/></iq>");
+        server.send("romeo", &request).unwrap();
+        answer(server, "romeo").replace(to, "NAME")
+    };
+    let known = ask(&mut server, "juliet");
+    assert!(known.contains("<item-not-found "), "{known}");
+    assert_eq!(ask(&mut server, "nobody"), known);
+    // Both names are in memory now; a store that fails shows for whom it is asked.
+    block_on(server.server().store().close()).unwrap();
+    let known = ask(&mut server, "juliet");
+    assert!(known.contains("<internal-server-error "), "{known}");
+    assert_eq!(ask(&mut server, "nobody"), known);
+}

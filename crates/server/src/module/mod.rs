@@ -161,6 +161,12 @@ pub trait OnIq<P: Payload>: Module {
     fn absent(&self) -> StanzaError {
         StanzaError::service_unavailable()
     }
+
+    /// The kind of record that is read to answer for an account, if any. For an account that does not exist it is read in vain,
+    /// so that the answer takes as long.
+    fn reads(&self) -> Option<&'static tercet_store::Kind> {
+        None
+    }
 }
 
 /// A step that stanzas of the registered kinds pass through.

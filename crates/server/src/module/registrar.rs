@@ -31,6 +31,7 @@ pub(crate) struct IqEntry {
     pub(crate) target: Target,
     pub(crate) handle: Box<IqFn>,
     pub(crate) absent: Box<dyn Fn() -> StanzaError + Send + Sync>,
+    pub(crate) reads: Option<&'static tercet_store::Kind>,
 }
 
 /// One step of the pipeline.
@@ -112,6 +113,7 @@ impl<'a, M: Module> Registrar<'a, M> {
             secret: P::SECRET,
             kind,
             target,
+            reads: OnIq::<P>::reads(&**self.module),
             handle: Box::new(move |cx| {
                 let module = module.clone();
                 Box::pin(async move {

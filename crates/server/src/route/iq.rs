@@ -8,7 +8,7 @@ use super::{Passage, Routed};
 use crate::account::Account;
 use crate::module::{Effects, Flow, IqCx, IqKind, IqResult, Reply, Side, Target};
 use crate::outbox::Outbox;
-use crate::server::Server;
+use crate::server::{Server, store_failure};
 use crate::session::Session;
 use crate::vhost::VHost;
 
@@ -148,18 +148,40 @@ impl Server {
     }
 
     /// RFC 6121 §8.5.1.
-    pub(super) fn iq_to_nobody(&self, host: &VHost, passage: Passage<'_>) {
+    pub(super) fn iq_to_nobody(
+        self: &Arc<Self>,
+        host: &VHost,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
         let Some(kind) = passage.stanza.iq_type().and_then(IqKind::of) else {
-            return;
+            return self.finish(passage, effects);
         };
-        let error = if passage.to.is_full() {
-            StanzaError::service_unavailable()
-        } else if host.answers_own(passage.stanza, kind) {
-            StanzaError::forbidden()
-        } else {
-            host.absent(passage.stanza, kind)
+        let entry = passage.stanza.payload().filter(|_| passage.to.is_bare());
+        let entry = entry.and_then(|p| host.iq(p.ns(), p.name(), kind, Target::Account));
+        let error = match entry {
+            Some(entry) => (entry.absent)(),
+            None if passage.to.is_bare() && host.answers_own(passage.stanza, kind) => {
+                StanzaError::forbidden()
+            }
+            None => StanzaError::service_unavailable(),
         };
-        self.bounce(passage, &error);
+        let Some(reads) = entry.and_then(|entry| entry.reads) else {
+            self.bounce(passage, &error);
+            return self.finish(passage, effects);
+        };
+        // Promise 6 of the bad-input list: the answer for a name without an account takes as long as for others.
+        let (server, parcel) = (self.clone(), passage.keep());
+        let read = self.store().get(reads, passage.to.bare_str(), "");
+        let rest = self.finish(passage, effects);
+        Routed::later(async move {
+            rest.wait().await;
+            let error = match read.await {
+                Ok(_) => error,
+                Err(failure) => store_failure(&failure),
+            };
+            server.bounce(parcel.passage(), &error);
+        })
     }
 
     /// An IQ for a host.
@@ -234,14 +256,6 @@ impl VHost {
             && self
                 .iq(payload.ns(), payload.name(), kind, Target::Account)
                 .is_none()
-    }
-
-    /// The answer in the name of an account that does not exist.
-    fn absent(&self, stanza: &Stanza, kind: IqKind) -> StanzaError {
-        let entry = stanza
-            .payload()
-            .and_then(|p| self.iq(p.ns(), p.name(), kind, Target::Account));
-        entry.map_or_else(StanzaError::service_unavailable, |e| (e.absent)())
     }
 }
 

@@ -218,7 +218,7 @@ impl Server {
         match passage.stanza.kind() {
             StanzaKind::Message => self.message_to_nobody(host, passage),
             StanzaKind::Presence => self.presence_to_nobody(passage),
-            StanzaKind::Iq => self.iq_to_nobody(host, passage),
+            StanzaKind::Iq => return self.iq_to_nobody(host, passage, effects),
         }
         self.finish(passage, effects)
     }
