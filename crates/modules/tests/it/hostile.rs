@@ -172,7 +172,7 @@ fn messages_that_a_full_disk_refuses_do_not_fill_the_queue() {
 #[test]
 fn a_name_without_an_account_is_read_for_as_one_with_an_account() {
     let mut server = server(&["juliet", "romeo"]);
-    let mut ask = |server: &mut InProcess, to: &str| {
+    let ask = |server: &mut InProcess, to: &str| {
         let request =
             format!("<iq type='get' id='v' to='{to}@localhost'><vCard xmlns='vcard-temp'/></iq>");
         server.send("romeo", &request).unwrap();
