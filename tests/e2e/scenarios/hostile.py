@@ -345,3 +345,28 @@ async def short_and_broken_connections_leave_nothing(stage: Stage):
             await asyncio.sleep(0.2)
             # KiB: what the allocator keeps for itself, less than 4 for each connection.
             assert kept() - before < 4096, (port, data[:20], before, kept())
+
+
+@scenario(servers=ONLY_HERE)
+async def answers_are_made_no_faster_than_they_are_read(stage: Stage):
+    async with own_server(stage) as alone:
+        raw = await Raw.login(alone, await alone.account("mallory"))
+        for number in range(300):
+            raw.send(f"<iq type='set' id='s'><query xmlns='jabber:iq:roster'><item jid='c{number}@x' name='{'n' * 1000}'/></query></iq>")
+        await raw.settled()
+
+        def kept() -> int:
+            with open(f"/proc/{alone.server.process.pid}/status", encoding="ascii") as status:
+                return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+
+        before = kept()
+        raw.hold()
+        raw.send("<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>" * 1000)
+        most = 0
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            most = max(most, kept())
+        # KiB: the answers together are 300 MiB.
+        assert most - before < 32_768, (before, most)
+        raw.read_on()
+        await raw.settled()

@@ -29,12 +29,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tercet_core::{BareJid, Stanza};
+use tercet_core::{BareJid, Stanza, StanzaKind};
 use tercet_server::{Outbox, Receipt, Routed, Session};
 use tercet_stream::{C2sStream, Input, Output, StreamEvent};
 
 /// Reads in one turn of the task, before others have theirs.
 const READS: u32 = 4;
+/// Bytes that are gathered for one write. More are offered to the socket before the client's next request is looked at: a few
+/// bytes can ask for many.
+const SENT_AT_ONCE: usize = 256 << 10;
 /// Stanzas of one read after which the outbox is looked after.
 const DRAINED_AFTER: u32 = 16;
 /// How long a socket may take nothing before its connection is given up.
@@ -159,6 +162,9 @@ impl Connection {
             }
             if self.poll_outbox(cx, scratch, now) {
                 continue;
+            }
+            if scratch.out.len() > SENT_AT_ONCE {
+                self.send(cx, scratch, now);
             }
             if self.work.is_some() || self.held.is_some() || self.is_full() {
                 break;
@@ -354,10 +360,15 @@ impl Connection {
             if let Some(stanza) = stanza {
                 // What the stream says besides came before.
                 self.outputs(cx, scratch, now);
+                let asks = stanza.kind() == StanzaKind::Iq;
                 self.route(cx, stanza, now);
-                if stanzas % DRAINED_AFTER == 0 {
+                if asks || stanzas % DRAINED_AFTER == 0 {
                     // The client's own requests must not fill its outbox.
                     self.poll_outbox(cx, scratch, now);
+                }
+                // Nor are they answered faster than it reads.
+                if asks && (scratch.out.len() > SENT_AT_ONCE || self.wire.unsent() > 0) {
+                    return bytes;
                 }
             }
         }
@@ -450,9 +461,10 @@ impl Connection {
         }
     }
 
-    /// The client has more bytes to take than its outbox may hold.
+    /// The client has more bytes to take than its outbox may hold, or does not take the answers to what it asked before.
     fn is_full(&self) -> bool {
-        self.wire.unsent() > self.shared.outbox_bytes()
+        let unsent = self.wire.unsent();
+        unsent > self.shared.outbox_bytes() || unsent > 0 && !self.rest.is_empty()
     }
 }
 
