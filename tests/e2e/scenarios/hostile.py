@@ -368,5 +368,3 @@ async def answers_are_made_no_faster_than_they_are_read(stage: Stage):
             most = max(most, kept())
         # KiB: the answers together are 300 MiB.
         assert most - before < 32_768, (before, most)
-        raw.read_on()
-        await raw.settled()
