@@ -20,6 +20,8 @@ pub struct Session {
     since_ms: u64,
     /// To whom presence was sent that they do not get by subscription (RFC 6121 §4.6).
     directed: Mutex<HashSet<Jid>>,
+    /// Held while its presence changes and is told of.
+    order: Mutex<()>,
     ended: AtomicBool,
 }
 
@@ -39,6 +41,7 @@ impl Session {
             lang,
             since_ms,
             directed: Mutex::default(),
+            order: Mutex::default(),
             ended: AtomicBool::new(false),
         }
     }
@@ -71,6 +74,12 @@ impl Session {
     /// The entities that have received directed presence and not yet its end.
     pub(crate) fn directed(&self) -> MutexGuard<'_, HashSet<Jid>> {
         self.directed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held from a change of its presence until all have been told, so that two changes, of which another session may cause the
+    /// later one, reach everybody in their order (RFC 6120 §10.1). Taken before any account's lock, never two at once.
+    pub(crate) fn presence_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Marks the session as ended; true for the first call.

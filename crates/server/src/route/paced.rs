@@ -20,14 +20,17 @@ impl<'a> Paced<'a> {
         }
     }
 
-    /// Appends a stanza, after those before it have been written if they are many. False when the session is ending.
-    pub(super) async fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        if self.in_flight >= IN_FLIGHT {
-            self.in_flight = 0;
-            if !self.outbox.watch().await {
-                return false;
-            }
+    /// Waits until what was appended has been written, if it is much. False when the session is ending.
+    pub(super) async fn ready(&mut self) -> bool {
+        if self.in_flight < IN_FLIGHT {
+            return true;
         }
+        self.in_flight = 0;
+        self.outbox.watch().await
+    }
+
+    /// Appends a stanza; [`ready`](Self::ready) comes before. False when the session is ending.
+    pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let in_flight = &mut self.in_flight;
         self.outbox.push(|out| {
             let before = out.len();
@@ -51,7 +54,8 @@ mod tests {
         let mut all = pin!(async {
             let mut paced = Paced::new(&outbox);
             for _ in 0..100 {
-                assert!(paced.push(|out| out.extend([b'x'; 10_000])).await);
+                assert!(paced.ready().await);
+                assert!(paced.push(|out| out.extend([b'x'; 10_000])));
             }
         });
         let mut received = 0;
@@ -75,7 +79,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut all = pin!(async {
             let mut paced = Paced::new(&outbox);
-            while paced.push(|out| out.extend([b'x'; 10_000])).await {}
+            while paced.ready().await && paced.push(|out| out.extend([b'x'; 10_000])) {}
         });
         assert!(all.as_mut().poll(&mut cx).is_pending());
         outbox.close();

@@ -71,6 +71,7 @@ impl Server {
             }
         };
         let account = session.account();
+        let order = session.presence_order();
         let (initial, takes_messages, subscribers) = {
             let mut state = account.lock();
             let Some(entry) = state.entry(session) else {
@@ -88,6 +89,7 @@ impl Server {
             )
         };
         self.broadcast(session, stanza, &subscribers);
+        drop(order);
         let host = self
             .host(session.jid().domain())
             .filter(|host| takes_messages && !host.session_handlers().is_empty());
@@ -113,6 +115,7 @@ impl Server {
 
     /// RFC 6121 §4.5: the client goes away, or the server says so in its place.
     pub(super) fn unavailable(self: &Arc<Self>, session: &Arc<Session>, stanza: &Stanza) -> Routed {
+        let _order = session.presence_order();
         let subscribers = {
             let mut state = session.account().lock();
             let presence = state.entry(session).and_then(|e| e.presence.take());
@@ -122,6 +125,7 @@ impl Server {
     }
 
     /// Tells everybody who has seen the session's presence that it is gone. `subscribers` are given if it was available.
+    /// The caller holds the session's presence order.
     pub(super) fn withdraw(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -223,8 +227,11 @@ impl Server {
         };
         let mut paced = Paced::new(session.outbox());
         for (jid, stanza) in &own {
-            let passage = shown(session, jid, stanza);
-            if !paced.push(|out| passage.write(to.as_str(), out)).await {
+            let passage = Passage {
+                to,
+                ..shown(session, jid, stanza)
+            };
+            if !self.show_one(account, passage, stanza, &mut paced).await {
                 return false;
             }
         }
@@ -246,7 +253,7 @@ impl Server {
                 };
                 if self.passes(&live, Side::Sender, passage)
                     && self.passes(account, Side::Recipient, passage)
-                    && !paced.push(|out| passage.write(to.as_str(), out)).await
+                    && !self.show_one(&live, passage, stanza, &mut paced).await
                 {
                     return false;
                 }
@@ -265,11 +272,35 @@ impl Server {
                     self.passes(account, Side::Recipient, passage)
                 })
             });
-            if wanted && !paced.push(|out| out.extend_from_slice(&request)).await {
+            if !wanted {
+                continue;
+            }
+            if !paced.ready().await || !paced.push(|out| out.extend_from_slice(&request)) {
                 return false;
             }
         }
         true
+    }
+
+    /// Shows the presence of a resource of `of`, unless it is not that any more: then who changed it has told of it. False when
+    /// the session that is shown it is ending.
+    async fn show_one(
+        &self,
+        of: &Account,
+        passage: Passage<'_>,
+        presence: &Arc<Stanza>,
+        paced: &mut Paced<'_>,
+    ) -> bool {
+        if !paced.ready().await {
+            return false;
+        }
+        // RFC 6120 §10.1: under the lock under which presence changes, so that what comes after is told after.
+        let state = of.lock();
+        let resource = passage.from.resource().and_then(|r| state.resource(r));
+        let is_now = resource
+            .and_then(|r| r.presence.as_ref())
+            .is_some_and(|now| Arc::ptr_eq(now, presence));
+        !is_now || paced.push(|out| passage.write(passage.to.as_str(), out))
     }
 
     /// RFC 6121 §4.6: presence for one entity.

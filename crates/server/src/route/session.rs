@@ -75,6 +75,7 @@ impl Server {
             return Routed::Done;
         }
         let account = session.account();
+        let _order = session.presence_order();
         let (subscribers, last) = {
             let mut state = account.lock();
             let place = state
