@@ -40,8 +40,9 @@ fn answer(server: &mut InProcess, name: &str) -> String {
     }
 }
 
-/// Juliet becomes available: everything that she is shown, whatever its length.
-fn shown_to_juliet(server: &InProcess) -> String {
+/// Juliet becomes available: everything that she is shown, whatever its length. `meanwhile` happens when she has been shown the
+/// first part.
+fn shown_to_juliet(server: &mut InProcess, meanwhile: impl FnOnce(&mut InProcess)) -> String {
     let outbox = Arc::new(Outbox::new(OUTBOX));
     let account = BareJid::parse(JULIET).unwrap();
     let session = block_on(server.server().bind(&account, None, outbox, None)).unwrap();
@@ -49,7 +50,11 @@ fn shown_to_juliet(server: &InProcess) -> String {
     let mut rest = Box::pin(server.server().accept(&session, presence).wait());
     let mut cx = Context::from_waker(Waker::noop());
     let mut seen = Vec::new();
+    let mut meanwhile = Some(meanwhile);
     while rest.as_mut().poll(&mut cx).is_pending() {
+        if let Some(meanwhile) = meanwhile.take() {
+            meanwhile(server);
+        }
         take(&session, &mut seen);
     }
     take(&session, &mut seen);
@@ -80,29 +85,58 @@ fn requests_of_strangers_do_not_end_who_logs_in() {
         );
         server.send(name, &request).unwrap();
     }
-    let seen = shown_to_juliet(&server);
+    let seen = shown_to_juliet(&mut server, |_| ());
     assert_eq!(seen.matches("type='subscribe'").count(), 40);
     assert!(seen.len() < 40 * 2048, "{} bytes", seen.len());
+}
+
+/// Romeo, whose presence juliet receives, becomes available with eight resources of 200 kB each. The last one's full JID.
+fn romeo_shows_much(server: &mut InProcess) -> String {
+    server
+        .send(
+            "juliet",
+            "<presence type='subscribe' to='romeo@localhost'/>",
+        )
+        .unwrap();
+    let agreed = format!("<presence type='subscribed' to='{JULIET}'/>");
+    server.send("romeo", &agreed).unwrap();
+    server.disconnect("juliet").unwrap();
+    let content = "x".repeat(200_000);
+    let mut last = String::new();
+    for _ in 0..8 {
+        last = server.connect(&client("romeo")).unwrap();
+        let presence = format!("<presence><status>{content}</status></presence>");
+        server.send("romeo", &presence).unwrap();
+    }
+    last
 }
 
 /// security.md, line 11: whoever may be seen decides how much there is to see.
 #[test]
 fn large_presences_of_contacts_do_not_end_who_logs_in() {
     let mut server = server(&["juliet", "romeo"]);
-    let to_romeo = |kind: &str| format!("<presence type='{kind}' to='romeo@localhost'/>");
-    server.send("juliet", &to_romeo("subscribe")).unwrap();
-    let agreed = format!("<presence type='subscribed' to='{JULIET}'/>");
-    server.send("romeo", &agreed).unwrap();
-    server.disconnect("juliet").unwrap();
-    let content = "x".repeat(200_000);
-    for _ in 0..8 {
-        server.connect(&client("romeo")).unwrap();
-        let presence = format!("<presence><status>{content}</status></presence>");
-        server.send("romeo", &presence).unwrap();
-    }
-    let seen = shown_to_juliet(&server);
+    romeo_shows_much(&mut server);
+    let seen = shown_to_juliet(&mut server, |_| ());
     assert_eq!(seen.matches("<status>").count(), 8);
     assert!(seen.len() > OUTBOX);
+}
+
+/// RFC 6120 §10.1: what a contact sent last is what is seen last.
+#[test]
+fn a_contact_who_leaves_while_others_are_shown_is_not_shown_any_more() {
+    let mut server = server(&["juliet", "romeo"]);
+    let last = romeo_shows_much(&mut server);
+    let seen = shown_to_juliet(&mut server, |server| server.disconnect("romeo").unwrap());
+    let of_last: Vec<_> = seen
+        .split("<presence ")
+        .filter(|p| p.contains(&last))
+        .collect();
+    assert!(
+        of_last.iter().all(|p| p.contains("type='unavailable'")),
+        "{}",
+        of_last.len()
+    );
+    assert_eq!(seen.matches("<status>").count(), 7);
 }
 
 /// security.md, line 9: a name that is given away again brings nothing of its last owner's along.
