@@ -50,6 +50,7 @@ pub static KINDS: &[&Kind] = &[
     &blocking::BLOCKED,
     &last::LAST,
     &offline::OFFLINE,
+    &offline::ABSENT,
     &private::PRIVATE,
     &vcard::VCARD,
 ];

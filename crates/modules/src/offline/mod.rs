@@ -10,7 +10,7 @@ mod rules;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tercet_core::{BareJid, Head, StanzaError};
+use tercet_core::{BareJid, Head, Stanza, StanzaError};
 use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, Effect, Flow, Kinds, Module, OnSession, OnStanza, Registrar, SessionCx, Side, Slot,
@@ -25,6 +25,13 @@ pub static OFFLINE: Kind = Kind {
     name: "offline",
     owner: Owner::Account,
     what: "messages that came while the user was away",
+};
+
+/// A record of no meaning, of each host: see [`OnStanza::absent`] below.
+pub static ABSENT: Kind = Kind {
+    name: "offline-absent",
+    owner: Owner::Host,
+    what: "nothing: it is written for each message to a name without an account, so that such names take as long as others",
 };
 
 /// How much waits for one account.
@@ -138,6 +145,15 @@ impl OnStanza for Offline {
         });
         cx.effects.push(Effect::Commit { batch, undo });
         Flow::Handled
+    }
+
+    fn absent(&self, stanza: &Stanza) -> Option<Batch> {
+        // Promise 6 of the bad-input list: unknown names take the same as known ones.
+        rules::is_kept(stanza).then(|| {
+            let mut batch = Batch::new();
+            batch.put(&ABSENT, &self.domain, "", vec![0; stanza.byte_len()]);
+            batch
+        })
     }
 }
 

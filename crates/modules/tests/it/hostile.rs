@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tercet_core::{BareJid, Stanza};
-use tercet_modules::offline::OFFLINE;
+use tercet_modules::offline::{ABSENT, OFFLINE};
 use tercet_modules::private::PRIVATE;
 use tercet_server::{Outbox, Receipt, Session};
 use tercet_store::Batch;
@@ -109,6 +109,25 @@ fn romeo_shows_much(server: &mut InProcess) -> String {
         server.send("romeo", &presence).unwrap();
     }
     last
+}
+
+/// security.md, line 6: a name without an account takes as long as one whose user is away.
+#[test]
+fn a_message_to_an_unknown_name_is_written_as_one_that_is_kept() {
+    let mut server = server(&["juliet"]);
+    let written = |server: &InProcess| {
+        block_on(server.server().store().get(&ABSENT, "localhost", "")).unwrap()
+    };
+    let mut send = |content: &str| {
+        let message = format!("<message type='chat' to='nobody@localhost'>{content}</message>");
+        server.send("juliet", &message).unwrap();
+        written(&server).is_some()
+    };
+    assert!(!send(
+        "<active xmlns='http://jabber.org/protocol/chatstates'/>"
+    ));
+    assert!(send("<body>Is anybody there?</body>"));
+    assert_eq!(answer(&mut server, "juliet"), "");
 }
 
 /// security.md, line 11: whoever may be seen decides how much there is to see.

@@ -28,6 +28,7 @@ use std::future::Future;
 
 use serde::de::DeserializeOwned;
 use tercet_core::{Element, IqType, Stanza, StanzaError, StreamError};
+use tercet_store::Batch;
 
 use crate::server::HostInfo;
 use crate::vhost::VHost;
@@ -173,6 +174,13 @@ pub trait OnIq<P: Payload>: Module {
 pub trait OnStanza: Module {
     /// Looks at one stanza, and decides.
     fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow;
+
+    /// For [`Stage::Fallback`]: what is to be written for a message to a name without an account, so that it takes as long as
+    /// one that is kept for an account whose user is away. Names can then not be told apart by the clock.
+    fn absent(&self, stanza: &Stanza) -> Option<Batch> {
+        let _ = stanza;
+        None
+    }
 }
 
 /// Told about sessions.

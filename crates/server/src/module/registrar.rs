@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tercet_core::{Stanza, StanzaError};
+use tercet_store::Batch;
 
 use super::slot::SlotDef;
 use super::{
@@ -18,6 +19,7 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 type IqFn = dyn for<'a> Fn(IqCx<'a>) -> BoxFuture<'a, IqResult> + Send + Sync;
 type StageFn = dyn Fn(&mut StanzaCx<'_>) -> Flow + Send + Sync;
+type AbsentFn = dyn Fn(&Stanza) -> Option<Batch> + Send + Sync;
 type AvailableFn = dyn for<'a> Fn(SessionCx<'a>) -> BoxFuture<'a, ()> + Send + Sync;
 type GoneFn = dyn for<'a> Fn(SessionCx<'a>, &'a Stanza) -> BoxFuture<'a, ()> + Send + Sync;
 
@@ -42,6 +44,7 @@ pub(crate) struct StageEntry {
     pub(crate) side: Side,
     pub(crate) stage: Stage,
     pub(crate) handle: Arc<StageFn>,
+    pub(crate) absent: Arc<AbsentFn>,
 }
 
 /// Who is told about sessions.
@@ -134,14 +137,16 @@ impl<'a, M: Module> Registrar<'a, M> {
     where
         M: OnStanza,
     {
-        let module = self.module.clone();
+        let (module, other) = (self.module.clone(), self.module.clone());
         let handle = Arc::new(move |cx: &mut StanzaCx<'_>| module.on_stanza(cx));
+        let absent = Arc::new(move |stanza: &Stanza| other.absent(stanza));
         self.into.stages.push(StageEntry {
             module: M::NAME,
             kinds,
             side,
             stage,
             handle,
+            absent,
         });
         Feature {
             target: Target::Host,

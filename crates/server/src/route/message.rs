@@ -7,7 +7,7 @@ use tercet_core::{Jid, MessageType, Stanza, StanzaError, StanzaKind};
 use super::rules::{self, Addressed, Delivery};
 use super::{Passage, Routed};
 use crate::account::{Account, AccountState};
-use crate::module::{Effects, Flow, Side};
+use crate::module::{Effect, Effects, Flow, Side};
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -60,8 +60,7 @@ impl Server {
         if state.removed {
             // Nothing is kept for an account that has just been removed.
             drop(state);
-            self.message_to_nobody(host, passage);
-            return self.finish(passage, effects);
+            return self.message_to_nobody(host, passage, effects);
         }
         let outcome = match deliver(&state, kind, passage) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
@@ -89,20 +88,30 @@ impl Server {
 
     /// RFC 6121 §8.5.1: messages to unknown names meet what messages to an account whose user is away meet, so that nobody
     /// learns which names are known.
-    pub(super) fn message_to_nobody(&self, host: &VHost, passage: Passage<'_>) {
+    pub(super) fn message_to_nobody(
+        self: &Arc<Self>,
+        host: &VHost,
+        passage: Passage<'_>,
+        mut effects: Effects,
+    ) -> Routed {
         let addressed = if passage.to.is_full() {
             Addressed::NoSuchResource
         } else {
             Addressed::Account
         };
-        let kept = !host
-            .stages(StanzaKind::Message, Side::Recipient, true)
-            .is_empty();
+        let keepers = host.stages(StanzaKind::Message, Side::Recipient, true);
         match rules::message(passage.stanza.message_type(), addressed) {
             Delivery::AllAvailable | Delivery::Ignore => {}
-            Delivery::MostAvailable | Delivery::Fallback if kept => {}
+            Delivery::MostAvailable | Delivery::Fallback if !keepers.is_empty() => {
+                let batches = keepers.iter().filter_map(|k| (k.absent)(passage.stanza));
+                effects.extend(batches.map(|batch| Effect::Commit {
+                    batch,
+                    undo: Box::new(|| ()),
+                }));
+            }
             _ => self.bounce(passage, &StanzaError::service_unavailable()),
         }
+        self.finish(passage, effects)
     }
 }
 

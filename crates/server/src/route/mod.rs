@@ -216,7 +216,7 @@ impl Server {
         effects: Effects,
     ) -> Routed {
         match passage.stanza.kind() {
-            StanzaKind::Message => self.message_to_nobody(host, passage),
+            StanzaKind::Message => return self.message_to_nobody(host, passage, effects),
             StanzaKind::Presence => self.presence_to_nobody(passage),
             StanzaKind::Iq => return self.iq_to_nobody(host, passage, effects),
         }
