@@ -7,7 +7,7 @@
 mod deliver;
 mod rules;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tercet_core::{BareJid, Head, Stanza, StanzaError};
@@ -70,6 +70,8 @@ impl Waiting {
 pub struct Offline {
     domain: String,
     limit: LogSize,
+    /// Counts what is written for names without an account, so that it differs: a store may skip writes that change nothing.
+    absent: AtomicU64,
 }
 
 impl Module for Offline {
@@ -91,6 +93,7 @@ impl Module for Offline {
                 entries: host.limits.offline_messages,
                 bytes: host.limits.offline_bytes,
             },
+            absent: AtomicU64::new(0),
         }
     }
 
@@ -151,7 +154,10 @@ impl OnStanza for Offline {
         // Promise 6 of the bad-input list: unknown names take the same as known ones.
         rules::is_kept(stanza).then(|| {
             let mut batch = Batch::new();
-            batch.put(&ABSENT, &self.domain, "", vec![0; stanza.byte_len()]);
+            let mut value = vec![0; stanza.byte_len()];
+            let count = self.absent.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            value.iter_mut().zip(count).for_each(|(v, c)| *v = c);
+            batch.put(&ABSENT, &self.domain, "", value);
             batch
         })
     }

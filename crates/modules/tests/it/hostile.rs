@@ -127,6 +127,18 @@ fn a_message_to_an_unknown_name_is_written_as_one_that_is_kept() {
         "<active xmlns='http://jabber.org/protocol/chatstates'/>"
     ));
     assert!(send("<body>Is anybody there?</body>"));
+    let first = written(&server);
+    server
+        .send(
+            "juliet",
+            "<message type='chat' to='nobody@localhost'><body>Is anybody there?</body></message>",
+        )
+        .unwrap();
+    assert_ne!(
+        written(&server),
+        first,
+        "a write that changes nothing may be skipped"
+    );
     assert_eq!(answer(&mut server, "juliet"), "");
 }
 
