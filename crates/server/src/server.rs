@@ -52,8 +52,6 @@ pub struct HostInfo {
     pub contacts: Vec<(String, Vec<String>)>,
     /// The table `[modules]`: one table a module.
     pub modules: toml::Table,
-    /// All domains that this server speaks for.
-    pub siblings: Vec<String>,
     /// The limits.
     pub limits: Limits,
 }
@@ -168,7 +166,7 @@ impl Server {
     }
 
     /// Puts `hosts` in the place of the present ones. Sessions of hosts that are gone are not ended.
-    pub fn set_hosts(&self, hosts: Vec<VHost>) {
+    fn set_hosts(&self, hosts: Vec<VHost>) {
         let hosts = hosts
             .into_iter()
             .map(|h| (Box::from(h.domain()), Arc::new(h)))

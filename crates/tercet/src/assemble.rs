@@ -66,10 +66,6 @@ fn bytes(number: u64) -> usize {
 }
 
 fn info(config: &Config, host: &Host) -> HostInfo {
-    let others = config
-        .hosts
-        .iter()
-        .map(|host| host.domain.as_str().to_owned());
     HostInfo {
         domain: host.domain.as_str().to_owned(),
         registration: match host.registration.policy {
@@ -80,7 +76,6 @@ fn info(config: &Config, host: &Host) -> HostInfo {
         admins: config.admins.iter().map(|admin| admin.0.clone()).collect(),
         contacts: contacts(host),
         modules: host.modules.0.clone(),
-        siblings: others.collect(),
         limits: limits(config),
     }
 }

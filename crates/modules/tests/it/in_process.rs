@@ -129,7 +129,6 @@ impl Peer for InProcess {
                 "transcripts cannot configure [{unknown}]"
             )));
         }
-        info.siblings = self.domains.iter().cloned().collect();
         let infos = self.domains.iter().map(|domain| HostInfo {
             domain: domain.clone(),
             ..info.clone()

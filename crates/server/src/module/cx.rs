@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, Jid, OwnedElement, Stanza, StanzaError};
+use tercet_core::{Jid, OwnedElement, Stanza, StanzaError};
 use tercet_store::{Batch, Store};
 
-use super::{IqResult, Payload, Reply, Side};
+use super::{Payload, Side};
 use crate::account::Account;
 use crate::server::Server;
 use crate::session::Session;
@@ -83,11 +83,6 @@ impl<'a> IqCx<'a> {
         let payload = self.payload().ok_or_else(StanzaError::bad_request)?;
         P::parse(payload.root())
     }
-
-    /// The result without content.
-    pub fn empty_result(&self) -> IqResult {
-        Ok(Reply::Empty)
-    }
 }
 
 /// A stanza on its way, seen for one of its two ends.
@@ -155,10 +150,3 @@ pub enum Effect {
 
 /// The effects of one stanza, in order.
 pub type Effects = Vec<Effect>;
-
-/// The account's bare JID, for logs and owners of records.
-impl AsRef<BareJid> for Account {
-    fn as_ref(&self) -> &BareJid {
-        self.jid()
-    }
-}

@@ -168,12 +168,7 @@ impl Server {
     ) -> Routed {
         let account = session.account().clone();
         let contact = to.to_bare();
-        let passage = Passage {
-            stanza,
-            from: session.jid(),
-            to,
-            lang: session.lang(),
-        };
+        let passage = Passage::of(session, stanza, to);
         if contact == *account.jid() {
             self.bounce(
                 passage,

@@ -47,15 +47,7 @@ impl Server {
             Ok(Shape::Request(kind)) => kind,
             Ok(Shape::Answer) => {
                 return match to {
-                    Some(to) => self.send(
-                        session,
-                        Passage {
-                            stanza,
-                            from: session.jid(),
-                            to,
-                            lang: session.lang(),
-                        },
-                    ),
+                    Some(to) => self.send(session, Passage::of(session, stanza, to)),
                     // An answer to the server, which asked nothing that it waits for.
                     None => Routed::Done,
                 };
@@ -76,15 +68,7 @@ impl Server {
             // RFC 6120 §10.3.3: the server answers for the account.
             None => self.own_request(session, kind, stanza, None),
             Some(to) if to.as_str() == own => self.own_request(session, kind, stanza, Some(to)),
-            Some(to) => self.send(
-                session,
-                Passage {
-                    stanza,
-                    from: session.jid(),
-                    to,
-                    lang: session.lang(),
-                },
-            ),
+            Some(to) => self.send(session, Passage::of(session, stanza, to)),
         }
     }
 

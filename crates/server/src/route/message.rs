@@ -20,29 +20,9 @@ impl Server {
         stanza: &Stanza,
         to: Option<&Jid>,
     ) -> Routed {
-        let from: &Jid = session.jid();
-        let lang = session.lang();
-        match to {
-            Some(to) => self.send(
-                session,
-                Passage {
-                    stanza,
-                    from,
-                    to,
-                    lang,
-                },
-            ),
-            // RFC 6120 §10.3.1: without an address it is for the sender's own account.
-            None => self.send(
-                session,
-                Passage {
-                    stanza,
-                    from,
-                    to: session.account().jid(),
-                    lang,
-                },
-            ),
-        }
+        // RFC 6120 §10.3.1: without an address it is for the sender's own account.
+        let to = to.unwrap_or_else(|| session.account().jid());
+        self.send(session, Passage::of(session, stanza, to))
     }
 
     /// A message for an account of this server.

@@ -64,7 +64,17 @@ struct Parcel {
     lang: Option<Box<str>>,
 }
 
-impl Passage<'_> {
+impl<'a> Passage<'a> {
+    /// A stanza of the client of `session`, for `to`.
+    fn of(session: &'a Session, stanza: &'a Stanza, to: &'a Jid) -> Self {
+        Passage {
+            stanza,
+            from: session.jid(),
+            to,
+            lang: session.lang(),
+        }
+    }
+
     fn keep(&self) -> Parcel {
         Parcel {
             stanza: self.stanza.clone(),

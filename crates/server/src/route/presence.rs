@@ -41,15 +41,7 @@ impl Server {
             (None, Some(to), PresenceType::Available | PresenceType::Unavailable) => {
                 self.direct_presence(session, kind, stanza, to)
             }
-            (None, Some(to), _) => self.send(
-                session,
-                Passage {
-                    stanza,
-                    from: session.jid(),
-                    to,
-                    lang: session.lang(),
-                },
-            ),
+            (None, Some(to), _) => self.send(session, Passage::of(session, stanza, to)),
             (_, None, _) => {
                 self.bounce_to(
                     session,
@@ -140,12 +132,7 @@ impl Server {
         for to in directed {
             let told = subscribers.is_some_and(|s| s.iter().any(|s| s.as_str() == to.bare_str()));
             if !told {
-                let passage = Passage {
-                    stanza,
-                    from: session.jid(),
-                    to: &to,
-                    lang: session.lang(),
-                };
+                let passage = Passage::of(session, stanza, &to);
                 self.present(session.account(), passage);
             }
         }
@@ -187,12 +174,7 @@ impl Server {
             let Some(live) = self.accounts().get(contact.as_str()) else {
                 continue;
             };
-            let passage = Passage {
-                stanza,
-                from: session.jid(),
-                to: contact,
-                lang: session.lang(),
-            };
+            let passage = Passage::of(session, stanza, contact);
             if !self.passes(account, Side::Sender, passage)
                 || !self.passes(&live, Side::Recipient, passage)
             {
@@ -311,12 +293,7 @@ impl Server {
         stanza: &Stanza,
         to: &Jid,
     ) -> Routed {
-        let passage = Passage {
-            stanza,
-            from: session.jid(),
-            to,
-            lang: session.lang(),
-        };
+        let passage = Passage::of(session, stanza, to);
         let mut effects = Effects::new();
         match self.stages(session.account(), Side::Sender, passage, &mut effects) {
             Flow::Continue => {}
