@@ -11,6 +11,7 @@ pub mod contact;
 pub mod delay;
 pub mod disco;
 pub mod escape;
+pub mod hints;
 pub mod last;
 pub mod offline;
 pub mod ping;

@@ -1,4 +1,4 @@
-//! XEP-0160 Offline Messages 1.0.1, and the hints of XEP-0334 0.4.1 that concern it. Gaps: XEP-0013 is not offered.
+//! XEP-0160 Offline Messages 1.0.1, and the hints of XEP-0334 1.0.0 that concern it. Gaps: XEP-0013 is not offered.
 //!
 //! A message that nobody could receive is kept with the time at which it came, and handed to the first resource that takes
 //! messages. It leaves the store only after the bytes have been written to the client's connection: when the server is killed in
@@ -80,7 +80,7 @@ impl Module for Offline {
         xep(160, "1.0.1", Coverage::Complete),
         xep(
             334,
-            "0.4.1",
+            "1.0.0",
             Coverage::Partial("no-store and store; no other hint concerns what is implemented"),
         ),
     ];

@@ -2,8 +2,8 @@
 
 use tercet_core::{MessageType, Stanza, ns};
 
-/// XEP-0334.
-const HINTS: &str = "urn:xmpp:hints";
+use crate::hints::{self, Hints, Keeping};
+
 /// XEP-0085.
 const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 
@@ -13,21 +13,19 @@ pub(super) fn is_kept(message: &Stanza) -> bool {
         MessageType::Normal | MessageType::Chat => true,
         MessageType::Headline | MessageType::Groupchat | MessageType::Error => false,
     };
-    if !kept_type || hint(message, "no-store") || hint(message, "no-permanent-store") {
+    if !kept_type {
         return false;
     }
-    if hint(message, "store") {
-        return true;
+    match Hints::of(message).waiting() {
+        Keeping::No => return false,
+        Keeping::Yes => return true,
+        Keeping::AsUsual => {}
     }
     // §3: content beside chat states. A thread alone says nothing, nor do hints.
     message.children().any(|child| {
-        let aside = child.is("thread", ns::CLIENT) || matches!(child.ns(), HINTS | CHAT_STATES);
+        let aside = child.is("thread", ns::CLIENT) || matches!(child.ns(), hints::NS | CHAT_STATES);
         !aside
     })
-}
-
-fn hint(message: &Stanza, name: &str) -> bool {
-    message.child(name, HINTS).is_some()
 }
 
 #[cfg(test)]
@@ -77,7 +75,7 @@ mod tests {
         check(
             "chat",
             &format!("{body}<no-permanent-store xmlns='urn:xmpp:hints'/>"),
-            false,
+            true,
         );
         check("chat", "<store xmlns='urn:xmpp:hints'/>", true);
         check("headline", "<store xmlns='urn:xmpp:hints'/>", false);
