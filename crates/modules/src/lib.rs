@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod blocking;
 pub mod caps;
+pub mod carbons;
 pub mod commands;
 pub mod contact;
 pub mod delay;
@@ -35,6 +36,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<commands::Commands>();
     b.add::<admin::Admin>();
     b.add::<delay::Delay>();
+    b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
     b.add::<roster::RosterModule>();
     b.add::<offline::Offline>();

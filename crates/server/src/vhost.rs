@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tercet_core::StanzaKind;
 
 use crate::module::{
-    Extension, IqEntry, IqKind, Module, Registrar, SessionEntry, Side, SlotDef, Stage, StageEntry,
-    StreamFeature, Target, Xep,
+    Extension, IqEntry, IqKind, Module, Phase, Registrar, SessionEntry, Side, SlotDef, Stage,
+    StageEntry, StreamFeature, Target, Xep,
 };
 use crate::server::HostInfo;
 
@@ -166,11 +166,16 @@ impl VHost {
             .map(|e| (e.ns, e.name, e.kind, e.target, e.module))
     }
 
-    /// The steps before delivery, or those after it failed.
-    pub(crate) fn stages(&self, kind: StanzaKind, side: Side, fallback: bool) -> &[StageEntry] {
+    /// The steps of one part of a stanza's way.
+    pub(crate) fn stages(&self, kind: StanzaKind, side: Side, phase: Phase) -> &[StageEntry] {
         let lane = &self.stages[lane(kind, side)];
-        let (before, after) = lane.split_at(lane.partition_point(|e| e.stage < Stage::Fallback));
-        if fallback { after } else { before }
+        let first = |stage| lane.partition_point(|e| e.stage < stage);
+        let (copy, fallback) = (first(Stage::Copy), first(Stage::Fallback));
+        match phase {
+            Phase::Before => &lane[..copy],
+            Phase::Copy => &lane[copy..fallback],
+            Phase::Fallback => &lane[fallback..],
+        }
     }
 
     pub(crate) fn slots(&self) -> &[SlotDef] {

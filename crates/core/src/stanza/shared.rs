@@ -27,6 +27,38 @@ impl Stanza {
 }
 
 impl SharedStanza {
+    /// A stanza of the server's own for many targets: `content` appends its children, well-formed and not empty. Spares those
+    /// who wrap a stanza that has been checked the scan of what they wrap.
+    ///
+    /// ```
+    /// use tercet_core::{SharedStanza, StanzaKind};
+    /// let shared = SharedStanza::compose(StanzaKind::Message, "a@b", Some("chat"), |out| {
+    ///     out.extend_from_slice(b"<body>Hi</body>");
+    /// });
+    /// let mut out = Vec::new();
+    /// shared.write(&mut out, Some("c@d/e"));
+    /// assert_eq!(out, b"<message to='c@d/e' from='a@b' type='chat'><body>Hi</body></message>");
+    /// ```
+    pub fn compose(
+        kind: StanzaKind,
+        from: &str,
+        type_: Option<&str>,
+        content: impl FnOnce(&mut Vec<u8>),
+    ) -> SharedStanza {
+        let mut rest = Vec::new();
+        attribute("from", Some(from), &mut rest);
+        attribute("type", type_, &mut rest);
+        rest.push(b'>');
+        content(&mut rest);
+        rest.extend_from_slice(b"</");
+        rest.extend_from_slice(kind.as_str().as_bytes());
+        rest.push(b'>');
+        SharedStanza {
+            kind,
+            rest: rest.into(),
+        }
+    }
+
     /// Message, presence or iq.
     pub fn kind(&self) -> StanzaKind {
         self.kind

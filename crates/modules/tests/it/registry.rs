@@ -17,6 +17,7 @@ const PROMISES: &[(&str, &str)] = &[
     ("http://jabber.org/protocol/caps", "src/caps/caps.scs"),
     ("jid\\20escaping", "src/escape/escape.scs"),
     ("msgoffline", "src/offline/offline.scs"),
+    ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
 ];
 

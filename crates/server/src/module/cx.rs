@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tercet_core::{Jid, OwnedElement, Stanza, StanzaError};
 use tercet_store::{Batch, Store};
 
-use super::{Payload, Side};
-use crate::account::Account;
+use super::{Payload, Side, Stage};
+use crate::account::{Account, AccountState};
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -95,6 +95,8 @@ pub struct StanzaCx<'a> {
     pub account: &'a Arc<Account>,
     /// Which end of the way that is.
     pub side: Side,
+    /// The stage that runs, for those who stand in several.
+    pub stage: Stage,
     /// The stanza. Its own `from` and `to` attributes are what the client wrote; use the fields below.
     pub stanza: &'a Stanza,
     /// The sender, as the server knows it.
@@ -103,8 +105,27 @@ pub struct StanzaCx<'a> {
     pub to: &'a Jid,
     /// The language of the stream that it came on, for a stanza that names none.
     pub lang: Option<&'a str>,
+    /// Who has got the message, in the recipient's [`Stage::Copy`](super::Stage::Copy).
+    pub delivered: Option<&'a Delivered<'a>>,
     /// What is to be done once all stages agree.
     pub effects: &'a mut Effects,
+}
+
+/// What became of a message at its recipient's account.
+pub struct Delivered<'a> {
+    /// The account, locked since before the delivery.
+    pub state: &'a AccountState,
+    /// The sessions that it was handed to. None where it is kept for later, or came to nothing without an error.
+    pub to: &'a [&'a Arc<Session>],
+}
+
+impl Delivered<'_> {
+    /// Whether `session` has got it.
+    pub fn reached(&self, session: &Session) -> bool {
+        self.to
+            .iter()
+            .any(|s| std::ptr::eq(Arc::as_ptr(s), session))
+    }
 }
 
 impl StanzaCx<'_> {

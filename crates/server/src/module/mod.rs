@@ -17,11 +17,12 @@ mod registrar;
 mod slot;
 mod stage;
 
-pub use cx::{Effect, Effects, IqCx, SessionCx, StanzaCx};
+pub use cx::{Delivered, Effect, Effects, IqCx, SessionCx, StanzaCx};
 pub(crate) use registrar::{Extension, IqEntry, SessionEntry, StageEntry};
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
 pub(crate) use slot::{SlotDef, Slots};
+pub(crate) use stage::Phase;
 pub use stage::{Flow, Kinds, Side, Stage};
 
 use std::future::Future;

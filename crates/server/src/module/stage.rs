@@ -11,10 +11,23 @@ pub enum Stage {
     Annotate,
     /// Keeps the stanza.
     Archive,
-    /// Sends copies to other devices.
+    /// Sends copies of a message to other devices of the account. For the sender it runs once the message may go out; for the
+    /// recipient after delivery, with the account locked, so that copies stand in the order of the messages: a handler here
+    /// must not lock it, and finds it in [`StanzaCx::delivered`](super::StanzaCx::delivered). Decides nothing.
     Copy,
     /// Has the last word about a message that nobody could receive. Runs with the addressee's account locked, so that nobody
     /// becomes available in between: a handler here must not lock it.
+    Fallback,
+}
+
+/// The parts of a stanza's way in which stages run together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// All stages that decide whether and how it goes on.
+    Before,
+    /// [`Stage::Copy`]
+    Copy,
+    /// [`Stage::Fallback`]
     Fallback,
 }
 

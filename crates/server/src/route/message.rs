@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tercet_core::{Jid, MessageType, Stanza, StanzaError, StanzaKind};
 
 use super::rules::{self, Addressed, Delivery};
 use super::{Passage, Routed};
 use crate::account::{Account, AccountState};
-use crate::module::{Effect, Effects, Flow, Side};
+use crate::module::{Delivered, Effect, Effects, Flow, Phase, Side};
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -42,7 +43,8 @@ impl Server {
             drop(state);
             return self.message_to_nobody(host, passage, effects);
         }
-        let outcome = match deliver(&state, kind, passage) {
+        let mut to = SmallVec::new();
+        let outcome = match deliver(&state, kind, passage, &mut to) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
             Delivery::Fallback => match self.fallback(account, passage, &mut effects) {
                 // RFC 6121 §8.5.2.2.1: nobody keeps it.
@@ -58,7 +60,16 @@ impl Server {
             | Delivery::AllAvailable
             | Delivery::Ignore => Ok(()),
         };
+        if outcome.is_ok() {
+            let delivered = Delivered {
+                state: &state,
+                to: &to,
+            };
+            let side = Side::Recipient;
+            self.copy(account, side, passage, Some(&delivered), &mut effects);
+        }
         let rest = self.finish(passage, effects);
+        drop(to);
         drop(state);
         if let Err(error) = outcome {
             self.bounce(passage, &error);
@@ -79,7 +90,7 @@ impl Server {
         } else {
             Addressed::Account
         };
-        let keepers = host.stages(StanzaKind::Message, Side::Recipient, true);
+        let keepers = host.stages(StanzaKind::Message, Side::Recipient, Phase::Fallback);
         match rules::message(passage.stanza.message_type(), addressed) {
             Delivery::AllAvailable | Delivery::Ignore => {}
             Delivery::MostAvailable | Delivery::Fallback if !keepers.is_empty() => {
@@ -95,19 +106,33 @@ impl Server {
     }
 }
 
-/// Appends the message to whom the rules name. Returns what was done, or what is still to do.
-fn deliver(state: &AccountState, kind: MessageType, passage: Passage<'_>) -> Delivery {
+/// The sessions that a message was handed to.
+type Reached<'a> = SmallVec<[&'a Arc<Session>; 2]>;
+
+/// Appends the message to whom the rules name, and notes them. Returns what was done, or what is still to do.
+fn deliver<'a>(
+    state: &'a AccountState,
+    kind: MessageType,
+    passage: Passage<'_>,
+    reached: &mut Reached<'a>,
+) -> Delivery {
+    let to = passage.to.as_str();
+    let mut hand = |session: &'a Arc<Session>| {
+        let taken = session.outbox().push(|out| passage.write(to, out));
+        if taken {
+            reached.push(session);
+        }
+        taken
+    };
     let named = passage.to.resource().map(|r| state.resource(r));
     let addressed = match named {
         None => Addressed::Account,
         Some(None) => Addressed::NoSuchResource,
         Some(Some(_)) => Addressed::Resource,
     };
-    let to = passage.to.as_str();
     let mut delivery = rules::message(kind, addressed);
     match (delivery, named.flatten()) {
-        (Delivery::Resource, Some(resource))
-            if resource.session.outbox().push(|out| passage.write(to, out)) => {}
+        (Delivery::Resource, Some(resource)) if hand(&resource.session) => {}
         // The session is ending: what could not be handed over goes where the account's other resources are.
         (Delivery::Resource, _) => delivery = rules::message(kind, Addressed::NoSuchResource),
         _ => {}
@@ -126,13 +151,13 @@ fn deliver(state: &AccountState, kind: MessageType, passage: Passage<'_>) -> Del
                 .filter(|r| r.takes_messages() && Some(r.priority) == best);
             let mut taken = false;
             for resource in best {
-                taken |= resource.session.outbox().push(|out| passage.write(to, out));
+                taken |= hand(&resource.session);
             }
             if taken { delivery } else { Delivery::Fallback }
         }
         Delivery::AllAvailable => {
             for resource in state.resources.iter().filter(|r| r.takes_messages()) {
-                resource.session.outbox().push(|out| passage.write(to, out));
+                hand(&resource.session);
             }
             delivery
         }

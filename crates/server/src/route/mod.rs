@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tercet_core::{Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
 
 use crate::account::Account;
-use crate::module::{Effect, Effects, Flow, Side, StanzaCx};
+use crate::module::{Delivered, Effect, Effects, Flow, Phase, Side, Stage, StanzaCx};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -144,7 +144,10 @@ impl Server {
     fn send(self: &Arc<Self>, session: &Arc<Session>, passage: Passage<'_>) -> Routed {
         let mut effects = Effects::new();
         match self.stages(session.account(), Side::Sender, passage, &mut effects) {
-            Flow::Continue => self.deliver(passage, effects),
+            Flow::Continue => {
+                self.copy(session.account(), Side::Sender, passage, None, &mut effects);
+                self.deliver(passage, effects)
+            }
             Flow::Handled | Flow::Drop => self.finish(passage, effects),
             Flow::Bounce(error) => {
                 self.bounce(passage, &error);
@@ -258,7 +261,7 @@ impl Server {
         passage: Passage<'_>,
         effects: &mut Effects,
     ) -> Flow {
-        self.run(account, side, passage, effects, false)
+        self.run(account, side, passage, effects, Phase::Before, None)
     }
 
     /// Runs the fallback stage of the addressee.
@@ -268,7 +271,21 @@ impl Server {
         passage: Passage<'_>,
         effects: &mut Effects,
     ) -> Flow {
-        self.run(account, Side::Recipient, passage, effects, true)
+        let side = Side::Recipient;
+        self.run(account, side, passage, effects, Phase::Fallback, None)
+    }
+
+    /// Runs the copying stage of one side.
+    fn copy(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        side: Side,
+        passage: Passage<'_>,
+        delivered: Option<&Delivered<'_>>,
+        effects: &mut Effects,
+    ) {
+        // What it says decides nothing any more.
+        let _ = self.run(account, side, passage, effects, Phase::Copy, delivered);
     }
 
     fn run(
@@ -277,13 +294,14 @@ impl Server {
         side: Side,
         passage: Passage<'_>,
         effects: &mut Effects,
-        fallback: bool,
+        phase: Phase,
+        delivered: Option<&Delivered<'_>>,
     ) -> Flow {
         let hosts = self.present_hosts();
         let Some(host) = hosts.get(account.jid().domain()) else {
             return Flow::Continue;
         };
-        let stages = host.stages(passage.stanza.kind(), side, fallback);
+        let stages = host.stages(passage.stanza.kind(), side, phase);
         if stages.is_empty() {
             return Flow::Continue;
         }
@@ -298,13 +316,16 @@ impl Server {
             host,
             account,
             side,
+            stage: Stage::Validate,
             stanza,
             from,
             to,
             lang,
+            delivered,
             effects,
         };
         for entry in stages {
+            cx.stage = entry.stage;
             match (entry.handle)(&mut cx) {
                 Flow::Continue => {}
                 decided => return decided,
