@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::c2s::{Connection, Start};
-use super::http::Http;
+use super::http::Site;
 use super::service::C2s;
 use super::settings::{Settings, private_addresses};
 use super::wire::Wire;
@@ -107,7 +107,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Those who serve what is accepted.
 pub(super) struct Welcome {
     pub(super) c2s: Arc<C2s>,
-    pub(super) http: Arc<Http>,
+    pub(super) site: Arc<Site>,
     pub(super) cores: Arc<Cores>,
     /// Ends when nothing more is to be accepted.
     pub(super) stopped: watch::Receiver<()>,
@@ -215,13 +215,13 @@ async fn welcome(socket: TcpStream, peer: SocketAddr, purpose: Purpose, served: 
             })
         }
         Purpose::Http | Purpose::Https => {
-            let (http, stopped) = (served.http.clone(), served.stopped.clone());
+            let (site, stopped) = (served.site.clone(), served.stopped.clone());
             Box::new(move |load| {
                 let secure = purpose == Purpose::Https;
                 let socket = TcpStream::from_std(socket)?;
                 tokio::spawn(async move {
                     let counted = (pass, load);
-                    if let Err(error) = http.serve(socket, secure, peer, counted, stopped).await {
+                    if let Err(error) = site.serve(socket, secure, peer, counted, stopped).await {
                         tracing::warn!(%peer, %error, "connection not served");
                     }
                 });

@@ -26,7 +26,8 @@ use tokio::sync::watch;
 
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
-use http::Http;
+use http::Site;
+pub use http::Times;
 use service::C2s;
 pub use settings::{CertificateSettings, Settings, private_addresses};
 
@@ -90,10 +91,11 @@ impl Listeners {
             .iter()
             .find(|socket| socket.purpose == Purpose::Https)
             .map(|socket| socket.address.port());
-        let http = Http::new(
+        let site = Site::new(
             c2s.clone(),
             TlsAcceptor::for_web(certificates.clone())?,
             https,
+            settings.times,
         );
         let (accepting, stopped) = watch::channel(());
         let mut bound = Vec::new();
@@ -101,7 +103,7 @@ impl Listeners {
             bound.push((socket.address, socket.purpose));
             let welcome = accept::Welcome {
                 c2s: c2s.clone(),
-                http: http.clone(),
+                site: site.clone(),
                 cores: cores.clone(),
                 stopped: stopped.clone(),
             };

@@ -1,21 +1,38 @@
 //! Where web clients get in (XEP-0156): from the listeners that are really open.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
-use axum::http::header::{self, HeaderMap};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use tercet_core::XmlWriter;
 
-use super::host;
+use super::Http;
+use super::request::Visit;
+use super::resource::{Resource, plain};
 
 /// XEP-0156 §2.1.
 const WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
 /// RFC 6415 §2.
 const XRD: &str = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
 
+/// XEP-0156 §3: web clients come from anywhere.
+pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
+    let https = http.https;
+    vec![
+        Resource::at("/.well-known/host-meta")
+            .cors("")
+            .get(move |visit: Visit| async move { xml(&visit.host, https) }),
+        Resource::at("/.well-known/host-meta.json")
+            .cors("")
+            .get(move |visit: Visit| async move { json(&visit.host, https) }),
+    ]
+}
+
 /// `/.well-known/host-meta`. `https`: the port with TLS, if there is one.
-pub(super) fn xml(headers: &HeaderMap, https: Option<u16>) -> Response {
-    let Some(link) = link(headers, https) else {
-        return StatusCode::NOT_FOUND.into_response();
+fn xml(host: &str, https: Option<u16>) -> Response {
+    let Some(link) = link(host, https) else {
+        return plain(StatusCode::NOT_FOUND);
     };
     let mut w = XmlWriter::into(b"<?xml version='1.0' encoding='utf-8'?>".to_vec());
     w.start("XRD").attr("xmlns", XRD);
@@ -25,9 +42,9 @@ pub(super) fn xml(headers: &HeaderMap, https: Option<u16>) -> Response {
 }
 
 /// `/.well-known/host-meta.json`.
-pub(super) fn json(headers: &HeaderMap, https: Option<u16>) -> Response {
-    let Some(link) = link(headers, https) else {
-        return StatusCode::NOT_FOUND.into_response();
+fn json(host: &str, https: Option<u16>) -> Response {
+    let Some(link) = link(host, https) else {
+        return plain(StatusCode::NOT_FOUND);
     };
     let document = serde_json::json!({ "links": [{ "rel": WEBSOCKET, "href": link }] });
     let content_type = [(header::CONTENT_TYPE, "application/json")];
@@ -35,9 +52,8 @@ pub(super) fn json(headers: &HeaderMap, https: Option<u16>) -> Response {
 }
 
 /// By the name that the client knows us by. XEP-0156 §2.2: with TLS, or not at all.
-fn link(headers: &HeaderMap, https: Option<u16>) -> Option<String> {
-    let name = headers.get(header::HOST).and_then(host)?;
-    Some(format!("wss://{name}:{}/ws", https?))
+fn link(host: &str, https: Option<u16>) -> Option<String> {
+    Some(format!("wss://{host}:{}/ws", https?))
 }
 
 #[cfg(test)]
@@ -48,13 +64,10 @@ mod tests {
     fn the_link_is_that_of_the_open_listener() {
         for (name, https, expected) in [
             ("example.org", Some(1), Some("wss://example.org:1/ws")),
-            ("example.org:9", Some(1), Some("wss://example.org:1/ws")),
-            ("[::1]:9", Some(1), Some("wss://[::1]:1/ws")),
+            ("[::1]", Some(1), Some("wss://[::1]:1/ws")),
             ("example.org", None, None),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, name.parse().unwrap());
-            assert_eq!(link(&headers, https).as_deref(), expected, "{name}");
+            assert_eq!(link(name, https).as_deref(), expected, "{name}");
         }
     }
 }

@@ -1,11 +1,18 @@
-//! A [`Wire`] as hyper reads and writes it.
+//! A [`Wire`] as hyper reads and writes it, with the clock of what is waited for between and behind requests.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
+use super::pace::Pace;
+use super::{Requests, Times};
 use crate::listen::wire::{Scratch, Wire, WireError};
 use crate::tls::TlsInfo;
 
@@ -17,16 +24,72 @@ pub(super) struct HttpIo {
     taken: usize,
     tls: Option<TlsInfo>,
     ended: bool,
+    pause: Pause,
+    sending: Pace,
+}
+
+/// The time between requests.
+struct Pause {
+    requests: Arc<Requests>,
+    times: Times,
+    /// How many requests there have been before this pause.
+    begun: usize,
+    /// A head is coming, or TLS before the first one.
+    heading: bool,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pause {
+    /// Bytes came.
+    fn heard(&mut self) {
+        if !self.heading && self.is_now() {
+            self.heading = true;
+            self.end = None;
+        }
+    }
+
+    /// The client is waited for. Ready when it has been for too long.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        *self.requests.waiting() = Some(cx.waker().clone());
+        if !self.is_now() {
+            return Poll::Pending;
+        }
+        let time: Duration = match self.heading {
+            true => self.times.head,
+            false => self.times.idle,
+        };
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(time)));
+        end.as_mut().poll(cx)
+    }
+
+    /// Whether no request is under way. Each pause has its own time.
+    fn is_now(&mut self) -> bool {
+        let begun = self.requests.begun.load(Ordering::Relaxed);
+        if begun != self.begun {
+            self.begun = begun;
+            self.heading = false;
+            self.end = None;
+        }
+        self.requests.open.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl HttpIo {
-    pub(super) fn new(wire: Wire) -> Self {
+    pub(super) fn new(wire: Wire, requests: Arc<Requests>, times: Times) -> Self {
         HttpIo {
             wire,
             plain: Vec::new(),
             taken: 0,
             tls: None,
             ended: false,
+            pause: Pause {
+                requests,
+                times,
+                begun: 0,
+                heading: true,
+                end: None,
+            },
+            sending: Pace::new(times.stretch),
         }
     }
 
@@ -35,6 +98,26 @@ impl HttpIo {
         let mut unread = self.plain;
         unread.drain(..self.taken);
         (self.wire, unread, self.tls)
+    }
+
+    /// Sends what waits. An error if the client takes it too slowly.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = self.wire.unsent();
+        let flushed = self.wire.poll_flush(cx);
+        let sent = before - self.wire.unsent();
+        match flushed {
+            Poll::Ready(done) => {
+                self.sending.moved(sent as u64);
+                Poll::Ready(done)
+            }
+            Poll::Pending => {
+                if sent > 0 {
+                    self.sending.moved(sent as u64);
+                }
+                ready!(self.sending.poll_late(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
     }
 
     /// Reads once. Pending: nothing is there.
@@ -64,7 +147,16 @@ impl AsyncRead for HttpIo {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.plain.is_empty() && !this.ended {
-            ready!(this.poll_fill(cx)).map_err(io::Error::other)?;
+            match this.poll_fill(cx) {
+                Poll::Ready(filled) => filled.map_err(io::Error::other)?,
+                Poll::Pending => {
+                    ready!(this.pause.poll_over(cx));
+                    this.ended = true;
+                }
+            }
+        }
+        if !this.plain.is_empty() {
+            this.pause.heard();
         }
         let unread = &this.plain[this.taken..];
         let count = unread.len().min(buffer.remaining());
@@ -86,7 +178,7 @@ impl AsyncWrite for HttpIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         // A slow client has one piece here at most.
-        ready!(this.wire.poll_flush(cx))?;
+        ready!(this.poll_sent(cx))?;
         Scratch::with(|scratch| {
             scratch.out.clear();
             scratch.out.extend_from_slice(bytes);
@@ -97,7 +189,7 @@ impl AsyncWrite for HttpIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().wire.poll_flush(cx)
+        self.get_mut().poll_sent(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,26 +4,43 @@
 //! axum router. `/ws` turns it into a WebSocket: hyper gives the socket back, and the connection goes on as a task of
 //! [`c2s`](super::c2s), which knows frames. Nothing of HTTP is left in its memory then.
 //!
-//! No resource here takes a body, sets a cookie or knows a secret.
+//! # How to add a resource
+//! 1. A file (or folder) here with `pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource>`; what its handlers need
+//!    is in [`Http`], cloned into closures.
+//! 2. Each [`Resource`] names its path and its methods. `post` and `put` say what body they take: [`Takes::whole`] is
+//!    gathered first, [`Takes::stream`] is read by the handler from `Body`; both within a number of bytes and no slower
+//!    than [`pace`] allows. Everything else is refused before the handler is called: other methods (405 with `Allow`), a
+//!    body where there is none to take or beyond its bound (413), one of uncertain length (400, 411), a path that means
+//!    another one somewhere (404). OPTIONS is answered from the rules; `cors` lets pages of other origins in.
+//! 3. Every answer has [`FIELDS`]; `field` replaces one of them for a resource (a page's own Content-Security-Policy), a
+//!    handler may replace it for one answer. `time` is for answers that take longer than 30 s.
+//! 4. A handler that takes a [`Visit`] knows the client's address, whether it uses TLS, and the name it knows us by.
+//!    Once a client has proved who it is, `Visit::authenticated` tells the gate.
+//! 5. A line in [`resources`], a line in docs/security.md, section 12, with the tests.
 
+mod body;
 mod discovery;
 mod io;
+mod pace;
+mod request;
+mod resource;
+mod status;
 mod upgrade;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::uri::Authority;
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use hyper::body::Incoming;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -37,20 +54,20 @@ use super::wire::Wire;
 use crate::runtime::Load;
 use crate::tls::{TlsAcceptor, TlsError};
 use io::HttpIo;
+use request::Counted;
+use resource::Resource;
+#[cfg(doc)]
+use {body::Takes, request::Visit};
 
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Fields of a request's head.
 const HEAD_FIELDS: usize = 64;
-/// Time for TLS and a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a connection may ask for one thing after another.
-const LIFETIME: Duration = Duration::from_secs(60);
-/// How long the answer that is under way then may take.
+/// How long the answers that are under way may take when the server ends.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 
-/// Sent with every answer.
-const HEADERS: [(HeaderName, &str); 4] = [
+/// Sent with every answer, unless the resource has its own.
+const FIELDS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -60,25 +77,68 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// What all HTTP connections share.
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// TLS and the first request's head together; any other head from its first byte.
+    pub head: Duration,
+    /// Between an answer and the next request.
+    pub idle: Duration,
+    /// Age at which a connection is asked to make place for another one.
+    pub age: Duration,
+    /// A body moves 128 KiB at least in so much time spent waiting for the client, in either direction.
+    pub stretch: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Times {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            age: Duration::from_secs(3600),
+            stretch: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the handlers of all resources share.
 pub(super) struct Http {
     c2s: Arc<C2s>,
-    tls: TlsAcceptor,
     /// The port with TLS, if it is listened on.
     https: Option<u16>,
 }
 
-/// One connection, as its requests see it.
-struct Visit {
-    peer: SocketAddr,
-    secure: bool,
-    /// What counts the connection; goes along with it when it becomes a WebSocket.
-    counted: Mutex<Option<(Pass, Load)>>,
+/// Every resource there is.
+fn resources(http: &Arc<Http>) -> Vec<Resource> {
+    let groups = [
+        status::resources(),
+        discovery::resources(http),
+        upgrade::resources(http),
+    ];
+    groups.into_iter().flatten().collect()
 }
 
-impl Http {
-    pub(super) fn new(c2s: Arc<C2s>, tls: TlsAcceptor, https: Option<u16>) -> Arc<Http> {
-        Arc::new(Http { c2s, tls, https })
+/// Serves connections.
+pub(super) struct Site {
+    tls: TlsAcceptor,
+    times: Times,
+    router: Router,
+}
+
+impl Site {
+    /// `https`: the port with TLS, if it is listened on.
+    pub(super) fn new(
+        c2s: Arc<C2s>,
+        tls: TlsAcceptor,
+        https: Option<u16>,
+        times: Times,
+    ) -> Arc<Site> {
+        let http = Arc::new(Http { c2s, https });
+        let mut router = Router::new().fallback(resource::missing);
+        for resource in resources(&http) {
+            router = resource.join(router);
+        }
+        Arc::new(Site { tls, times, router })
     }
 
     /// Serves a connection to its end, or until it is a WebSocket.
@@ -94,30 +154,45 @@ impl Http {
             true => Some(self.tls.start(None)?),
             false => None,
         };
-        let io = TokioIo::new(HttpIo::new(Wire::new(socket, tls)));
-        let visit = Arc::new(Visit {
-            peer,
-            secure,
-            counted: Mutex::new(Some(counted)),
+        let times = self.times;
+        let requests = Arc::new(Requests::default());
+        let io = TokioIo::new(HttpIo::new(Wire::new(socket, tls), requests.clone(), times));
+        let counted = Arc::new(Counted {
+            times,
+            passes: Mutex::new(Some(counted)),
         });
-        let router = router(&self, &visit);
-        let service = service_fn(move |request| answer(router.clone(), peer, request));
+        let service = service_fn(move |request| {
+            let under_way = requests.begin();
+            self.clone()
+                .answer(peer, secure, counted.clone(), request, under_way)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            // The connection's own clock knows more.
+            .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEAD_FIELDS)
             .serve_connection(io, service)
             .with_upgrades();
         tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = until(&mut stopped) => {
-                connection.as_mut().graceful_shutdown();
-                // Whoever is too slow for this is cut off.
-                match tokio::time::timeout(LAST_ANSWER, connection).await {
-                    Ok(ended) => ended,
-                    Err(_) => Ok(()),
+        let age = tokio::time::sleep(times.age);
+        tokio::pin!(age);
+        let mut aged = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                // What is under way is bounded by itself.
+                () = age.as_mut(), if !aged => {
+                    aged = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = stopped.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    // Whoever is too slow for this is cut off.
+                    break match tokio::time::timeout(LAST_ANSWER, connection).await {
+                        Ok(ended) => ended,
+                        Err(_) => Ok(()),
+                    };
                 }
             }
         };
@@ -126,153 +201,107 @@ impl Http {
         }
         Ok(())
     }
-}
 
-/// The end of a connection's time, or of the server's.
-async fn until(stopped: &mut watch::Receiver<()>) {
-    tokio::select! {
-        _ = stopped.changed() => {}
-        () = tokio::time::sleep(LIFETIME) => {}
-    }
-}
-
-fn router(http: &Arc<Http>, visit: &Arc<Visit>) -> Router {
-    let https = http.https;
-    let (http, visit) = (http.clone(), visit.clone());
-    Router::new()
-        .route(
-            "/.well-known/host-meta",
-            get(move |headers: HeaderMap| async move { discovery::xml(&headers, https) }),
-        )
-        .route(
-            "/.well-known/host-meta.json",
-            get(move |headers: HeaderMap| async move { discovery::json(&headers, https) }),
-        )
-        .route("/status", get(status))
-        .route(
-            "/ws",
-            get(move |request: Request| async move { upgrade::websocket(&http, &visit, request) }),
-        )
-}
-
-/// For probes: whoever is asked is alive.
-async fn status() -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        "{\"status\":\"ok\"}\n",
-    )
-}
-
-/// Answers a request, of whatever kind.
-async fn answer(
-    router: Router,
-    peer: SocketAddr,
-    request: hyper::Request<Incoming>,
-) -> Result<Response, Infallible> {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match judge(&request) {
-        Ok(None) => {
-            let answer = TowerToHyperService::new(router).call(request).await;
-            let Ok(response) = answer;
-            response
+    /// Answers a request, of whatever kind.
+    async fn answer(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        secure: bool,
+        counted: Arc<Counted>,
+        request: hyper::Request<Incoming>,
+        under_way: UnderWay,
+    ) -> Result<hyper::Response<Answer>, Infallible> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let mut response = match request::judge(&request, peer, secure, &counted) {
+            Ok(visit) => {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(visit);
+                self.route(request).await
+            }
+            Err(status) => {
+                let mut response = resource::last(request.version(), status);
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
+                    response.headers_mut().insert(header::ALLOW, methods);
+                }
+                response
+            }
+        };
+        for (name, value) in FIELDS {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().entry(name).or_insert(value);
         }
-        Ok(Some(response)) => response,
-        Err(status) => {
-            let mut response = plain(status);
-            // What follows cannot be told from the request's body.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-            response
+        // The path is the client's: quoted.
+        tracing::debug!(%peer, %method, ?path, status = response.status().as_u16(), "HTTP");
+        Ok(response.map(|body| Answer {
+            body,
+            _under_way: under_way,
+        }))
+    }
+
+    async fn route(&self, request: hyper::Request<Body>) -> Response {
+        let answer = TowerToHyperService::new(self.router.clone()).call(request);
+        let Ok(response) = answer.await;
+        response
+    }
+}
+
+/// The requests of one connection.
+#[derive(Default)]
+struct Requests {
+    open: AtomicUsize,
+    begun: AtomicUsize,
+    /// Who wants to know when none is under way.
+    waiting: Mutex<Option<Waker>>,
+}
+
+/// One of them, from its head to the last byte of its answer.
+struct UnderWay(Arc<Requests>);
+
+impl Requests {
+    fn begin(self: &Arc<Self>) -> UnderWay {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waiting.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(waker) = self.0.waiting().take()
+        {
+            waker.wake();
         }
-    };
-    for (name, value) in HEADERS {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().entry(name).or_insert(value);
-    }
-    if path.starts_with("/.well-known/host-meta") {
-        // XEP-0156 §3: web clients come from anywhere; no other resource says so.
-        let anyone = HeaderValue::from_static("*");
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anyone);
-    }
-    // The path is the client's: quoted.
-    tracing::debug!(%peer, %method, ?path, status = response.status().as_u16(), "HTTP");
-    Ok(response)
-}
-
-/// What holds for every request, before its path is looked at. Some: answered already.
-fn judge<B>(request: &hyper::Request<B>) -> Result<Option<Response>, StatusCode> {
-    let headers = request.headers();
-    // RFC 9112 §3.2: one Host, and a good one.
-    let mut hosts = headers.get_all(header::HOST).iter();
-    match (hosts.next().and_then(host), hosts.next()) {
-        (Some(_), None) => {}
-        _ => return Err(StatusCode::BAD_REQUEST),
-    }
-    // Nothing here takes a body; one of uncertain length is an attempt to smuggle (RFC 9112 §6.3).
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(StatusCode::BAD_REQUEST);
-    }
-    if headers
-        .get_all(header::CONTENT_LENGTH)
-        .iter()
-        .any(|length| length != "0")
-    {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
-    }
-    match *request.method() {
-        Method::GET | Method::HEAD => Ok(None),
-        Method::OPTIONS => Ok(Some(options(StatusCode::NO_CONTENT))),
-        _ => Ok(Some(options(StatusCode::METHOD_NOT_ALLOWED))),
     }
 }
 
-fn options(status: StatusCode) -> Response {
-    let mut response = plain(status);
-    let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
-    let headers = response.headers_mut();
-    headers.insert(header::ALLOW, methods.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    response
+/// The body of an answer; the request is under way as long as it exists.
+struct Answer {
+    body: Body,
+    _under_way: UnderWay,
 }
 
-/// An answer of a status and its name.
-fn plain(status: StatusCode) -> Response {
-    match (status, status.canonical_reason()) {
-        (StatusCode::NO_CONTENT, _) | (_, None) => (status, Body::empty()).into_response(),
-        (_, Some(reason)) => (status, reason).into_response(),
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }
-}
 
-/// The host's name or address in a `Host` field, without the port.
-fn host(field: &HeaderValue) -> Option<String> {
-    let text = field.to_str().ok()?;
-    let authority: Authority = text.parse().ok()?;
-    let name = authority.host();
-    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'[' | b']');
-    (!text.contains('@') && !name.is_empty() && name.bytes().all(good)).then(|| name.to_owned())
-}
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_a_name_or_an_address() {
-        let of = |text: &str| host(&HeaderValue::from_str(text).unwrap());
-        for (text, expected) in [
-            ("localhost", Some("localhost")),
-            ("example.org:5280", Some("example.org")),
-            ("127.0.0.1:1", Some("127.0.0.1")),
-            ("[::1]:5280", Some("[::1]")),
-            ("", None),
-            ("a@b", None),
-            ("a b", None),
-            ("a/b", None),
-            ("a'b", None),
-            (":80", None),
-        ] {
-            assert_eq!(of(text).as_deref(), expected, "{text}");
-        }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

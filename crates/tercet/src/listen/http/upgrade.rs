@@ -16,8 +16,10 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper_util::rt::TokioIo;
 use tercet_stream::{Framing, Input};
 
+use super::Http;
 use super::io::HttpIo;
-use super::{Http, Visit, plain};
+use super::request::Visit;
+use super::resource::{Resource, plain};
 use crate::listen::c2s::{Connection, Start};
 use crate::listen::service::web_stream_info;
 
@@ -26,8 +28,15 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// RFC 7395 §3.1.
 const SUBPROTOCOL: &str = "xmpp";
 
+pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
+    let http = http.clone();
+    let answer =
+        move |visit: Visit, request: Request| async move { websocket(&http, visit, request) };
+    vec![Resource::at("/ws").get(answer)]
+}
+
 /// Answers a request for `/ws`; where that is a handshake, the connection goes on as a WebSocket.
-pub(super) fn websocket(http: &Arc<Http>, visit: &Arc<Visit>, mut request: Request) -> Response {
+fn websocket(http: &Arc<Http>, visit: Visit, mut request: Request) -> Response {
     let accept = match handshake(&request) {
         Ok(accept) => accept,
         Err(status) => {
@@ -42,7 +51,7 @@ pub(super) fn websocket(http: &Arc<Http>, visit: &Arc<Visit>, mut request: Reque
         }
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let (http, visit) = (http.clone(), visit.clone());
+    let http = http.clone();
     tokio::spawn(async move {
         let peer = visit.peer;
         match upgrade.await.map(|io| io.downcast::<TokioIo<HttpIo>>()) {
@@ -118,11 +127,11 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// The task of the WebSocket. `early` came behind the handshake.
 fn connection(http: &Http, visit: &Visit, io: HttpIo, early: &[u8]) -> Option<Connection> {
-    let counted = &visit.counted;
-    let (pass, load) = counted.lock().unwrap_or_else(|e| e.into_inner()).take()?;
+    let (pass, load) = visit.take_passes()?;
     let (wire, unread, tls) = io.into_parts();
     let now = Instant::now();
-    let private = !visit.secure && visit.peer.ip().is_loopback();
+    let private = tls.is_none() && visit.is_private();
+    let direct = tls.is_some();
     let mut stream = http.c2s.stream(Framing::WebSocket { private }, now);
     if let Some(tls) = tls {
         stream.handle(now, Input::TlsUp(web_stream_info(&tls)));
@@ -133,7 +142,7 @@ fn connection(http: &Http, visit: &Visit, io: HttpIo, early: &[u8]) -> Option<Co
         stream,
         websocket: Some(Box::default()),
         early: [early, &unread].concat(),
-        direct: visit.secure,
+        direct,
         peer: visit.peer,
         pass,
         load,

@@ -365,6 +365,32 @@ fn requests_are_judged_before_their_path() {
     scene.wait_for_connections(0);
 }
 
+/// security.md, line 12.
+#[test]
+fn a_connection_is_used_again_and_ends_when_it_is_idle_or_old_or_its_head_does_not_come() {
+    const SHORT: Duration = Duration::from_millis(300);
+    let asked = |client: &mut Client| {
+        client.send("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.expect("{\"status\":\"ok\"}\n");
+    };
+    let idle = Scene::new(|settings| settings.times.idle = SHORT);
+    let mut client = idle.https();
+    asked(&mut client);
+    asked(&mut client);
+    assert_eq!(client.rest(), "");
+    let head = Scene::new(|settings| settings.times.head = SHORT);
+    let mut client = head.http();
+    asked(&mut client);
+    client.send("GET /status HTTP/1.1\r\nHost: local");
+    assert_eq!(client.rest(), "");
+    let mut silent = Client::connect(head.address(Purpose::Https));
+    assert_eq!(silent.rest(), "");
+    let age = Scene::new(|settings| settings.times.age = SHORT);
+    let mut client = age.http();
+    asked(&mut client);
+    assert_eq!(client.rest(), "");
+}
+
 #[test]
 fn a_client_that_speaks_another_protocol_in_tls_is_refused() {
     let scene = Scene::new(|_| {});
