@@ -50,6 +50,8 @@ pub struct HostInfo {
     pub admins: Vec<BareJid>,
     /// Contact addresses by their kind (`admin`, `abuse`, …), each a list of URIs (XEP-0157).
     pub contacts: Vec<(String, Vec<String>)>,
+    /// Where browsers reach the host's pages (`https://example.org:5281`), without a slash at the end; `None` if nowhere.
+    pub public_url: Option<String>,
     /// The table `[modules]`: one table a module.
     pub modules: toml::Table,
     /// The limits.

@@ -75,6 +75,7 @@ fn info(config: &Config, host: &Host) -> HostInfo {
         },
         admins: config.admins.iter().map(|admin| admin.0.clone()).collect(),
         contacts: contacts(host),
+        public_url: config.public_url(host),
         modules: host.modules.0.clone(),
         limits: limits(config),
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::section::section;
-use super::value::{Admin, Domain, LogFilter, Period, Port, Size, Uri, choice};
+use super::value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, choice};
 
 choice! {
     /// Who may make an account.
@@ -61,6 +61,16 @@ section! {
         https: Port = Port::At(5281) => Restart;
         /// External components (XEP-0114).
         component: Port = Port::At(5347) => Reserved;
+    }
+}
+
+section! {
+    /// What web browsers see.
+    Http "http" {
+        /// Where browsers reach this server's pages, for links that go to people: scheme, name and, if it is not the usual one, port. `DOMAIN` in it stands
+        /// for the domain that the link is about. Left out, it is the port of `https` under that domain (`https://example.org:5281`), for `localhost`
+        /// that of `http`. Set it where a reverse proxy stands in front.
+        public_url: Option<BaseUrl> = None, like "\"https://chat.example.org\"" => Live;
     }
 }
 

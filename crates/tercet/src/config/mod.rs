@@ -18,12 +18,12 @@ use toml::de::DeTable;
 
 use fault::{ConfigError, Fault, position};
 pub use keys::{
-    Archive, Contact, General, Limits, Listen, Log, LogFormat, Login, Registration,
+    Archive, Contact, General, Http, Limits, Listen, Log, LogFormat, Login, Registration,
     RegistrationPolicy, Tls,
 };
 pub use modules::Modules;
 use section::{Effect, Reader, Section};
-pub use value::{Admin, Domain, LogFilter, Period, Port, Size, Uri, Value};
+pub use value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, Value};
 
 /// A whole configuration, checked, with paths resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// Listeners as written; see [`Config::addresses`].
     pub listen: Listen,
+    /// What browsers see; see [`Config::public_url`].
+    pub http: Http,
     /// Bounds.
     pub limits: Limits,
     /// The archive.
@@ -110,6 +112,7 @@ impl Config {
         let mut reader = Reader::new(text, "", document);
         let general = General::read(&mut reader, &General::default());
         let listen = reader.section(&Listen::default());
+        let http = reader.section(&Http::default());
         let mut tls = reader.section(&Tls::default());
         check_pair(&mut reader, &tls);
         resolve(folder, &mut tls);
@@ -149,6 +152,7 @@ impl Config {
             admins: general.admins,
             hosts,
             listen,
+            http,
             limits,
             archive,
             log,
@@ -166,6 +170,26 @@ impl Config {
             false => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
         };
         (both.into(), false)
+    }
+
+    /// Where browsers reach the pages of `host`, without a slash at the end; `None` if nowhere, or on a port that only the running server knows.
+    pub fn public_url(&self, host: &Host) -> Option<String> {
+        let domain = host.domain.as_str();
+        if let Some(url) = &self.http.public_url {
+            return Some(url.of(domain));
+        }
+        let at = |scheme: &str, usual: u16, port: &Port| match port {
+            Port::Off | Port::At(0) => None,
+            Port::At(number) if *number == usual => Some(format!("{scheme}://{domain}")),
+            Port::At(number) => Some(format!("{scheme}://{domain}:{number}")),
+        };
+        let http = || at("http", 80, &self.listen.http);
+        let https = || at("https", 443, &self.listen.https);
+        // Without TLS there are only this machine's own addresses.
+        match host.domain.is_local() {
+            true => http().or_else(https),
+            false => https(),
+        }
     }
 
     /// Full names of the keys that differ between `self` and `new`, with the time at which a change of each takes effect. A host that is only in one
@@ -219,6 +243,7 @@ impl Config {
         };
         flatten(&mut keys, None, &general);
         flatten(&mut keys, None, &self.listen);
+        flatten(&mut keys, None, &self.http);
         flatten(&mut keys, None, &self.limits);
         flatten(&mut keys, None, &self.archive);
         flatten(&mut keys, None, &self.log);

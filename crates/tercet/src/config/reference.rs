@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Archive, Contact, General, Limits, Listen, Log, Login, Registration, Tls};
+use super::keys::{Archive, Contact, General, Http, Limits, Listen, Log, Login, Registration, Tls};
 use super::section::{Effect, Key, Section};
 
 /// A table as the reference shows it.
@@ -23,10 +23,11 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 9] {
+fn tables() -> [Table; 10] {
     [
         table::<General>(false),
         table::<Listen>(false),
+        table::<Http>(false),
         table::<Tls>(true),
         table::<Login>(true),
         table::<Registration>(true),

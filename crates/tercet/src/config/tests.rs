@@ -204,7 +204,7 @@ abuse = "mailto:abuse@example.org"
         "t.toml:1:1: domian: unknown key; did you mean domain?\n\
          t.toml:2:12: data_dir: the path is empty\n\
          t.toml:3:1: policy: unknown key; did you mean registration.policy?\n\
-         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, tls, login, registration, limits, archive, contact, log, modules, host\n\
+         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, http, tls, login, registration, limits, archive, contact, log, modules, host\n\
          t.toml:6:1: listen.adresses: unknown key; did you mean listen.addresses?\n\
          t.toml:7:7: listen.c2s: 70000 is out of range\n\
          t.toml:8:11: listen.c2s_tls: expected a port number (0: any free one), or false for none, found a string\n\
@@ -334,4 +334,39 @@ fn changes_are_named_with_the_time_at_which_they_take_effect() {
     let gone = ("host b taken away".to_owned(), Effect::Restart);
     assert!(back.contains(&gone), "{back:?}");
     assert_eq!(old.changes(&old), []);
+}
+
+#[test]
+fn links_lead_where_browsers_reach_the_pages() {
+    for (text, expected) in [
+        ("", Some("http://localhost:5280")),
+        ("listen.http = false", Some("https://localhost:5281")),
+        ("listen = { http = false, https = false }", None),
+        ("listen = { http = 0, https = 0 }", None),
+        ("domain = \"example.org\"", Some("https://example.org:5281")),
+        (
+            "domain = \"example.org\"\nlisten.https = 443",
+            Some("https://example.org"),
+        ),
+        ("domain = \"example.org\"\nlisten.https = false", None),
+        (
+            "domain = \"example.org\"\nhttp.public_url = \"https://chat.DOMAIN/\"",
+            Some("https://chat.example.org"),
+        ),
+    ] {
+        let config = good(text);
+        let url = config.public_url(&config.hosts[0]);
+        assert_eq!(url.as_deref(), expected, "{text}");
+    }
+    for bad in [
+        "",
+        "example.org",
+        "https://",
+        "https://a/b",
+        "ftp://a",
+        "https://a b",
+    ] {
+        let (_, faults) = Config::parse(&format!("http.public_url = \"{bad}\""), Path::new(""));
+        assert_eq!(faults.len(), 1, "{bad}");
+    }
 }

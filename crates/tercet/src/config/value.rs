@@ -281,6 +281,45 @@ impl Value for Uri {
     }
 }
 
+/// Where a web server is found: `https://example.org` or `http://localhost:5280`, without a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// What stands for the domain that a link is about.
+    const DOMAIN: &str = "DOMAIN";
+
+    fn parse(text: &str) -> Option<BaseUrl> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let authority = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"))?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+        let good = !authority.is_empty() && !authority.starts_with(':');
+        (good && authority.chars().all(plain)).then(|| BaseUrl(text.to_owned()))
+    }
+
+    /// The URL for links about `domain`, without a slash at the end.
+    pub fn of(&self, domain: &str) -> String {
+        self.0.replace(BaseUrl::DOMAIN, domain)
+    }
+}
+
+impl Value for BaseUrl {
+    fn expects() -> String {
+        "a web address without a path, such as \"https://chat.example.org\"".into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<BaseUrl> {
+        from_string(value, BaseUrl::expects(), problems, |text| {
+            BaseUrl::parse(text)
+                .ok_or_else(|| format!("{} is not {}", quoted(text), BaseUrl::expects()))
+        })
+    }
+    fn write(&self) -> Option<String> {
+        Some(quoted(&self.0))
+    }
+}
+
 /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by part as in `info,tercet_stream=debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(pub String);
