@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::c2s::{Connection, Start};
+use super::carrier::Carrier;
 use super::http::Site;
 use super::service::C2s;
 use super::settings::{Settings, private_addresses};
@@ -201,9 +202,8 @@ async fn welcome(socket: TcpStream, peer: SocketAddr, purpose: Purpose, served: 
                 };
                 let stream = shared.stream(Framing::Tcp, Instant::now());
                 tokio::spawn(Connection::new(Start {
-                    wire: Wire::new(socket, tls),
+                    carrier: Carrier::Socket(Wire::new(socket, tls)),
                     stream,
-                    websocket: None,
                     early: Vec::new(),
                     shared,
                     direct,

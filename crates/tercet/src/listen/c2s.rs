@@ -4,9 +4,9 @@
 //! answer, a deadline), it does all there is to do and then writes once:
 //!
 //! ```text
-//! socket -> Wire (TLS) -> [WebSocket] -> C2sStream -> Output::Stanza -> Server::accept -> outboxes of others
-//!   ^                        |  ^----- Input::Answer <- Question (store, password, bind)
-//!   '---- one write <--------+------- own Outbox
+//! socket -> Carrier (TLS, WebSocket) -> C2sStream -> Output::Stanza -> Server::accept -> outboxes of others
+//!   ^                          |  ^----- Input::Answer <- Question (store, password, bind)
+//!   '---- one write <----------+------- own Outbox
 //! ```
 //! - What the client sends waits (one read here, the rest in the kernel) while a question or a stanza's routing needs the store: order holds.
 //!   Its outbox is drained all the while.
@@ -16,12 +16,12 @@
 
 mod end;
 
+use super::carrier::Carrier;
 use super::gate::Pass;
 use super::registry::Registered;
 use super::service::{C2s, Work, WorkDone, stream_info};
 use super::timer::Timer;
-use super::websocket::WebSocket;
-use super::wire::{Scratch, Wire};
+use super::wire::Scratch;
 use crate::runtime::Load;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -47,9 +47,7 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// The task of one client connection.
 pub(super) struct Connection {
-    wire: Wire,
-    /// Between the wire and the stream, if that is how the client came.
-    websocket: Option<Box<WebSocket>>,
+    carrier: Carrier,
     stream: C2sStream,
     shared: Arc<C2s>,
     outbox: Arc<Outbox>,
@@ -94,9 +92,8 @@ enum Phase {
 /// Everything that a connection starts with.
 pub(super) struct Start {
     pub(super) shared: Arc<C2s>,
-    pub(super) wire: Wire,
+    pub(super) carrier: Carrier,
     pub(super) stream: C2sStream,
-    pub(super) websocket: Option<Box<WebSocket>>,
     /// What came already.
     pub(super) early: Vec<u8>,
     pub(super) direct: bool,
@@ -109,9 +106,8 @@ impl Connection {
     pub(super) fn new(start: Start) -> Self {
         let Start {
             shared,
-            wire,
+            carrier,
             stream,
-            websocket,
             early,
             direct,
             peer,
@@ -120,10 +116,9 @@ impl Connection {
         } = start;
         let outbox = Arc::new(Outbox::new(shared.outbox_bytes()));
         let registered = shared.registry.enter(outbox.clone());
-        tracing::debug!(%peer, direct, websocket = websocket.is_some(), "connected");
+        tracing::debug!(%peer, direct, by = carrier.name(), "connected");
         Connection {
-            wire,
-            websocket,
+            carrier,
             stream,
             shared,
             outbox,
@@ -230,14 +225,14 @@ impl Connection {
 
     /// What the socket has not taken yet goes first.
     fn flush(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let before = self.wire.unsent();
+        let before = self.carrier.unsent();
         if before == 0 || self.phase == Phase::Gone {
             return;
         }
-        match self.wire.poll_flush(cx) {
+        match self.carrier.poll_flush(cx) {
             Poll::Ready(Ok(())) => self.stalled = None,
             Poll::Ready(Err(error)) => self.lose(&error.into(), now),
-            Poll::Pending if self.wire.unsent() < before => self.stalled = Some(now + STALLED),
+            Poll::Pending if self.carrier.unsent() < before => self.stalled = Some(now + STALLED),
             Poll::Pending => {}
         }
     }
@@ -247,13 +242,11 @@ impl Connection {
             scratch.out.clear();
             return;
         }
-        if let Some(websocket) = &mut self.websocket {
-            websocket.frame(scratch, self.phase != Phase::Open);
-        }
-        if let Err(error) = self.wire.send(cx, scratch) {
+        let end = self.phase != Phase::Open;
+        if let Err(error) = self.carrier.send(cx, scratch, end) {
             self.lose(&error, now);
         }
-        if self.wire.unsent() > 0 {
+        if self.carrier.unsent() > 0 {
             self.stalled.get_or_insert(now + STALLED);
         } else if self.phase != Phase::Gone {
             for receipt in std::mem::take(&mut self.receipts) {
@@ -353,11 +346,7 @@ impl Connection {
             if bytes.is_empty() || self.work.is_some() || self.held.is_some() {
                 return bytes;
             }
-            let stanza = match &mut self.websocket {
-                None => self.stream.receive(now, &mut bytes),
-                Some(websocket) => websocket.receive(&mut bytes, &mut self.stream, now),
-            };
-            if let Some(stanza) = stanza {
+            if let Some(stanza) = self.carrier.receive(&mut bytes, &mut self.stream, now) {
                 // What the stream says besides came before.
                 self.outputs(cx, scratch, now);
                 let asks = stanza.kind() == StanzaKind::Iq;
@@ -367,7 +356,7 @@ impl Connection {
                     self.poll_outbox(cx, scratch, now);
                 }
                 // Nor are they answered faster than it reads.
-                if asks && (scratch.out.len() > SENT_AT_ONCE || self.wire.unsent() > 0) {
+                if asks && (scratch.out.len() > SENT_AT_ONCE || self.carrier.unsent() > 0) {
                     return bytes;
                 }
             }
@@ -398,8 +387,8 @@ impl Connection {
                 }
             }
             event => {
-                if let (StreamEvent::Silent, Some(websocket)) = (event, &mut self.websocket) {
-                    websocket.ping();
+                if *event == StreamEvent::Silent {
+                    self.carrier.ask_for_life();
                 }
                 tracing::debug!(peer = %self.peer, ?event, "stream");
             }
@@ -409,7 +398,7 @@ impl Connection {
     /// Everything that waits in the outbox. True if there was something.
     fn poll_outbox(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
         // A slow client's stanzas stay in the outbox, under its bound, until the socket takes what is here.
-        if self.wire.unsent() > 0 && self.outbox.poll_end(cx).is_pending() {
+        if self.carrier.unsent() > 0 && self.outbox.poll_end(cx).is_pending() {
             return false;
         }
         let Poll::Ready(taken) = self.outbox.poll_take(cx) else {
@@ -430,7 +419,7 @@ impl Connection {
 
     /// Reads once. False if there is nothing, or will be nothing more.
     fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
-        let incoming = match self.wire.poll_read(cx, scratch) {
+        let incoming = match self.carrier.poll_read(cx, scratch) {
             Poll::Pending => return false,
             Poll::Ready(Err(error)) => {
                 self.lose(&error, now);
@@ -456,14 +445,14 @@ impl Connection {
     fn start_tls(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) {
         self.send(cx, scratch, now);
         match self.shared.starttls.start(self.stream.host()) {
-            Ok(tls) => self.wire.start_tls(tls),
+            Ok(tls) => self.carrier.start_tls(tls),
             Err(error) => self.lose(&error.into(), now),
         }
     }
 
     /// The client has more bytes to take than its outbox may hold, or does not take the answers to what it asked before.
     fn is_full(&self) -> bool {
-        let unsent = self.wire.unsent();
+        let unsent = self.carrier.unsent();
         unsent > self.shared.outbox_bytes() || unsent > 0 && !self.rest.is_empty()
     }
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod c2s;
+mod carrier;
 pub mod gate;
 mod http;
 mod registry;

@@ -66,14 +66,14 @@ impl Connection {
     ) -> Poll<()> {
         self.poll_work(cx, now);
         if self.phase == Phase::Closing {
-            match self.wire.poll_close(cx) {
+            match self.carrier.poll_close(cx) {
                 Poll::Ready(Ok(())) => self.phase = Phase::Lingering,
                 Poll::Ready(Err(_)) => self.phase = Phase::Gone,
                 Poll::Pending => {}
             }
         }
         while self.phase == Phase::Lingering {
-            match self.wire.poll_discard(cx, scratch) {
+            match self.carrier.poll_discard(cx, scratch) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(_) => self.phase = Phase::Gone,
                 Poll::Pending => break,

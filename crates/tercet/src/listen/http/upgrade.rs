@@ -21,6 +21,7 @@ use super::io::HttpIo;
 use super::request::Visit;
 use super::resource::{Resource, plain};
 use crate::listen::c2s::{Connection, Start};
+use crate::listen::carrier::Carrier;
 use crate::listen::service::web_stream_info;
 
 /// RFC 6455 §1.3.
@@ -138,9 +139,8 @@ fn connection(http: &Http, visit: &Visit, io: HttpIo, early: &[u8]) -> Option<Co
     }
     Some(Connection::new(Start {
         shared: http.c2s.clone(),
-        wire,
+        carrier: Carrier::WebSocket(wire, Box::default()),
         stream,
-        websocket: Some(Box::default()),
         early: [early, &unread].concat(),
         direct,
         peer: visit.peer,
