@@ -18,6 +18,7 @@ pub mod offline;
 pub mod ping;
 pub mod private;
 pub mod register;
+pub mod report;
 pub mod roster;
 pub mod time;
 pub mod vcard;
@@ -38,6 +39,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<delay::Delay>();
     b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
+    b.add::<report::Reporting>();
     b.add::<roster::RosterModule>();
     b.add::<offline::Offline>();
     b.add::<ping::Ping>();
@@ -55,5 +57,6 @@ pub static KINDS: &[&Kind] = &[
     &offline::OFFLINE,
     &offline::ABSENT,
     &private::PRIVATE,
+    &report::REPORTS,
     &vcard::VCARD,
 ];

@@ -18,6 +18,8 @@ use tercet_server::module::{
 use tercet_server::{Account, HostInfo, store_failure};
 use tercet_store::{Batch, Kind, Owner};
 
+use crate::report;
+
 use xml::{ERRORS, NS};
 
 /// The block lists: one record each, keyed by the blocked JID.
@@ -159,17 +161,24 @@ impl OnIq<Block> for Blocking {
         let account = cx.require_account()?;
         let list = own_list(&cx)?;
         if block
-            .0
+            .jids
             .iter()
             .any(|jid| is_exempt(account, jid) && jid.local().is_some())
         {
             return Err(StanzaError::not_allowed().text("nobody blocks themselves"));
         }
         let owner = account.jid().as_str();
+        // XEP-0377 §5: the block is the same with a report and without.
+        let mut batch = match cx.host.provided::<report::Intake>().next() {
+            Some(intake) if !block.reports.is_empty() => {
+                let filed = intake.file(&cx, account, block.reports).await;
+                filed.map_err(|e| store_failure(&e))?
+            }
+            _ => Batch::new(),
+        };
         let (added, commit) = list.with(|inner| {
             let mut added: Vec<Jid> = Vec::new();
-            let mut batch = Batch::new();
-            for jid in block.0 {
+            for jid in block.jids {
                 if !inner.jids.contains(jid.as_str()) && !added.contains(&jid) {
                     batch.put(&BLOCKED, owner, jid.as_str(), Vec::new());
                     added.push(jid);

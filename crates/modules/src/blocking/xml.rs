@@ -4,6 +4,8 @@ use tercet_core::{Element, Jid, StanzaError, XmlWriter};
 use tercet_server::empty_payload;
 use tercet_server::module::Payload;
 
+use crate::report::Report;
+
 /// The namespace of the protocol.
 pub(super) const NS: &str = "urn:xmpp:blocking";
 /// The namespace of its error.
@@ -15,7 +17,11 @@ empty_payload!(
 );
 
 /// `<block/>` with at least one item.
-pub struct Block(pub(super) Vec<Jid>);
+pub struct Block {
+    pub(super) jids: Vec<Jid>,
+    /// What is reported of those who are blocked (XEP-0377).
+    pub(super) reports: Vec<(Jid, Report)>,
+}
 
 /// `<unblock/>`; without items, everybody.
 pub struct Unblock(pub(super) Vec<Jid>);
@@ -25,12 +31,17 @@ impl Payload for Block {
     const NS: &'static str = NS;
 
     fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
-        let jids = items(el)?;
-        if jids.is_empty() {
+        let items = items(el)?;
+        if items.is_empty() {
             // XEP-0191 §3.3
             return Err(StanzaError::bad_request().text("whom?"));
         }
-        Ok(Block(jids))
+        let reports = items
+            .iter()
+            .filter_map(|(jid, item)| Some((jid.clone(), Report::of(*item)?)))
+            .collect();
+        let jids = items.into_iter().map(|(jid, _)| jid).collect();
+        Ok(Block { jids, reports })
     }
 }
 
@@ -39,18 +50,19 @@ impl Payload for Unblock {
     const NS: &'static str = NS;
 
     fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
-        items(el).map(Unblock)
+        let items = items(el)?;
+        Ok(Unblock(items.into_iter().map(|(jid, _)| jid).collect()))
     }
 }
 
-fn items(el: Element<'_>) -> Result<Vec<Jid>, StanzaError> {
+fn items(el: Element<'_>) -> Result<Vec<(Jid, Element<'_>)>, StanzaError> {
     let items = el.children().filter(|c| c.is("item", NS));
     items
         .map(|item| {
             let jid = item
                 .attr("jid")
                 .ok_or_else(|| StanzaError::bad_request().text("an item has a jid"))?;
-            Ok(Jid::parse(&jid)?)
+            Ok((Jid::parse(&jid)?, item))
         })
         .collect()
 }

@@ -12,6 +12,7 @@ mod in_process;
 mod offline;
 mod registration;
 mod registry;
+mod reports;
 
 use std::path::{Path, PathBuf};
 

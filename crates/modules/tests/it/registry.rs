@@ -19,6 +19,7 @@ const PROMISES: &[(&str, &str)] = &[
     ("msgoffline", "src/offline/offline.scs"),
     ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
+    ("urn:xmpp:reporting:1", "src/report/report.scs"),
 ];
 
 /// A request that a host answers, as its table has it.

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use tercet_core::BareJid;
+use tercet_core::{BareJid, time};
+use tercet_modules::report;
 use tercet_server::account::ACCOUNT;
 use tercet_server::{AccountError, AccountRecord, Server};
 
-use super::operation::{Answer, Operation, Reason, Refusal, User};
+use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 
 /// Accounts on one page of a list.
 const PAGE: usize = 200;
+/// Reports on one page: they may be long, and an answer is bounded.
+const REPORTS: usize = 50;
 
 /// Carries `operation` out. What it changed is durable when this resolves.
 pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answer, Refusal> {
@@ -45,7 +48,31 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             tracing::info!(account = account.as_str(), "deleted an account");
             Ok(Answer::Done {})
         }
+        Operation::ListReports { domain, before } => reports(server, &domain, before).await,
     }
+}
+
+/// A page of the reports of one domain.
+async fn reports(
+    server: &Arc<Server>,
+    domain: &str,
+    before: Option<u64>,
+) -> Result<Answer, Refusal> {
+    let domain = served(server, domain)?;
+    let page = report::page(server, &domain, before, REPORTS).await;
+    let (page, next) = page.map_err(AccountError::Store)?;
+    let reports = page.into_iter().map(|kept| Report {
+        at: time::format(kept.at_ms.cast_signed()),
+        by: kept.by.to_string(),
+        about: kept.about.to_string(),
+        reason: kept.report.reason,
+        text: kept.report.text,
+        messages: kept.report.messages,
+    });
+    Ok(Answer::Reports {
+        reports: reports.collect(),
+        next,
+    })
 }
 
 /// A page of the accounts: those of one domain are picked out of all, so a page may have few and not be the last.
@@ -99,7 +126,7 @@ fn user(server: &Server, account: &BareJid, record: &AccountRecord) -> User {
     User {
         jid: account.to_string(),
         admin: record.admin || named,
-        created: tercet_core::grammar::time::format(record.created_ms.cast_signed()),
+        created: time::format(record.created_ms.cast_signed()),
         online,
     }
 }

@@ -9,5 +9,5 @@ pub mod operation;
 pub mod socket;
 mod way;
 
-pub use operation::{Answer, Operation, Reason, Refusal, Secret, User};
+pub use operation::{Answer, Operation, Reason, Refusal, Report, Secret, User};
 pub use way::{AdminError, Way, ask};

@@ -42,6 +42,13 @@ pub enum Operation {
         /// Its bare JID.
         jid: String,
     },
+    /// A page of what users of one domain have reported, newest first.
+    ListReports {
+        /// The domain.
+        domain: String,
+        /// Only those before this one.
+        before: Option<u64>,
+    },
 }
 
 /// What an operation gives back.
@@ -59,6 +66,30 @@ pub enum Answer {
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
     },
+    /// Reports.
+    Reports {
+        /// The page.
+        reports: Vec<Report>,
+        /// What to put into `before` for the next page; `None` at the end.
+        next: Option<u64>,
+    },
+}
+
+/// What a user has reported of somebody (XEP-0377).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// When, by XEP-0082.
+    pub at: String,
+    /// Whose report it is.
+    pub by: String,
+    /// Whom it is about.
+    pub about: String,
+    /// Why: a URI.
+    pub reason: String,
+    /// In the user's words.
+    pub text: Option<String>,
+    /// The messages it is about: who gave the id, and the id.
+    pub messages: Vec<(String, String)>,
 }
 
 /// What is known of an account.

@@ -31,6 +31,9 @@ pub enum Command {
     /// Make, change, show and delete accounts
     #[command(subcommand)]
     User(User),
+    /// Show what users have reported of others
+    #[command(subcommand)]
+    Report(Report),
     /// Print docs/configuration.md
     #[command(hide = true)]
     Reference,
@@ -86,6 +89,16 @@ pub enum User {
         /// Do not ask whether it is meant
         #[arg(long, short)]
         yes: bool,
+    },
+}
+
+/// What to do with reports. Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Report {
+    /// List what users have reported, newest first
+    List {
+        /// Only those of this domain's users
+        domain: Option<String>,
     },
 }
 

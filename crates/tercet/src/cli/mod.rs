@@ -1,10 +1,11 @@
-//! The command line: `tercet serve`, `init`, `check`, `user …`.
+//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`.
 
 pub mod args;
 mod check;
 mod init;
 mod output;
 mod password;
+mod report;
 mod serve;
 mod user;
 
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure, arguments.json),
+        Err(failure) => complain(&failure, arguments.json),
     }
 }
 
@@ -61,13 +62,16 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Command::User(command)) => {
             user::run(&configuration(arguments)?, command, arguments.json)
         }
+        Some(Command::Report(command)) => {
+            report::run(&configuration(arguments)?, command, arguments.json)
+        }
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
         Some(Command::Serve) | None => serve::run(arguments),
     }
 }
 
 /// Prints why nothing was done, on standard error, in JSON on standard output if asked for.
-fn report(failure: &Failure, json: bool) -> ExitCode {
+fn complain(failure: &Failure, json: bool) -> ExitCode {
     if matches!(failure, Failure::Said) {
         return ExitCode::FAILURE;
     }

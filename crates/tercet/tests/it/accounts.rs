@@ -150,3 +150,14 @@ fn without_a_file_accounts_live_in_the_folder_data_for_localhost() {
     lab.ok("user add romeo@localhost --password rose");
     assert!(lab.path().join("data").is_dir());
 }
+
+#[test]
+fn reports_are_listed_by_domain() {
+    let lab = Lab::with(CONFIG);
+    assert_eq!(lab.ok("report list").out, "");
+    assert_eq!(
+        lab.ok("report list second.test --json").out,
+        "{\"ok\":true,\"reports\":[]}\n"
+    );
+    assert_eq!(lab.run("report list elsewhere.test").code, 1);
+}
