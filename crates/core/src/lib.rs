@@ -18,7 +18,7 @@ pub use jid::{
     prepare_local, prepare_resource,
 };
 pub use stanza::{
-    Child, Head, IqType, MessageType, PresenceType, SharedStanza, Stanza, StanzaKind,
+    Child, Edit, Head, IqType, MessageType, PresenceType, SharedStanza, Stanza, StanzaKind,
 };
 pub use xml::{
     Attribute, Element, Frame, Limits, OwnedElement, StreamHeader, StreamParser, XmlError,

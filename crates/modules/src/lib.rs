@@ -20,6 +20,7 @@ pub mod private;
 pub mod register;
 pub mod report;
 pub mod roster;
+pub mod stable_id;
 pub mod time;
 pub mod vcard;
 pub mod version;
@@ -37,6 +38,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<commands::Commands>();
     b.add::<admin::Admin>();
     b.add::<delay::Delay>();
+    b.add::<stable_id::StableId>();
     b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
     b.add::<report::Reporting>();

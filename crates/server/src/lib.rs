@@ -11,6 +11,7 @@ pub mod roster;
 mod route;
 mod server;
 mod session;
+mod settlement;
 mod vhost;
 
 pub use account::{Account, AccountError, AccountRecord};

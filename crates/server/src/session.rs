@@ -8,6 +8,7 @@ use tercet_core::{FullJid, Jid};
 
 use crate::account::Account;
 use crate::outbox::Outbox;
+use crate::settlement::Settlement;
 
 /// A connected resource. What depends on its presence stands in its account's state, since the rules look at all resources of
 /// an account at once.
@@ -23,6 +24,7 @@ pub struct Session {
     /// Held while its presence changes and is told of.
     order: Mutex<()>,
     ended: AtomicBool,
+    settlement: Settlement,
 }
 
 impl Session {
@@ -43,6 +45,7 @@ impl Session {
             directed: Mutex::default(),
             order: Mutex::default(),
             ended: AtomicBool::new(false),
+            settlement: Settlement::default(),
         }
     }
 
@@ -69,6 +72,11 @@ impl Session {
     /// When it was bound, in milliseconds since 1970.
     pub fn since_ms(&self) -> u64 {
         self.since_ms
+    }
+
+    /// Which of its stanzas are settled.
+    pub(crate) fn settlement(&self) -> &Settlement {
+        &self.settlement
     }
 
     /// The entities that have received directed presence and not yet its end.

@@ -170,9 +170,11 @@ impl VHost {
     pub(crate) fn stages(&self, kind: StanzaKind, side: Side, phase: Phase) -> &[StageEntry] {
         let lane = &self.stages[lane(kind, side)];
         let first = |stage| lane.partition_point(|e| e.stage < stage);
+        let archive = first(Stage::Archive);
         let (copy, fallback) = (first(Stage::Copy), first(Stage::Fallback));
         match phase {
-            Phase::Before => &lane[..copy],
+            Phase::Before => &lane[..archive],
+            Phase::Archive => &lane[archive..copy],
             Phase::Copy => &lane[copy..fallback],
             Phase::Fallback => &lane[fallback..],
         }

@@ -21,7 +21,7 @@ use crate::{Jid, StanzaError};
 pub use child::Child;
 pub use shared::SharedStanza;
 pub use types::{IqType, MessageType, PresenceType, StanzaKind};
-pub use write::Head;
+pub use write::{Edit, Head};
 
 use index::{StanzaIndex, Value};
 

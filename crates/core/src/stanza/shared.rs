@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::write::attribute;
+use super::write::{Edit, attribute};
 use super::{Stanza, StanzaKind};
 
 /// A stanza serialised but for its `to`, for fan-out. Cheap to clone.
@@ -16,9 +16,19 @@ pub struct SharedStanza {
 impl Stanza {
     /// Serialises the stanza for many targets, with `from` and `lang` as in [`Head`](super::Head).
     pub fn share(&self, from: Option<&str>, lang: Option<&str>) -> SharedStanza {
+        self.share_edited(from, lang, Edit::default())
+    }
+
+    /// Like [`Stanza::share`], with the changes of [`Stanza::write_edited`].
+    pub fn share_edited(
+        &self,
+        from: Option<&str>,
+        lang: Option<&str>,
+        edit: Edit<'_>,
+    ) -> SharedStanza {
         let mut rest = Vec::with_capacity(self.0.text.len() + 64 + from.map_or(0, str::len));
         attribute("from", from, &mut rest);
-        self.0.write_rest(lang, &mut rest);
+        self.0.write_rest(lang, edit, &mut rest);
         SharedStanza {
             kind: self.0.kind,
             rest: rest.into(),

@@ -169,3 +169,38 @@ fn only_stanzas_are_parsed_as_stanzas() {
         );
     }
 }
+
+#[test]
+fn an_edit_leaves_children_out_and_appends_others() {
+    let check = |xml: &str, leave_out: &[u32], append: &str, want: &str| {
+        let mut out = Vec::new();
+        let append = append.as_bytes();
+        let edit = Edit { leave_out, append };
+        let stanza = parse(xml);
+        stanza.write_edited(&mut out, Head::default(), edit);
+        assert_eq!(std::str::from_utf8(&out).unwrap(), want);
+        let mut shared = Vec::new();
+        stanza
+            .share_edited(None, None, edit)
+            .write(&mut shared, None);
+        assert_eq!(shared, out);
+    };
+    let xml = "<message id='1'> <a/>b<c>d</c><e/> </message>";
+    check(xml, &[], "", xml);
+    check(xml, &[0], "", "<message id='1'> b<c>d</c><e/> </message>");
+    check(
+        xml,
+        &[1],
+        "<f/>",
+        "<message id='1'> <a/>b<e/> <f/></message>",
+    );
+    check(xml, &[0, 1, 2], "", "<message id='1'> b </message>");
+    check(
+        xml,
+        &[2, 7],
+        "",
+        "<message id='1'> <a/>b<c>d</c> </message>",
+    );
+    check("<message/>", &[], "<f/>", "<message><f/></message>");
+    check("<message><a/></message>", &[0], "", "<message></message>");
+}

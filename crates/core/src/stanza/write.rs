@@ -17,24 +17,39 @@ pub struct Head<'a> {
     pub xmlns: Option<&'a str>,
 }
 
+/// How the content of a stanza differs when it is written from how it came. The default changes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Edit<'a> {
+    /// Children that are left out: their places among [`Stanza::children`], ascending.
+    pub leave_out: &'a [u32],
+    /// Elements that follow the last child, as XML: whole, with every prefix and namespace but the content namespace
+    /// declared in them.
+    pub append: &'a [u8],
+}
+
 impl Stanza {
     /// Appends the stanza with the addresses of `head`. `id`, `type`, `xml:lang` and further attributes, prefix
     /// declarations among them, are copied as they came, the content byte by byte.
     pub fn write(&self, out: &mut Vec<u8>, head: Head<'_>) {
+        self.write_edited(out, head, Edit::default());
+    }
+
+    /// Like [`Stanza::write`], with the children that `edit` names left out and its bytes behind the others.
+    pub fn write_edited(&self, out: &mut Vec<u8>, head: Head<'_>, edit: Edit<'_>) {
         let len = |text: Option<&str>| text.map_or(0, str::len);
-        out.reserve(self.0.text.len() + 64 + len(head.from) + len(head.to));
+        out.reserve(self.0.text.len() + 64 + len(head.from) + len(head.to) + edit.append.len());
         out.push(b'<');
         out.extend_from_slice(self.0.kind.as_str().as_bytes());
         attribute("xmlns", head.xmlns, out);
         attribute("from", head.from, out);
         attribute("to", head.to, out);
-        self.0.write_rest(head.lang, out);
+        self.0.write_rest(head.lang, edit, out);
     }
 }
 
 impl Inner {
     /// Appends the copied attributes, the content and the end tag.
-    pub(super) fn write_rest(&self, lang: Option<&str>, out: &mut Vec<u8>) {
+    pub(super) fn write_rest(&self, lang: Option<&str>, edit: Edit<'_>, out: &mut Vec<u8>) {
         let bytes = self.text.as_bytes();
         for run in &self.index.kept {
             out.push(b' ');
@@ -43,12 +58,21 @@ impl Inner {
         if self.index.lang.is_none() {
             attribute("xml:lang", lang, out);
         }
-        if self.index.content.len == 0 {
+        if self.index.content.len == 0 && edit.append.is_empty() {
             out.extend_from_slice(b"/>");
             return;
         }
         out.push(b'>');
-        out.extend_from_slice(self.index.content.of(bytes));
+        let mut rest = self.index.content;
+        for &place in edit.leave_out {
+            if let Some(child) = self.index.children.get(place as usize) {
+                out.extend_from_slice(&bytes[rest.start as usize..child.span.start as usize]);
+                rest.len = rest.end() - child.span.end();
+                rest.start = child.span.end();
+            }
+        }
+        out.extend_from_slice(rest.of(bytes));
+        out.extend_from_slice(edit.append);
         out.extend_from_slice(b"</");
         out.extend_from_slice(self.kind.as_str().as_bytes());
         out.push(b'>');

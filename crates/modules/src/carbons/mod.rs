@@ -8,7 +8,7 @@
 mod enabled;
 mod rules;
 
-use tercet_core::{Head, SharedStanza, StanzaError, StanzaKind, ns};
+use tercet_core::{SharedStanza, StanzaError, StanzaKind, ns};
 use tercet_server::module::{
     Coverage, Delivered, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar,
     Reply, Side, Stage, StanzaCx, Target, Xep, xep,
@@ -170,14 +170,8 @@ fn wrap(cx: &StanzaCx<'_>, own: &str, direction: Direction) -> SharedStanza {
         Direction::Sent => (SENT, SENT_END),
     };
     SharedStanza::compose(StanzaKind::Message, own, cx.stanza.type_(), |out| {
-        let head = Head {
-            from: Some(cx.from.as_str()),
-            to: Some(cx.to.as_str()),
-            lang: cx.lang,
-            xmlns: Some(ns::CLIENT),
-        };
         out.extend_from_slice(open);
-        cx.stanza.write(out, head);
+        cx.write(cx.side, Some(ns::CLIENT), out);
         out.extend_from_slice(close);
     })
 }

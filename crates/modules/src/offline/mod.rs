@@ -10,7 +10,7 @@ mod rules;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tercet_core::{BareJid, Head, Stanza, StanzaError};
+use tercet_core::{BareJid, Stanza, StanzaError};
 use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, Effect, Flow, Kinds, Module, OnSession, OnStanza, Registrar, SessionCx, Side, Slot,
@@ -115,13 +115,7 @@ impl OnStanza for Offline {
             return Flow::Drop;
         }
         let mut value = Vec::new();
-        let head = Head {
-            from: Some(cx.from.as_str()),
-            to: Some(cx.to.as_str()),
-            lang: cx.lang,
-            xmlns: None,
-        };
-        cx.stanza.write(&mut value, head);
+        cx.write(Side::Recipient, None, &mut value);
         let now = cx.server.now_ms();
         // XEP-0160 §2: the time at which it was kept.
         delay::stamp(&mut value, &self.domain, now, "Offline storage");

@@ -20,6 +20,7 @@ const PROMISES: &[(&str, &str)] = &[
     ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
     ("urn:xmpp:reporting:1", "src/report/report.scs"),
+    ("urn:xmpp:sid:0", "src/stable_id/forged.scs"),
 ];
 
 /// A request that a host answers, as its table has it.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tercet_core::{Jid, OwnedElement, Stanza, StanzaError};
+use smallvec::SmallVec;
+use tercet_core::{Edit, Head, Jid, OwnedElement, Stanza, StanzaError};
 use tercet_store::{Batch, Store};
 
 use super::{Payload, Side, Stage};
@@ -107,7 +108,7 @@ pub struct StanzaCx<'a> {
     pub lang: Option<&'a str>,
     /// Who has got the message, in the recipient's [`Stage::Copy`](super::Stage::Copy).
     pub delivered: Option<&'a Delivered<'a>>,
-    /// What is to be done once all stages agree.
+    /// What is to be done once all stages agree, and how the stanza's bytes change.
     pub effects: &'a mut Effects,
 }
 
@@ -129,6 +130,19 @@ impl Delivered<'_> {
 }
 
 impl StanzaCx<'_> {
+    /// Appends the stanza as the account of `side` gets it, with the addresses that the server vouches for and all edits so far.
+    /// `xmlns` is as in [`Head`]. What is archived, kept for later or copied is written by this.
+    pub fn write(&self, side: Side, xmlns: Option<&str>, out: &mut Vec<u8>) {
+        let head = Head {
+            from: Some(self.from.as_str()),
+            to: Some(self.to.as_str()),
+            lang: self.lang,
+            xmlns,
+        };
+        self.stanza
+            .write_edited(out, head, self.effects.edits.of(side));
+    }
+
     /// The other end: whom the account sends to, or receives from.
     pub fn peer(&self) -> &Jid {
         match self.side {
@@ -169,5 +183,85 @@ pub enum Effect {
     },
 }
 
-/// The effects of one stanza, in order.
-pub type Effects = Vec<Effect>;
+/// What the stages of one stanza ask for.
+#[derive(Default)]
+pub struct Effects {
+    /// In order.
+    pub(crate) list: Vec<Effect>,
+    /// See [`Effects::keep`].
+    pub(crate) kept: Batch,
+    /// See [`Effects::edits`].
+    pub(crate) edits: Edits,
+}
+
+impl Effects {
+    pub(crate) fn new() -> Effects {
+        Effects::default()
+    }
+
+    /// Does this, too, after what was asked for before.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Writes for which delivery does not wait, but acknowledgement does: they are queued together, in the order of the stanzas,
+    /// and the stanza counts as settled ([`Session::settled`]) once they are durable. If they fail, its sender gets the error.
+    pub fn keep(&mut self) -> &mut Batch {
+        &mut self.kept
+    }
+
+    /// Whether anything is kept for the stanza so far.
+    pub fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept = Batch::new();
+    }
+
+    /// How the stanza's bytes change on their way.
+    pub fn edits(&mut self) -> &mut Edits {
+        &mut self.edits
+    }
+}
+
+/// Changes to a stanza's content, for all who get it from here on: its addressee, the archive, what is kept for later, copies.
+/// Handlers that follow still see the stanza as it came, and write it with [`StanzaCx::write`].
+#[derive(Debug, Default)]
+pub struct Edits {
+    leave_out: SmallVec<[u32; 4]>,
+    sender: Vec<u8>,
+    recipient: Vec<u8>,
+}
+
+impl Edits {
+    /// Leaves out the child at this place among [`Stanza::children`].
+    pub fn leave_out(&mut self, place: usize) {
+        let Ok(place) = u32::try_from(place) else {
+            return;
+        };
+        if let Err(at) = self.leave_out.binary_search(&place) {
+            self.leave_out.insert(at, place);
+        }
+    }
+
+    /// Bytes to which a handler appends whole elements, with their namespaces declared: they become the last children for the
+    /// account of `side`. The account that sent it sees its side in its archive and in copies.
+    pub fn append(&mut self, side: Side) -> &mut Vec<u8> {
+        match side {
+            Side::Sender => &mut self.sender,
+            Side::Recipient => &mut self.recipient,
+        }
+    }
+
+    /// The changes for the account of `side`.
+    pub fn of(&self, side: Side) -> Edit<'_> {
+        Edit {
+            leave_out: &self.leave_out,
+            append: match side {
+                Side::Sender => &self.sender,
+                Side::Recipient => &self.recipient,
+            },
+        }
+    }
+}

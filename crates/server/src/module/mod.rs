@@ -17,7 +17,7 @@ mod registrar;
 mod slot;
 mod stage;
 
-pub use cx::{Delivered, Effect, Effects, IqCx, SessionCx, StanzaCx};
+pub use cx::{Delivered, Edits, Effect, Effects, IqCx, SessionCx, StanzaCx};
 pub(crate) use registrar::{Extension, IqEntry, SessionEntry, StageEntry};
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};

@@ -83,6 +83,12 @@ impl Feature<'_> {
         self
     }
 
+    /// Advertises `var` on accounts, whatever the handler's own target.
+    pub fn account_feature(self, var: &'static str) -> Self {
+        self.features.push((Target::Account, var));
+        self
+    }
+
     /// Advertises `var` on the host, whatever the handler's own target: for what clients look for on their server.
     pub fn host_feature(self, var: &'static str) -> Self {
         self.features.push((Target::Host, var));

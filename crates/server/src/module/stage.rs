@@ -9,7 +9,9 @@ pub enum Stage {
     Policy,
     /// Adds to the stanza what the server vouches for.
     Annotate,
-    /// Keeps the stanza.
+    /// Keeps a message, with [`Effects::keep`](super::Effects::keep). Runs with the account locked, so that what is kept stands in
+    /// the order of delivery: for the sender once the message may go out, and what it keeps is queued at once; for the
+    /// recipient right before the message is handed over. A handler here must not lock the account. Decides nothing.
     Archive,
     /// Sends copies of a message to other devices of the account. For the sender it runs once the message may go out; for the
     /// recipient after delivery, with the account locked, so that copies stand in the order of the messages: a handler here
@@ -25,6 +27,8 @@ pub enum Stage {
 pub(crate) enum Phase {
     /// All stages that decide whether and how it goes on.
     Before,
+    /// [`Stage::Archive`]
+    Archive,
     /// [`Stage::Copy`]
     Copy,
     /// [`Stage::Fallback`]

@@ -289,15 +289,7 @@ impl Server {
     pub fn show(self: &Arc<Self>, account: &Arc<Account>, to: &Jid) {
         let seen: Vec<_> = presences(&account.lock()).collect();
         for (from, stanza) in &seen {
-            self.present(
-                account,
-                Passage {
-                    stanza,
-                    from,
-                    to,
-                    lang: None,
-                },
-            );
+            self.present(account, Passage::new(stanza, from, to));
         }
     }
 
@@ -327,12 +319,7 @@ impl Server {
                 !meant
             });
             for to in &targets {
-                self.present_unasked(Passage {
-                    stanza: &gone,
-                    from: session.jid(),
-                    to,
-                    lang: None,
-                });
+                self.present_unasked(Passage::new(&gone, session.jid(), to));
             }
         }
     }
@@ -342,15 +329,7 @@ impl Server {
         let gone = plain_presence("unavailable");
         let seen: Vec<_> = presences(&account.lock()).map(|(jid, _)| jid).collect();
         for from in &seen {
-            self.present(
-                account,
-                Passage {
-                    stanza: &gone,
-                    from,
-                    to: contact,
-                    lang: None,
-                },
-            );
+            self.present(account, Passage::new(&gone, from, contact));
         }
     }
 }

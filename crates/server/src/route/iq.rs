@@ -113,7 +113,8 @@ impl Server {
     ) -> Routed {
         if passage.to.is_full() {
             // RFC 6121 §8.5.3.1: to the resource, else an error.
-            if !self.write_to(passage.to, |out| passage.write(passage.to.as_str(), out)) {
+            let edited = passage.edited(&effects);
+            if !self.write_to(passage.to, |out| edited.write(passage.to.as_str(), out)) {
                 self.bounce(passage, &StanzaError::service_unavailable());
             }
             return self.finish(passage, effects);

@@ -43,14 +43,17 @@ impl Server {
             drop(state);
             return self.message_to_nobody(host, passage, effects);
         }
+        self.archive(account, Side::Recipient, passage, &mut effects);
         let mut to = SmallVec::new();
-        let outcome = match deliver(&state, kind, passage, &mut to) {
+        let outcome = match deliver(&state, kind, passage.edited(&effects), &mut to) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
             Delivery::Fallback => match self.fallback(account, passage, &mut effects) {
+                // What is in the archive is not lost, and its sender need not know who reads it when.
+                Flow::Continue | Flow::Bounce(_) if effects.has_kept() => Ok(()),
                 // RFC 6121 §8.5.2.2.1: nobody keeps it.
                 Flow::Continue => Err(StanzaError::service_unavailable()),
                 Flow::Bounce(error) => {
-                    effects.clear();
+                    effects = Effects::new();
                     Err(error)
                 }
                 Flow::Handled | Flow::Drop => Ok(()),
@@ -60,7 +63,10 @@ impl Server {
             | Delivery::AllAvailable
             | Delivery::Ignore => Ok(()),
         };
-        if outcome.is_ok() {
+        if outcome.is_err() {
+            // XEP-0313 §5.1: what is refused is not archived.
+            effects.forget_kept();
+        } else {
             let delivered = Delivered {
                 state: &state,
                 to: &to,
@@ -95,7 +101,7 @@ impl Server {
             Delivery::AllAvailable | Delivery::Ignore => {}
             Delivery::MostAvailable | Delivery::Fallback if !keepers.is_empty() => {
                 let batches = keepers.iter().filter_map(|k| (k.absent)(passage.stanza));
-                effects.extend(batches.map(|batch| Effect::Commit {
+                effects.list.extend(batches.map(|batch| Effect::Commit {
                     batch,
                     undo: Box::new(|| ()),
                 }));

@@ -16,13 +16,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tercet_core::{Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
+use tercet_core::{Edit, Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
 
 use crate::account::Account;
 use crate::module::{Delivered, Effect, Effects, Flow, Phase, Side, Stage, StanzaCx};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 use crate::vhost::VHost;
+use tercet_store::Batch;
 
 /// How far a call got.
 #[must_use = "what comes later must be awaited before the sender's next stanza"]
@@ -35,8 +36,19 @@ pub enum Routed {
 
 impl Routed {
     /// The rest as a future of its own.
-    fn later(rest: impl Future<Output = ()> + Send + 'static) -> Routed {
+    pub(crate) fn later(rest: impl Future<Output = ()> + Send + 'static) -> Routed {
         Routed::Later(Box::pin(rest))
+    }
+
+    /// Both, this one first.
+    fn and(self, other: Routed) -> Routed {
+        match (self, other) {
+            (Routed::Done, one) | (one, Routed::Done) => one,
+            (Routed::Later(first), Routed::Later(second)) => Routed::later(async move {
+                first.await;
+                second.await;
+            }),
+        }
     }
 
     /// Waits for the rest, if there is any.
@@ -54,24 +66,50 @@ pub(crate) struct Passage<'a> {
     pub(crate) from: &'a Jid,
     pub(crate) to: &'a Jid,
     pub(crate) lang: Option<&'a str>,
+    /// The session that sent it, if its client waits for the stanza to be settled.
+    pub(crate) session: Option<&'a Arc<Session>>,
+    pub(crate) edit: Edit<'a>,
 }
 
-/// The same, owned, for what comes later.
+/// The same, owned, for what comes later. Edits are not in it: they stand in the effects.
 struct Parcel {
     stanza: Stanza,
     from: Jid,
     to: Jid,
     lang: Option<Box<str>>,
+    session: Option<Arc<Session>>,
 }
 
 impl<'a> Passage<'a> {
-    /// A stanza of the client of `session`, for `to`.
-    fn of(session: &'a Session, stanza: &'a Stanza, to: &'a Jid) -> Self {
+    /// A stanza of an entity of this server.
+    pub(crate) fn new(stanza: &'a Stanza, from: &'a Jid, to: &'a Jid) -> Self {
         Passage {
             stanza,
-            from: session.jid(),
+            from,
             to,
+            lang: None,
+            session: None,
+            edit: Edit::default(),
+        }
+    }
+
+    /// A stanza of the client of `session`, for `to`.
+    fn of(session: &'a Arc<Session>, stanza: &'a Stanza, to: &'a Jid) -> Self {
+        Passage {
             lang: session.lang(),
+            session: Some(session),
+            ..Passage::new(stanza, session.jid(), to)
+        }
+    }
+
+    /// The same as its addressee gets it.
+    fn edited<'b>(self, effects: &'b Effects) -> Passage<'b>
+    where
+        'a: 'b,
+    {
+        Passage {
+            edit: effects.edits.of(Side::Recipient),
+            ..self
         }
     }
 
@@ -81,30 +119,28 @@ impl<'a> Passage<'a> {
             from: self.from.clone(),
             to: self.to.clone(),
             lang: self.lang.map(Box::from),
+            session: self.session.cloned(),
         }
     }
 
     /// Appends the stanza, addressed to `to`.
     fn write(&self, to: &str, out: &mut Vec<u8>) {
-        self.stanza.write(
-            out,
-            Head {
-                from: Some(self.from.as_str()),
-                to: Some(to),
-                lang: self.lang,
-                xmlns: None,
-            },
-        );
+        let head = Head {
+            from: Some(self.from.as_str()),
+            to: Some(to),
+            lang: self.lang,
+            xmlns: None,
+        };
+        self.stanza.write_edited(out, head, self.edit);
     }
 }
 
 impl Parcel {
     fn passage(&self) -> Passage<'_> {
         Passage {
-            stanza: &self.stanza,
-            from: &self.from,
-            to: &self.to,
             lang: self.lang.as_deref(),
+            session: self.session.as_ref(),
+            ..Passage::new(&self.stanza, &self.from, &self.to)
         }
     }
 }
@@ -113,6 +149,7 @@ impl Server {
     /// Takes a stanza from the client of `session`. Its `from` has been checked by the stream; it is replaced by the session's
     /// full JID (RFC 6120 §8.1.2.1).
     pub fn accept(self: &Arc<Self>, session: &Arc<Session>, stanza: Stanza) -> Routed {
+        let number = session.settlement().begin();
         let to = match stanza.to() {
             Ok(to) => to,
             Err(error) => {
@@ -120,24 +157,25 @@ impl Server {
                 return Routed::Done;
             }
         };
-        match stanza.kind() {
+        let routed = match stanza.kind() {
             StanzaKind::Message => self.message_from(session, &stanza, to),
             StanzaKind::Presence => self.presence_from(session, &stanza, to),
             StanzaKind::Iq => self.iq_from(session, &stanza, to),
-        }
+        };
+        let Routed::Later(rest) = routed else {
+            return Routed::Done;
+        };
+        session.settlement().open(number);
+        let session = session.clone();
+        Routed::later(async move {
+            rest.await;
+            session.settlement().close(number);
+        })
     }
 
     /// Routes a stanza of an entity of this server, such as a service or an account in whose name the server speaks.
     pub fn route(self: &Arc<Self>, from: &Jid, to: &Jid, stanza: &Stanza) -> Routed {
-        self.deliver(
-            Passage {
-                stanza,
-                from,
-                to,
-                lang: None,
-            },
-            Effects::new(),
-        )
+        self.deliver(Passage::new(stanza, from, to), Effects::new())
     }
 
     /// Runs the sender's stages, then delivers.
@@ -145,8 +183,10 @@ impl Server {
         let mut effects = Effects::new();
         match self.stages(session.account(), Side::Sender, passage, &mut effects) {
             Flow::Continue => {
-                self.copy(session.account(), Side::Sender, passage, None, &mut effects);
-                self.deliver(passage, effects)
+                let account = session.account();
+                let kept = self.archive_sent(account, passage, &mut effects);
+                self.copy(account, Side::Sender, passage, None, &mut effects);
+                kept.and(self.deliver(passage, effects))
             }
             Flow::Handled | Flow::Drop => self.finish(passage, effects),
             Flow::Bounce(error) => {
@@ -275,6 +315,37 @@ impl Server {
         self.run(account, side, passage, effects, Phase::Fallback, None)
     }
 
+    /// Runs the archiving stage of the sender, and queues what it keeps.
+    fn archive_sent(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+    ) -> Routed {
+        if passage.stanza.kind() != StanzaKind::Message {
+            return Routed::Done;
+        }
+        // Two devices of one user: what is kept stands in the order of its ids.
+        let state = account.lock();
+        self.archive(account, Side::Sender, passage, effects);
+        if effects.kept.is_empty() || state.removed {
+            return Routed::Done;
+        }
+        self.keep(passage, std::mem::take(&mut effects.kept))
+    }
+
+    /// Runs the archiving stage of one side.
+    fn archive(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        side: Side,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+    ) {
+        // What it says decides nothing any more.
+        let _ = self.run(account, side, passage, effects, Phase::Archive, None);
+    }
+
     /// Runs the copying stage of one side.
     fn copy(
         self: &Arc<Self>,
@@ -310,6 +381,7 @@ impl Server {
             from,
             to,
             lang,
+            ..
         } = passage;
         let mut cx = StanzaCx {
             server: self,
@@ -336,20 +408,26 @@ impl Server {
 
     /// Does what the stages asked for. The first failure becomes an error reply and ends the rest.
     fn finish(self: &Arc<Self>, passage: Passage<'_>, effects: Effects) -> Routed {
-        if effects.is_empty() {
-            return Routed::Done;
-        }
-        let server = self.clone();
-        let parcel = passage.keep();
         // The writes are queued now, in the order of the stanzas.
+        let kept = if effects.kept.is_empty() {
+            Routed::Done
+        } else {
+            self.keep(passage, effects.kept)
+        };
+        if effects.list.is_empty() {
+            return kept;
+        }
         let effects: Vec<_> = effects
+            .list
             .into_iter()
             .map(|effect| match effect {
                 Effect::Commit { batch, undo } => Ok((self.store().commit(batch), undo)),
                 Effect::Send { from, to, stanza } => Err((from, to, stanza)),
             })
             .collect();
+        let (server, parcel) = (self.clone(), passage.keep());
         Routed::later(async move {
+            kept.wait().await;
             for effect in effects {
                 match effect {
                     Ok((commit, undo)) => {
@@ -360,6 +438,21 @@ impl Server {
                     }
                     Err((from, to, stanza)) => server.route(&from, &to, &stanza).wait().await,
                 }
+            }
+        })
+    }
+
+    /// Queues writes that delivery does not wait for. What comes later is only waiting: where too much of one session is under
+    /// way, or where there is no session that could learn of a failure.
+    fn keep(self: &Arc<Self>, passage: Passage<'_>, batch: Batch) -> Routed {
+        let commit = self.store().commit(batch);
+        if let Some(session) = passage.session {
+            return session.settle_later(passage.stanza, passage.to, commit);
+        }
+        let (server, parcel) = (self.clone(), passage.keep());
+        Routed::later(async move {
+            if let Err(error) = commit.await {
+                server.bounce(parcel.passage(), &store_failure(&error));
             }
         })
     }

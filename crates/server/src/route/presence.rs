@@ -349,7 +349,7 @@ impl Server {
     ) -> Routed {
         let event = match passage.stanza.presence_type() {
             Some(PresenceType::Available | PresenceType::Unavailable | PresenceType::Error) => {
-                hand_over(account, passage);
+                hand_over(account, passage.edited(&effects));
                 return self.finish(passage, effects);
             }
             Some(PresenceType::Probe) => {
@@ -389,12 +389,7 @@ impl Server {
             return self.refuse_probe(account.jid(), from);
         }
         for (jid, stanza) in &seen {
-            let passage = Passage {
-                stanza,
-                from: jid,
-                to: from,
-                lang: None,
-            };
+            let passage = Passage::new(stanza, jid, from);
             if self.passes(account, Side::Sender, passage) {
                 self.write_to(from, |out| passage.write(from.as_str(), out));
             }
@@ -444,12 +439,7 @@ fn hand_over(account: &Account, passage: Passage<'_>) {
 
 /// A presence that is shown to a session that has just become available.
 fn shown<'a>(session: &'a Session, from: &'a Jid, stanza: &'a Stanza) -> Passage<'a> {
-    Passage {
-        stanza,
-        from,
-        to: session.jid(),
-        lang: None,
-    }
+    Passage::new(stanza, from, session.jid())
 }
 
 /// The presence of the available resources.

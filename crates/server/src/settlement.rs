@@ -1,0 +1,221 @@
+//! Which stanzas of a session are settled: delivered, and everything durable that was to be written for them.
+//!
+//! Deliveries do not wait for the disk, acknowledgements do (design, promise 2). The stanzas of a session are numbered as they
+//! come; those with writes under way stand in a list until the store has answered. Nobody polls for that: the store's thread
+//! notes it, and wakes the session's connection only if it waits for it, once for many.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tercet_core::{Jid, Stanza, error_reply};
+use tercet_store::Pending;
+
+use crate::route::Routed;
+use crate::server::store_failure;
+use crate::session::Session;
+
+/// Stanzas of one session with writes under way, beyond which the session's next stanza waits: a flood by one user must not
+/// fill the store's queue for all.
+const UNDER_WAY: usize = 256;
+
+/// The state of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// How many stanzas have come.
+    begun: u64,
+    /// The numbers of those that are not settled, ascending; a number may stand there twice. True: its part is done, but one
+    /// before it is not.
+    open: VecDeque<(u64, bool)>,
+    waker: Option<Waker>,
+}
+
+impl Inner {
+    fn settled(&self) -> u64 {
+        self.open
+            .front()
+            .map_or(self.begun, |(number, _)| number - 1)
+    }
+}
+
+impl Settlement {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stanza has come. Returns its number, from 1 on.
+    pub(crate) fn begin(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.begun += 1;
+        inner.begun
+    }
+
+    /// Something is under way for that stanza, the last that has begun.
+    pub(crate) fn open(&self, number: u64) {
+        self.lock().open.push_back((number, false));
+    }
+
+    /// It is done.
+    pub(crate) fn close(&self, number: u64) {
+        let mut inner = self.lock();
+        let mut entries = inner.open.iter_mut();
+        if let Some(entry) = entries.find(|(n, done)| *n == number && !done) {
+            entry.1 = true;
+        }
+        let before = inner.open.len();
+        while inner.open.front().is_some_and(|(_, done)| *done) {
+            inner.open.pop_front();
+        }
+        if inner.open.is_empty() {
+            // An idle session holds no buffer.
+            inner.open = VecDeque::new();
+        }
+        let waker = (inner.open.len() < before).then(|| inner.waker.take());
+        drop(inner);
+        if let Some(waker) = waker.flatten() {
+            waker.wake();
+        }
+    }
+}
+
+impl Session {
+    /// How many of the stanzas given to [`Server::accept`](crate::Server::accept) are settled, all before them included: routed,
+    /// with all that was to be kept durable. Only these may be acknowledged.
+    pub fn settled(&self) -> u64 {
+        self.settlement().lock().settled()
+    }
+
+    /// How many stanzas have been given to [`Server::accept`](crate::Server::accept).
+    pub fn begun(&self) -> u64 {
+        self.settlement().lock().begun
+    }
+
+    /// Ready with [`Session::settled`] once it is more than `seen`. Only one task may wait.
+    pub fn poll_settled(&self, cx: &mut Context<'_>, seen: u64) -> Poll<u64> {
+        let mut inner = self.settlement().lock();
+        let settled = inner.settled();
+        if settled > seen {
+            return Poll::Ready(settled);
+        }
+        inner.wait(cx);
+        Poll::Pending
+    }
+
+    /// The session's last stanza is settled when `commit` has succeeded; if it fails, its client gets the error as from `to`.
+    pub(crate) fn settle_later(
+        self: &Arc<Self>,
+        stanza: &Stanza,
+        to: &Jid,
+        commit: Pending<()>,
+    ) -> Routed {
+        let (number, under_way) = {
+            let mut inner = self.settlement().lock();
+            let number = inner.begun;
+            inner.open.push_back((number, false));
+            (number, inner.open.len())
+        };
+        let kept = Arc::new(Kept {
+            session: self.clone(),
+            stanza: stanza.clone(),
+            to: to.clone(),
+            number,
+            commit: Mutex::new(Some(commit)),
+        });
+        kept.poll();
+        if under_way < UNDER_WAY {
+            return Routed::Done;
+        }
+        let session = self.clone();
+        Routed::later(async move {
+            poll_fn(|cx| {
+                let mut inner = session.settlement().lock();
+                if inner.open.len() < UNDER_WAY {
+                    return Poll::Ready(());
+                }
+                inner.wait(cx);
+                Poll::Pending
+            })
+            .await;
+        })
+    }
+}
+
+impl Inner {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+}
+
+/// A stanza whose writes are under way. It is its own waker, so that no task has to wait for the store.
+struct Kept {
+    session: Arc<Session>,
+    stanza: Stanza,
+    to: Jid,
+    number: u64,
+    /// `None` once it has been answered.
+    commit: Mutex<Option<Pending<()>>>,
+}
+
+impl Kept {
+    fn poll(self: &Arc<Self>) {
+        let mut commit = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pending) = commit.as_mut() else {
+            return;
+        };
+        let waker = Waker::from(self.clone());
+        let Poll::Ready(answer) = Pin::new(pending).poll(&mut Context::from_waker(&waker)) else {
+            return;
+        };
+        *commit = None;
+        drop(commit);
+        if let Err(error) = answer {
+            let error = store_failure(&error);
+            if self.stanza.may_bounce() {
+                let (from, to) = (self.to.as_str(), self.session.jid().as_str());
+                self.session.outbox().push(|out| {
+                    error_reply(&self.stanza, &error, Some(from), Some(to), out);
+                });
+            }
+        }
+        self.session.settlement().close(self.number);
+    }
+}
+
+impl Wake for Kept {
+    fn wake(self: Arc<Self>) {
+        self.poll();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stanzas_settle_in_their_order() {
+        let settlement = Settlement::default();
+        let settled = || settlement.lock().settled();
+        let (one, two) = (settlement.begin(), settlement.begin());
+        settlement.open(two);
+        assert_eq!(settled(), one);
+        let three = settlement.begin();
+        settlement.open(three);
+        settlement.open(three);
+        settlement.close(three);
+        assert_eq!(settled(), one);
+        settlement.close(two);
+        assert_eq!(settled(), two);
+        settlement.close(three);
+        assert_eq!(settled(), three);
+        let four = settlement.begin();
+        assert_eq!(settled(), four);
+    }
+}
