@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::repo::cargo_output;
+use crate::repo::{self, cargo_output};
+
+/// What the web client is built from.
+const NPM_LOCK: &str = "web/package-lock.json";
 
 /// Licences that ask for no more than attribution, or (MPL-2.0) for the source of changed files only.
 const ALLOWED: &[&str] = &[
@@ -43,10 +46,36 @@ pub(crate) fn run() -> Result<(), String> {
             None => faults.push(format!("{name} {version}: no licence expression")),
         }
     }
+    npm(&mut faults)?;
     if faults.is_empty() {
         return Ok(());
     }
     Err(faults.join("\n"))
+}
+
+/// The same for the packages of npm's lock file, each of which must have its hash, and no address of a registry.
+fn npm(faults: &mut Vec<String>) -> Result<(), String> {
+    let lock: Value = serde_json::from_str(&repo::read(NPM_LOCK)?)
+        .map_err(|error| format!("{NPM_LOCK}: {error}"))?;
+    let packages = lock["packages"].as_object();
+    for (path, package) in packages.ok_or(format!("{NPM_LOCK} lists no packages"))? {
+        // The list itself, a folder within a package, and what points to one.
+        let within = path.starts_with("node_modules/converse.js/src/");
+        if path.is_empty() || within || package["link"] == true {
+            continue;
+        }
+        let fault = match package["license"].as_str() {
+            _ if package["integrity"].as_str().is_none() => "no integrity hash".to_owned(),
+            _ if package["resolved"].as_str().is_some() => "tied to a registry".to_owned(),
+            Some(expression) if is_allowed(expression) => continue,
+            Some(expression) => {
+                format!("licence \"{expression}\" is not on the list in xtask/src/licences.rs")
+            }
+            None => "no licence expression".to_owned(),
+        };
+        faults.push(format!("{NPM_LOCK}: {path}: {fault}"));
+    }
+    Ok(())
 }
 
 /// Whether an SPDX expression can be met: any side of OR (or the old `/`), all sides of AND.
@@ -55,6 +84,7 @@ fn is_allowed(expression: &str) -> bool {
         .replace('/', " OR ")
         .replace('(', " ( ")
         .replace(')', " ) ")
+        .replace(" or ", " OR ")
         .replace(" WITH ", "\u{1}WITH\u{1}");
     let tokens: Vec<String> = spaced
         .split(' ')
@@ -108,6 +138,7 @@ mod tests {
             "MIT",
             "MIT OR GPL-3.0",
             "MIT/Apache-2.0",
+            "MIT or GPL-2.0",
             "(MIT OR GPL-3.0) AND ISC",
             "Apache-2.0 WITH LLVM-exception OR GPL-2.0",
             "ISC AND (Apache-2.0 OR OpenSSL)",

@@ -19,6 +19,7 @@
 //! 5. A line in [`resources`], a line in docs/security.md, section 12, with the tests.
 
 mod body;
+mod chat;
 mod discovery;
 mod io;
 mod pace;
@@ -113,6 +114,7 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
     let groups = [
         status::resources(),
         discovery::resources(http),
+        chat::resources(http),
         upgrade::resources(http),
     ];
     groups.into_iter().flatten().collect()
