@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::net::Network;
 use super::section::section;
 use super::value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, choice};
 
@@ -65,12 +66,16 @@ section! {
 }
 
 section! {
-    /// What web browsers see.
+    /// The web: WebSocket, discovery and pages, on the ports `listen.http` and `listen.https`.
     Http "http" {
         /// Where browsers reach this server's pages, for links that go to people: scheme, name and, if it is not the usual one, port. `DOMAIN` in it stands
         /// for the domain that the link is about. Left out, it is the port of `https` under that domain (`https://example.org:5281`), for `localhost`
         /// that of `http`. Set it where a reverse proxy stands in front.
         public_url: Option<BaseUrl> = None, like "\"https://chat.example.org\"" => Live;
+        /// Reverse proxies: addresses or networks. What they say about their clients in `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, or in
+        /// `Forwarded` (RFC 7239), is believed: limits and logs are about the client then. From everybody else it is ignored. A proxy has to set these
+        /// fields itself, or to remove what a client sends in them; a request in which both kinds name different clients is refused.
+        trusted_proxies: Vec<Network> = Vec::new(), like "[\"127.0.0.1\", \"::1\"]" => Restart;
     }
 }
 

@@ -6,6 +6,7 @@ pub mod fault;
 pub mod keys;
 pub mod measure;
 pub mod modules;
+pub mod net;
 pub mod reference;
 pub mod section;
 pub mod value;
@@ -22,6 +23,7 @@ pub use keys::{
     RegistrationPolicy, Tls,
 };
 pub use modules::Modules;
+pub use net::Network;
 use section::{Effect, Reader, Section};
 pub use value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, Value};
 

@@ -48,6 +48,16 @@ fn without_a_file_it_is_localhost_on_this_machine_alone() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    assert_eq!(Config::default().http.trusted_proxies, []);
+    let config = good("http.trusted_proxies = [\"::1\", \"10.0.0.0/8\"]");
+    assert_eq!(config.http.trusted_proxies.len(), 2);
+    let said = faults("http.trusted_proxies = [\"10.0.0.1/8\"]");
+    let expected = "\"10.0.0.1/8\" is not an IP address, or a network";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn a_public_domain_alone_opens_every_address() {
     let (addresses, named) = good("domain = \"example.org\"").addresses();
     assert_eq!(

@@ -30,7 +30,7 @@ pub trait Value: Clone + PartialEq {
 }
 
 /// Reads with `parse` from a string; what it refuses is reported with its reason.
-fn from_string<T>(
+pub(super) fn from_string<T>(
     value: &Spanned<DeValue<'_>>,
     expects: String,
     problems: &mut Vec<Problem>,
@@ -289,7 +289,8 @@ impl BaseUrl {
     /// What stands for the domain that a link is about.
     const DOMAIN: &str = "DOMAIN";
 
-    fn parse(text: &str) -> Option<BaseUrl> {
+    /// Reads `https://chat.example.org`; `DOMAIN` in it stands for the domain that a link is about.
+    pub fn parse(text: &str) -> Option<BaseUrl> {
         let text = text.strip_suffix('/').unwrap_or(text);
         let authority = text
             .strip_prefix("https://")

@@ -171,7 +171,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Lets a client in, on the core with the fewest connections.
 async fn welcome(socket: TcpStream, peer: SocketAddr, purpose: Purpose, served: &Welcome) {
-    let pass = match served.c2s.gate.admit(peer.ip(), Instant::now()) {
+    let web = matches!(purpose, Purpose::Http | Purpose::Https);
+    let admitted = match web && served.site.trusts(peer.ip()) {
+        true => served.c2s.gate.admit_proxy(),
+        false => served.c2s.gate.admit(peer.ip(), Instant::now()),
+    };
+    let pass = match admitted {
         Ok(pass) => pass,
         Err(refusal) => {
             tracing::debug!(%peer, ?refusal, "connection refused");

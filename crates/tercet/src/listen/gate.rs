@@ -136,6 +136,55 @@ impl Gate {
     /// # Errors
     /// The bound that it would exceed.
     pub fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Pass, Refusal> {
+        self.count(address, now, true)
+    }
+
+    /// Lets something in that counts as a connection of `address` while it lasts, but opens none: a request that came
+    /// through a proxy.
+    ///
+    /// # Errors
+    /// The bound that it would exceed, the rate aside.
+    pub fn admit_request(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Pass, Refusal> {
+        self.count(address, now, false)
+    }
+
+    /// Lets a connection of a proxy in, which is counted by its clients, each for itself, and in the sum.
+    ///
+    /// # Errors
+    /// The bound on all connections.
+    pub fn admit_proxy(self: &Arc<Self>) -> Result<Pass, Refusal> {
+        let mut state = self.lock();
+        if state.limits.rates && state.unauthenticated >= state.limits.unauthenticated_in_all {
+            return Err(Refusal::Busy);
+        }
+        state.unauthenticated += 1;
+        Ok(Pass {
+            gate: self.clone(),
+            key: Key::Address(0),
+            unauthenticated: true,
+            entered: false,
+        })
+    }
+
+    /// Counts that `address`, which is in by a request, opens a connection.
+    ///
+    /// # Errors
+    /// It opens them too fast.
+    pub fn open(&self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let limits = state.limits;
+        match state.entry(key(address), now) {
+            Some(entry) if limits.rates => entry.open_one(&limits, now),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(
+        self: &Arc<Self>,
+        address: IpAddr,
+        now: Instant,
+        opens: bool,
+    ) -> Result<Pass, Refusal> {
         let key = key(address);
         let mut state = self.lock();
         let limits = state.limits;
@@ -145,7 +194,6 @@ impl Gate {
         let entry = state.entry(key, now);
         let entered = entry.is_some();
         if let Some(entry) = entry {
-            entry.drain(&limits, now);
             if limits.rates {
                 if entry.open >= limits.connections {
                     return Err(Refusal::Connections);
@@ -153,10 +201,9 @@ impl Gate {
                 if entry.unauthenticated >= limits.unauthenticated {
                     return Err(Refusal::Unauthenticated);
                 }
-                if entry.opened + 1000 > u64::from(limits.burst) * 1000 {
-                    return Err(Refusal::Rate);
+                if opens {
+                    entry.open_one(&limits, now)?;
                 }
-                entry.opened += 1000;
             }
             entry.open += 1;
             entry.unauthenticated += 1;
@@ -240,6 +287,15 @@ impl Entry {
         self.opened = self.opened.saturating_sub(drained);
         self.registered = self.registered.saturating_sub(passed);
         self.since = now;
+    }
+
+    fn open_one(&mut self, limits: &GateLimits, now: Instant) -> Result<(), Refusal> {
+        self.drain(limits, now);
+        if self.opened + 1000 > u64::from(limits.burst) * 1000 {
+            return Err(Refusal::Rate);
+        }
+        self.opened += 1000;
+        Ok(())
     }
 
     fn fail(&mut self, now: Instant) -> Duration {
@@ -364,6 +420,29 @@ mod tests {
         gate.admit(HOME, later).unwrap();
         assert_eq!(gate.admit(HOME, later).unwrap_err(), Refusal::Rate);
         gate.admit("192.0.2.2".parse().unwrap(), now).unwrap();
+    }
+
+    #[test]
+    fn requests_through_a_proxy_count_for_their_client_and_not_for_the_proxy() {
+        let (gate, now) = gate(GateLimits {
+            connections: 2,
+            unauthenticated_in_all: 6,
+            burst: 1,
+            per_second: 1,
+            ..GateLimits::default()
+        });
+        let proxies: Vec<_> = (0..4).map(|_| gate.admit_proxy().unwrap()).collect();
+        let one = gate.admit_request(HOME, now).unwrap();
+        let _two = gate.admit_request(HOME, now).unwrap();
+        assert_eq!(gate.admit_proxy().unwrap_err(), Refusal::Busy);
+        drop(proxies);
+        let three = gate.admit_request(HOME, now);
+        assert_eq!(three.unwrap_err(), Refusal::Connections);
+        drop(one);
+        let _three = gate.admit_request(HOME, now).unwrap();
+        assert_eq!(gate.open(HOME, now), Ok(()));
+        assert_eq!(gate.open(HOME, now), Err(Refusal::Rate));
+        assert_eq!(gate.open(HOME, now + Duration::from_secs(1)), Ok(()));
     }
 
     #[test]

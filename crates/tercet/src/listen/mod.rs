@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
 use http::Site;
-pub use http::Times;
+pub use http::{HttpSettings, Times};
 use service::C2s;
 pub use settings::{CertificateSettings, Settings, private_addresses};
 
@@ -96,7 +96,7 @@ impl Listeners {
             c2s.clone(),
             TlsAcceptor::for_web(certificates.clone())?,
             https,
-            settings.times,
+            settings.web,
         );
         let (accepting, stopped) = watch::channel(());
         let mut bound = Vec::new();

@@ -9,7 +9,7 @@ use tercet_server::Server;
 use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
 
 use super::gate::GateLimits;
-use super::http::Times;
+use super::http::HttpSettings;
 use crate::config::{Config, Host, Port, RegistrationPolicy};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
@@ -31,8 +31,8 @@ pub struct Settings {
     pub http: Option<u16>,
     /// The port of HTTPS; 0 for any.
     pub https: Option<u16>,
-    /// How long HTTP may take.
-    pub times: Times,
+    /// Settings of HTTP.
+    pub web: HttpSettings,
     /// What one address may do.
     pub gate: GateLimits,
     /// Settings of the streams.
@@ -50,7 +50,11 @@ impl Settings {
             c2s_tls: port(&config.listen.c2s_tls),
             http: port(&config.listen.http),
             https: port(&config.listen.https),
-            times: Times::default(),
+            web: HttpSettings {
+                url: config.http.public_url.clone(),
+                trusted: config.http.trusted_proxies.clone(),
+                ..HttpSettings::default()
+            },
             gate: GateLimits {
                 rates: config.limits.rates,
                 connections: config.limits.connections_per_address,

@@ -18,20 +18,20 @@ const XRD: &str = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
 
 /// XEP-0156 §3: web clients come from anywhere.
 pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
-    let https = http.https;
+    let (one, other) = (http.clone(), http.clone());
     vec![
         Resource::at("/.well-known/host-meta")
             .cors("")
-            .get(move |visit: Visit| async move { xml(&visit.host, https) }),
+            .get(move |visit: Visit| async move { xml(one.base(&visit)) }),
         Resource::at("/.well-known/host-meta.json")
             .cors("")
-            .get(move |visit: Visit| async move { json(&visit.host, https) }),
+            .get(move |visit: Visit| async move { json(other.base(&visit)) }),
     ]
 }
 
-/// `/.well-known/host-meta`. `https`: the port with TLS, if there is one.
-fn xml(host: &str, https: Option<u16>) -> Response {
-    let Some(link) = link(host, https) else {
+/// `/.well-known/host-meta`. `base`: where a client gets in with TLS, if it does.
+fn xml(base: Option<String>) -> Response {
+    let Some(link) = base.as_deref().and_then(websocket) else {
         return plain(StatusCode::NOT_FOUND);
     };
     let mut w = XmlWriter::into(b"<?xml version='1.0' encoding='utf-8'?>".to_vec());
@@ -42,8 +42,8 @@ fn xml(host: &str, https: Option<u16>) -> Response {
 }
 
 /// `/.well-known/host-meta.json`.
-fn json(host: &str, https: Option<u16>) -> Response {
-    let Some(link) = link(host, https) else {
+fn json(base: Option<String>) -> Response {
+    let Some(link) = base.as_deref().and_then(websocket) else {
         return plain(StatusCode::NOT_FOUND);
     };
     let document = serde_json::json!({ "links": [{ "rel": WEBSOCKET, "href": link }] });
@@ -51,23 +51,8 @@ fn json(host: &str, https: Option<u16>) -> Response {
     (content_type, document.to_string()).into_response()
 }
 
-/// By the name that the client knows us by. XEP-0156 §2.2: with TLS, or not at all.
-fn link(host: &str, https: Option<u16>) -> Option<String> {
-    Some(format!("wss://{host}:{}/ws", https?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_link_is_that_of_the_open_listener() {
-        for (name, https, expected) in [
-            ("example.org", Some(1), Some("wss://example.org:1/ws")),
-            ("[::1]", Some(1), Some("wss://[::1]:1/ws")),
-            ("example.org", None, None),
-        ] {
-            assert_eq!(link(name, https).as_deref(), expected, "{name}");
-        }
-    }
+/// XEP-0156 §2.2: with TLS, or not at all.
+fn websocket(base: &str) -> Option<String> {
+    let rest = base.strip_prefix("https://")?;
+    Some(format!("wss://{rest}/ws"))
 }

@@ -21,6 +21,7 @@
 mod body;
 mod chat;
 mod discovery;
+mod forwarded;
 mod io;
 mod pace;
 mod request;
@@ -29,7 +30,7 @@ mod status;
 mod upgrade;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -49,16 +50,17 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::gate::Pass;
+use super::gate::{Gate, Pass};
 use super::service::C2s;
 use super::wire::Wire;
+use crate::config::{BaseUrl, Network};
 use crate::runtime::Load;
 use crate::tls::{TlsAcceptor, TlsError};
-use io::HttpIo;
-use request::Counted;
-use resource::Resource;
 #[cfg(doc)]
-use {body::Takes, request::Visit};
+use body::Takes;
+use io::HttpIo;
+use request::{Counted, Visit};
+use resource::Resource;
 
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -91,6 +93,17 @@ pub struct Times {
     pub stretch: Duration,
 }
 
+/// What HTTP takes from the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct HttpSettings {
+    /// How long things may take.
+    pub times: Times,
+    /// Where browsers reach the server, if not at its own port.
+    pub url: Option<BaseUrl>,
+    /// The reverse proxies that are believed.
+    pub trusted: Vec<Network>,
+}
+
 impl Default for Times {
     fn default() -> Self {
         Times {
@@ -107,6 +120,22 @@ pub(super) struct Http {
     c2s: Arc<C2s>,
     /// The port with TLS, if it is listened on.
     https: Option<u16>,
+    /// Where browsers reach us, if that has been said.
+    url: Option<BaseUrl>,
+}
+
+impl Http {
+    /// What links begin with, as in `https://example.org:5281`: where a client like this one gets in with TLS, if it does.
+    fn base(&self, visit: &Visit) -> Option<String> {
+        match (&self.url, self.https) {
+            (Some(url), _) => Some(url.of(&visit.host)),
+            // The proxy's word for itself.
+            _ if visit.is_proxied() && visit.secure => Some(visit.origin()),
+            (None, Some(443)) => Some(format!("https://{}", visit.host)),
+            (None, Some(port)) => Some(format!("https://{}:{port}", visit.host)),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Every resource there is.
@@ -124,6 +153,8 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
 pub(super) struct Site {
     tls: TlsAcceptor,
     times: Times,
+    gate: Arc<Gate>,
+    trusted: Vec<Network>,
     router: Router,
 }
 
@@ -133,14 +164,27 @@ impl Site {
         c2s: Arc<C2s>,
         tls: TlsAcceptor,
         https: Option<u16>,
-        times: Times,
+        settings: HttpSettings,
     ) -> Arc<Site> {
-        let http = Arc::new(Http { c2s, https });
+        let gate = c2s.gate.clone();
+        let url = settings.url;
+        let http = Arc::new(Http { c2s, https, url });
         let mut router = Router::new().fallback(resource::missing);
         for resource in resources(&http) {
             router = resource.join(router);
         }
-        Arc::new(Site { tls, times, router })
+        Arc::new(Site {
+            tls,
+            times: settings.times,
+            gate,
+            trusted: settings.trusted,
+            router,
+        })
+    }
+
+    /// Whether `address` is that of a proxy, which speaks for many.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
     }
 
     /// Serves a connection to its end, or until it is a WebSocket.
@@ -159,14 +203,17 @@ impl Site {
         let times = self.times;
         let requests = Arc::new(Requests::default());
         let io = TokioIo::new(HttpIo::new(Wire::new(socket, tls), requests.clone(), times));
+        let (pass, load) = counted;
         let counted = Arc::new(Counted {
+            peer,
+            secure,
             times,
-            passes: Mutex::new(Some(counted)),
+            pass: Mutex::new(Some(pass)),
+            load: Mutex::new(Some(load)),
         });
         let service = service_fn(move |request| {
             let under_way = requests.begin();
-            self.clone()
-                .answer(peer, secure, counted.clone(), request, under_way)
+            self.clone().answer(counted.clone(), request, under_way)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -207,14 +254,15 @@ impl Site {
     /// Answers a request, of whatever kind.
     async fn answer(
         self: Arc<Self>,
-        peer: SocketAddr,
-        secure: bool,
         counted: Arc<Counted>,
         request: hyper::Request<Incoming>,
         under_way: UnderWay,
     ) -> Result<hyper::Response<Answer>, Infallible> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut response = match request::judge(&request, peer, secure, &counted) {
+        let judged = request::judge(&request, &counted, &self.trusted, &self.gate);
+        let visit = judged.as_ref().ok().cloned();
+        let peer = visit.as_ref().map_or(counted.peer, |visit| visit.peer);
+        let mut response = match judged {
             Ok(visit) => {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(visit);
@@ -237,6 +285,7 @@ impl Site {
         tracing::debug!(%peer, %method, ?path, status = response.status().as_u16(), "HTTP");
         Ok(response.map(|body| Answer {
             body,
+            _visit: visit,
             _under_way: under_way,
         }))
     }
@@ -282,9 +331,10 @@ impl Drop for UnderWay {
     }
 }
 
-/// The body of an answer; the request is under way as long as it exists.
+/// The body of an answer; the request is under way, and counted, as long as it exists.
 struct Answer {
     body: Body,
+    _visit: Option<Visit>,
     _under_way: UnderWay,
 }
 

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{self, HeaderValue};
@@ -11,28 +12,35 @@ use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode};
 
 use super::Times;
-use crate::listen::gate::Pass;
+use super::forwarded;
+use crate::config::Network;
+use crate::listen::gate::{Gate, Pass, Refusal};
 use crate::runtime::Load;
 
 /// Who asks, and how; an argument of any handler.
 #[derive(Clone)]
 pub(super) struct Visit {
-    /// The client's own address.
+    /// The client's own address; with the port 0 if only a proxy knows it.
     pub(super) peer: SocketAddr,
-    /// The client uses TLS.
+    /// The client uses TLS, as far as the proxy in between.
     pub(super) secure: bool,
     /// The name or address by which the client knows us, without the port.
     pub(super) host: String,
     /// The same as it stands in links: with the port, if it is not the usual one.
     pub(super) authority: String,
     connection: Arc<Counted>,
+    /// What counts the request, if not its connection does.
+    own: Option<Arc<Mutex<Option<Pass>>>>,
 }
 
 /// One connection, as its requests see it.
 pub(super) struct Counted {
+    pub(super) peer: SocketAddr,
+    pub(super) secure: bool,
     pub(super) times: Times,
     /// What counts the connection; goes along with it when it becomes a WebSocket.
-    pub(super) passes: Mutex<Option<(Pass, Load)>>,
+    pub(super) pass: Mutex<Option<Pass>>,
+    pub(super) load: Mutex<Option<Load>>,
 }
 
 impl Visit {
@@ -51,17 +59,25 @@ impl Visit {
             host: "localhost".into(),
             authority: "localhost".into(),
             connection: Arc::new(Counted {
+                peer: ([127, 0, 0, 1], 1).into(),
+                secure: false,
                 times: Times::default(),
-                passes: Mutex::new(None),
+                pass: Mutex::new(None),
+                load: Mutex::new(None),
             }),
+            own: None,
         }
     }
 
     /// `https://example.org:5281`: what links to this server begin with.
-    #[allow(dead_code)]
     pub(super) fn origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
+    }
+
+    /// It came through a trusted proxy.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.own.is_some()
     }
 
     /// Nobody can listen in: TLS, or the same machine.
@@ -72,24 +88,41 @@ impl Visit {
     /// The client has logged in: its connection no longer counts among those that have not.
     #[allow(dead_code)]
     pub(super) fn authenticated(&self) {
-        if let Some((pass, _)) = &mut *self.lock() {
+        if let Some(pass) = &mut *lock(self.pass()) {
             pass.authenticated();
         }
     }
 
-    /// What counts the connection, for who takes it over; once.
+    /// A client behind a proxy opens a connection in the proxy's.
+    ///
+    /// # Errors
+    /// It does so too fast.
+    pub(super) fn open(&self, gate: &Gate, now: Instant) -> Result<(), Refusal> {
+        match self.own {
+            Some(_) => gate.open(self.peer.ip(), now),
+            None => Ok(()),
+        }
+    }
+
+    /// What counts the client and its connection, for who takes it over; once.
     pub(super) fn take_passes(&self) -> Option<(Pass, Load)> {
-        self.lock().take()
+        let load = lock(&self.connection.load).take()?;
+        let connection = lock(&self.connection.pass).take();
+        let own = self.own.as_ref().and_then(|own| lock(own).take());
+        Some((own.or(connection)?, load))
     }
 
     pub(super) fn times(&self) -> Times {
         self.connection.times
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Pass, Load)>> {
-        let passes = self.connection.passes.lock();
-        passes.unwrap_or_else(|e| e.into_inner())
+    fn pass(&self) -> &Mutex<Option<Pass>> {
+        self.own.as_deref().unwrap_or(&self.connection.pass)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 impl<S: Sync> FromRequestParts<S> for Visit {
@@ -109,9 +142,9 @@ impl<S: Sync> FromRequestParts<S> for Visit {
 /// The status of the answer, after which the connection ends.
 pub(super) fn judge<B>(
     request: &hyper::Request<B>,
-    peer: SocketAddr,
-    secure: bool,
     connection: &Arc<Counted>,
+    trusted: &[Network],
+    gate: &Arc<Gate>,
 ) -> Result<Visit, StatusCode> {
     if !matches!(
         *request.method(),
@@ -119,9 +152,22 @@ pub(super) fn judge<B>(
     ) {
         return Err(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let (host, authority) = authority(request).ok_or(StatusCode::BAD_REQUEST)?;
+    let (mut host, mut authority) = authority(request).ok_or(StatusCode::BAD_REQUEST)?;
     if !is_plain(request.uri().path()) {
         return Err(StatusCode::NOT_FOUND);
+    }
+    let (mut peer, mut secure, mut own) = (connection.peer, connection.secure, None);
+    let client = forwarded::client(request.headers(), peer.ip(), trusted);
+    if let Some(client) = client.map_err(|_| StatusCode::BAD_REQUEST)? {
+        if let Some(named) = client.authority {
+            host = self::host(&named).ok_or(StatusCode::BAD_REQUEST)?;
+            authority = named.to_ascii_lowercase();
+        }
+        peer = SocketAddr::new(client.address, 0);
+        secure = client.secure.unwrap_or(secure);
+        let pass = gate.admit_request(client.address, Instant::now());
+        let pass = pass.map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+        own = Some(Arc::new(Mutex::new(Some(pass))));
     }
     Ok(Visit {
         peer,
@@ -129,6 +175,7 @@ pub(super) fn judge<B>(
         host,
         authority,
         connection: connection.clone(),
+        own,
     })
 }
 

@@ -51,6 +51,9 @@ fn websocket(http: &Arc<Http>, visit: Visit, mut request: Request) -> Response {
             return response;
         }
     };
+    if visit.open(&http.c2s.gate, Instant::now()).is_err() {
+        return plain(StatusCode::TOO_MANY_REQUESTS);
+    }
     let upgrade = hyper::upgrade::on(&mut request);
     let http = http.clone();
     tokio::spawn(async move {
@@ -131,10 +134,11 @@ fn connection(http: &Http, visit: &Visit, io: HttpIo, early: &[u8]) -> Option<Co
     let (pass, load) = visit.take_passes()?;
     let (wire, unread, tls) = io.into_parts();
     let now = Instant::now();
-    let private = tls.is_none() && visit.is_private();
     let direct = tls.is_some();
+    let private = visit.is_private() && !(direct && visit.secure);
     let mut stream = http.c2s.stream(Framing::WebSocket { private }, now);
-    if let Some(tls) = tls {
+    // A proxy with TLS does not hide that its client has none.
+    if let Some(tls) = tls.filter(|_| visit.secure) {
         stream.handle(now, Input::TlsUp(web_stream_info(&tls)));
     }
     Some(Connection::new(Start {

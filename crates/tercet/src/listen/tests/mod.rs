@@ -3,6 +3,7 @@
 mod client;
 mod connections;
 mod login;
+mod proxies;
 mod web;
 
 use std::net::SocketAddr;

@@ -3,12 +3,12 @@
 use super::*;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const OPEN: &str =
+pub(super) const OPEN: &str =
     "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>";
 const CLOSE: &str = "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
 
 impl Scene {
-    fn http(&self) -> Client {
+    pub(super) fn http(&self) -> Client {
         Client::connect(self.address(Purpose::Http))
     }
 
@@ -19,7 +19,7 @@ impl Scene {
     }
 
     /// The head and the body of the answer to a request that ends the connection.
-    fn ask(&self, request: &str) -> (String, String) {
+    pub(super) fn ask(&self, request: &str) -> (String, String) {
         let mut client = self.http();
         client.send(request);
         let answer = client.rest();
@@ -27,7 +27,7 @@ impl Scene {
         (head.to_ascii_lowercase(), body.to_owned())
     }
 
-    fn get(&self, path: &str, fields: &str) -> (String, String) {
+    pub(super) fn get(&self, path: &str, fields: &str) -> (String, String) {
         self.ask(&format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"
         ))
@@ -40,7 +40,7 @@ impl Scene {
     }
 }
 
-fn handshake(fields: &str) -> String {
+pub(super) fn handshake(fields: &str) -> String {
     format!(
         "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{fields}\r\n"
@@ -67,13 +67,18 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A client that speaks XMPP in a WebSocket.
-struct Page(Client);
+pub(super) struct Page(Client);
 
 impl Page {
-    fn open(mut client: Client) -> Page {
-        client.send(&handshake(
-            "Sec-WebSocket-Protocol: chat, xmpp\r\nOrigin: https://elsewhere.example\r\n",
-        ));
+    fn open(client: Client) -> Page {
+        Page::open_with(client, "Origin: https://elsewhere.example\r\n")
+    }
+
+    /// Beside those of a handshake, sends `fields`.
+    pub(super) fn open_with(mut client: Client, fields: &str) -> Page {
+        client.send(&handshake(&format!(
+            "Sec-WebSocket-Protocol: chat, xmpp\r\n{fields}"
+        )));
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let byte = client.read_bytes(1);
@@ -90,7 +95,7 @@ impl Page {
         Page(client)
     }
 
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.0.try_send(&frame(0x81, text.as_bytes())).unwrap();
     }
 
@@ -109,7 +114,7 @@ impl Page {
         Some((*first, self.0.read_bytes(length)))
     }
 
-    fn hear(&mut self) -> String {
+    pub(super) fn hear(&mut self) -> String {
         let (first, payload) = self.next().unwrap();
         assert_eq!(first, 0x81, "{payload:?}");
         String::from_utf8(payload).unwrap()
@@ -373,19 +378,19 @@ fn a_connection_is_used_again_and_ends_when_it_is_idle_or_old_or_its_head_does_n
         client.send("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.expect("{\"status\":\"ok\"}\n");
     };
-    let idle = Scene::new(|settings| settings.times.idle = SHORT);
+    let idle = Scene::new(|settings| settings.web.times.idle = SHORT);
     let mut client = idle.https();
     asked(&mut client);
     asked(&mut client);
     assert_eq!(client.rest(), "");
-    let head = Scene::new(|settings| settings.times.head = SHORT);
+    let head = Scene::new(|settings| settings.web.times.head = SHORT);
     let mut client = head.http();
     asked(&mut client);
     client.send("GET /status HTTP/1.1\r\nHost: local");
     assert_eq!(client.rest(), "");
     let mut silent = Client::connect(head.address(Purpose::Https));
     assert_eq!(silent.rest(), "");
-    let age = Scene::new(|settings| settings.times.age = SHORT);
+    let age = Scene::new(|settings| settings.web.times.age = SHORT);
     let mut client = age.http();
     asked(&mut client);
     assert_eq!(client.rest(), "");
