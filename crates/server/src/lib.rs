@@ -5,6 +5,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod account;
+mod agenda;
+mod asked;
 pub mod module;
 mod outbox;
 pub mod roster;
@@ -15,6 +17,7 @@ mod settlement;
 mod vhost;
 
 pub use account::{Account, AccountError, AccountRecord};
+pub use asked::Answered;
 pub use outbox::{Outbox, Receipt, Taken, Watch};
 pub use route::Routed;
 pub use server::{Clock, HostInfo, KINDS, Limits, Registration, Server, store_failure};

@@ -11,6 +11,8 @@ use tercet_core::{BareJid, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 
 use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
+use crate::agenda::Agenda;
+use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
 use crate::vhost::{HostBuilder, VHost};
 
@@ -130,6 +132,8 @@ pub struct Server {
     clock: Clock,
     secret: [u8; 32],
     since_ms: u64,
+    agenda: Agenda,
+    asked: Asked,
 }
 
 impl Server {
@@ -164,6 +168,8 @@ impl Server {
             clock,
             secret,
             since_ms,
+            agenda: Agenda::default(),
+            asked: Asked::default(),
         }))
     }
 
@@ -269,6 +275,14 @@ impl Server {
 
     pub(crate) fn forget(&self, account: &BareJid) {
         self.accounts.remove(account.as_str());
+    }
+
+    pub(crate) fn agenda(&self) -> &Agenda {
+        &self.agenda
+    }
+
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     pub(crate) fn secret(&self) -> &[u8] {

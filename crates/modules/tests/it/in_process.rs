@@ -72,6 +72,11 @@ impl InProcess {
         self.server.host(domain).unwrap()
     }
 
+    /// Does what is to be done by now.
+    pub(crate) fn run_due(&self) {
+        run_due(&self.server);
+    }
+
     fn connection(&mut self, name: &str) -> Result<&mut Connection, PeerError> {
         self.clients
             .get_mut(name)
@@ -176,6 +181,7 @@ impl Peer for InProcess {
                     let rest = server.accept(&connection.session, stanza).wait();
                     // Bytes go out while the rest of the stanza's way is under way, as on a real connection.
                     drive(rest, || connection.take())?;
+                    run_due(&server);
                 }
                 Frame::Whitespace => {}
                 other => {
@@ -212,7 +218,14 @@ impl Peer for InProcess {
 
     fn advance(&mut self, by: Duration) -> Result<(), PeerError> {
         self.server.advance(by.as_millis() as u64);
+        self.run_due();
         Ok(())
+    }
+}
+
+fn run_due(server: &Arc<Server>) {
+    for rest in server.run_due() {
+        block_on(rest.wait());
     }
 }
 

@@ -120,7 +120,8 @@ impl Server {
             return self.finish(passage, effects);
         }
         let Some(kind) = passage.stanza.iq_type().and_then(IqKind::of) else {
-            // An answer to the account: nothing waits for it.
+            // An answer to the account.
+            self.answered(passage.from, passage.to, passage.stanza);
             return self.finish(passage, effects);
         };
         if host.answers_own(passage.stanza, kind) {
@@ -173,7 +174,10 @@ impl Server {
     pub(super) fn iq_to_host(self: &Arc<Self>, host: &Arc<VHost>, passage: Passage<'_>) -> Routed {
         match passage.stanza.iq_type().and_then(IqKind::of) {
             Some(kind) => self.answer(host, None, passage, kind, Effects::new()),
-            None => Routed::Done,
+            None => {
+                self.answered(passage.from, passage.to, passage.stanza);
+                Routed::Done
+            }
         }
     }
 
@@ -208,8 +212,28 @@ impl Server {
             if let Some(session) = session {
                 let (from, to) = (Some(parcel.to.as_str()), Some(parcel.from.as_str()));
                 give_answer(session.outbox(), &parcel.stanza, answer, from, to);
+            } else {
+                server.answered_here(parcel.passage(), answer.result);
             }
         })
+    }
+
+    /// A handler of this server has answered a request of this server.
+    fn answered_here(&self, passage: Passage<'_>, result: IqResult) {
+        match result {
+            Ok(reply) => {
+                let payload = match &reply {
+                    Reply::Payload(payload) => payload.as_slice(),
+                    Reply::Empty | Reply::Last(_) => &[],
+                };
+                let mut out = Vec::new();
+                iq_result(passage.stanza, None, None, payload, &mut out);
+                if let Ok(stanza) = Stanza::parse(&out) {
+                    self.answered(passage.to, passage.from, &stanza);
+                }
+            }
+            Err(error) => self.failed(passage.to, passage.from, passage.stanza, &error),
+        }
     }
 
     /// The session with that full JID.

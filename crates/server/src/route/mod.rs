@@ -36,7 +36,7 @@ pub enum Routed {
 
 impl Routed {
     /// The rest as a future of its own.
-    pub(crate) fn later(rest: impl Future<Output = ()> + Send + 'static) -> Routed {
+    pub fn later(rest: impl Future<Output = ()> + Send + 'static) -> Routed {
         Routed::Later(Box::pin(rest))
     }
 
@@ -459,7 +459,10 @@ impl Server {
 
     /// Answers a stanza with an error in the name of its addressee, unless it is itself an answer (RFC 6120 §8.3.1).
     fn bounce(&self, passage: Passage<'_>, error: &StanzaError) {
-        if passage.stanza.may_bounce() {
+        if passage.from.resource().is_none() {
+            // What the server asked in the name of a host or an account.
+            self.failed(passage.to, passage.from, passage.stanza, error);
+        } else if passage.stanza.may_bounce() {
             self.write_to(passage.from, |out| {
                 error_reply(
                     passage.stanza,

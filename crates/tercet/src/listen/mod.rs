@@ -34,6 +34,8 @@ pub use settings::{CertificateSettings, Settings, private_addresses};
 
 /// How often certificate files are looked at.
 const CERTIFICATES_CHECKED: Duration = Duration::from_secs(10);
+/// How late a job may be that waited for its time.
+const AGENDA_CHECKED: Duration = Duration::from_millis(250);
 
 /// Why listening is not possible.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +89,13 @@ impl Listeners {
         let starttls = TlsAcceptor::new(certificates.clone(), &[])?;
         let direct = TlsAcceptor::new(certificates.clone(), &[ALPN_CLIENT])?;
         let sockets = accept::bind_all(&settings)?;
-        let c2s = C2s::new(server, starttls, direct, settings.gate, settings.streams);
+        let c2s = C2s::new(
+            server.clone(),
+            starttls,
+            direct,
+            settings.gate,
+            settings.streams,
+        );
         let https = sockets
             .iter()
             .find(|socket| socket.purpose == Purpose::Https)
@@ -111,8 +119,9 @@ impl Listeners {
             let task = accept::run(socket, welcome);
             cores.spawn_on(number, task).await;
         }
-        let watching = watch_certificates(certificates, stopped);
+        let watching = watch_certificates(certificates, stopped.clone());
         cores.spawn_on(0, watching).await;
+        cores.spawn_on(0, keep_time(server, stopped)).await;
         Ok(Listeners {
             cores,
             c2s,
@@ -149,6 +158,19 @@ impl Listeners {
         self.c2s.registry.end(&error);
         let _ = tokio::time::timeout(limit, self.c2s.registry.wait_for(0)).await;
         self.c2s.registry.count()
+    }
+}
+
+/// Does what the server has to do at some time.
+async fn keep_time(server: Arc<Server>, mut stopped: watch::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            _ = tokio::time::timeout(AGENDA_CHECKED, server.agenda_changed()) => {}
+        }
+        for rest in server.run_due() {
+            tokio::spawn(rest.wait());
+        }
     }
 }
 
