@@ -13,6 +13,7 @@ pub mod delay;
 pub mod disco;
 pub mod escape;
 pub mod hints;
+pub mod invites;
 pub mod last;
 pub mod offline;
 pub mod ping;
@@ -35,6 +36,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<contact::Contact>();
     b.add::<escape::Escape>();
     b.add::<register::Register>();
+    b.add::<invites::Invites>();
     b.add::<commands::Commands>();
     b.add::<admin::Admin>();
     b.add::<delay::Delay>();
@@ -55,6 +57,9 @@ pub fn modules(b: &mut HostBuilder<'_>) {
 /// What the modules keep in the store.
 pub static KINDS: &[&Kind] = &[
     &blocking::BLOCKED,
+    &invites::INVITATION,
+    &invites::INVITED,
+    &invites::RESERVED,
     &last::LAST,
     &offline::OFFLINE,
     &offline::ABSENT,

@@ -20,6 +20,8 @@ pub use account::{Account, AccountError, AccountRecord};
 pub use asked::Answered;
 pub use outbox::{Outbox, Receipt, Taken, Watch};
 pub use route::Routed;
-pub use server::{Clock, HostInfo, KINDS, Limits, Registration, Server, store_failure};
+pub use server::{
+    Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, store_failure,
+};
 pub use session::Session;
 pub use vhost::{HostBuilder, VHost};

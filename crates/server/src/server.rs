@@ -41,6 +41,24 @@ pub enum Registration {
     Open,
 }
 
+/// Who invites people to a host, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Invitations {
+    /// Whether every user may invite people to make an account; administrators may in any case.
+    pub by_users: bool,
+    /// How long an invitation holds, in seconds.
+    pub lifetime_s: u64,
+}
+
+impl Default for Invitations {
+    fn default() -> Self {
+        Invitations {
+            by_users: false,
+            lifetime_s: 7 * 24 * 3600,
+        }
+    }
+}
+
 /// The settings of one host that modules and routing need.
 #[derive(Debug, Clone, Default)]
 pub struct HostInfo {
@@ -48,6 +66,8 @@ pub struct HostInfo {
     pub domain: String,
     /// Who may make accounts in-band.
     pub registration: Registration,
+    /// Invitations to it.
+    pub invitations: Invitations,
     /// Accounts that administer the server by its configuration, of whatever host; more have the right in their record.
     pub admins: Vec<BareJid>,
     /// Contact addresses by their kind (`admin`, `abuse`, …), each a list of URIs (XEP-0157).

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tercet_core::StanzaKind;
 
 use crate::module::{
-    Extension, IqEntry, IqKind, Module, Phase, Registrar, SessionEntry, Side, SlotDef, Stage,
-    StageEntry, StreamFeature, Target, Xep,
+    ConsentFn, Extension, IqEntry, IqKind, Module, Phase, Registrar, SessionEntry, Side, SlotDef,
+    Stage, StageEntry, StreamFeature, Target, Xep,
 };
 use crate::server::HostInfo;
 
@@ -186,6 +186,10 @@ impl VHost {
 
     pub(crate) fn session_handlers(&self) -> &[SessionEntry] {
         &self.extension.sessions
+    }
+
+    pub(crate) fn subscription_handlers(&self) -> &[Box<ConsentFn>] {
+        &self.extension.subscriptions
     }
 
     pub(crate) fn iq(

@@ -69,6 +69,15 @@ pub enum Question {
         host: String,
         /// The request; its `to` is the host or absent.
         stanza: Stanza,
+        /// The token of the invitation that this stream has shown.
+        invitation: Option<String>,
+    },
+    /// Whether an invitation lets a client that has not logged in register (XEP-0445). Answer: [`Answer::Invitation`].
+    Invitation {
+        /// The host the client is connected to.
+        host: String,
+        /// The request, with the token; its `to` is the host or absent.
+        stanza: Stanza,
     },
 }
 
@@ -89,6 +98,13 @@ pub enum Answer {
     Bound(Result<FullJid, StanzaError>),
     /// First-level elements to write as they are; nothing if empty.
     Xml(Vec<u8>),
+    /// The complete reply to who has shown an invitation.
+    Invitation {
+        /// The reply, written as it is.
+        reply: Vec<u8>,
+        /// The token, if it lets its bearer register.
+        token: Option<String>,
+    },
 }
 
 /// A password on its way to be checked. Wiped when dropped, never shown.

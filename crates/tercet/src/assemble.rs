@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tercet_server::{Clock, HostInfo, Limits, Server};
+use tercet_server::{Clock, HostInfo, Invitations, Limits, Server};
 use tercet_store::{Kind, Store, StoreError};
 
 use crate::config::{Config, Host, RegistrationPolicy, Uri};
@@ -72,6 +72,10 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             RegistrationPolicy::Closed => tercet_server::Registration::Closed,
             RegistrationPolicy::Invite => tercet_server::Registration::Invite,
             RegistrationPolicy::Open => tercet_server::Registration::Open,
+        },
+        invitations: Invitations {
+            by_users: host.registration.user_invitations,
+            lifetime_s: host.registration.invitation_lifetime.0,
         },
         admins: config.admins.iter().map(|admin| admin.0.clone()).collect(),
         contacts: contacts(host),

@@ -9,7 +9,7 @@ use tercet_core::{BareJid, Jid, Stanza, StanzaError, XmlWriter, ns};
 use tercet_server::HostInfo;
 use tercet_server::module::{Coverage, IqCx, Module, Registrar, Target, Xep, xep};
 
-use crate::commands::{Command, Outcome, RunFuture};
+use crate::commands::{Command, Outcome, RunFuture, Who};
 
 /// The type of the forms, and the beginning of the nodes.
 const NS: &str = "http://jabber.org/protocol/admin";
@@ -43,48 +43,56 @@ fn commands() -> [Command; 8] {
         Command {
             node: "http://jabber.org/protocol/admin#add-user",
             name: "Add a user",
+            who: Who::Admins,
             form: Some(accounts::add_form),
             run: Box::new(|cx, form| Box::pin(accounts::add(cx, form))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#delete-user",
             name: "Delete users",
+            who: Who::Admins,
             form: Some(accounts::delete_form),
             run: Box::new(|cx, form| Box::pin(accounts::delete(cx, form))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#change-user-password",
             name: "Change a user's password",
+            who: Who::Admins,
             form: Some(accounts::password_form),
             run: Box::new(|cx, form| Box::pin(accounts::password(cx, form))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#get-registered-users-num",
             name: "Get the number of users",
+            who: Who::Admins,
             form: None,
             run: Box::new(|cx, _| Box::pin(lists::registered_number(cx))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#get-online-users-num",
             name: "Get the number of users who are online",
+            who: Who::Admins,
             form: None,
             run: Box::new(|cx, _| Box::pin(lists::online_number(cx))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#get-registered-users-list",
             name: "List users",
+            who: Who::Admins,
             form: Some(lists::registered_form),
             run: Box::new(|cx, form| Box::pin(lists::registered(cx, form))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#get-online-users-list",
             name: "List users who are online",
+            who: Who::Admins,
             form: Some(lists::online_form),
             run: Box::new(|cx, form| Box::pin(lists::online(cx, form))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#announce",
             name: "Announce to users who are online",
+            who: Who::Admins,
             form: Some(announce_form),
             run: Box::new(announce),
         },

@@ -1,5 +1,4 @@
-//! XEP-0050 Ad-Hoc Commands 1.3.0, of the host. Gaps: commands have one form at most, so there is no way back in them; none is
-//! open to users who are no administrators.
+//! XEP-0050 Ad-Hoc Commands 1.3.0, of the host. Gaps: commands have one form at most, so there is no way back in them.
 //!
 //! Nothing here knows a command: other modules provide them as [`Command`].
 
@@ -14,10 +13,11 @@ use std::pin::Pin;
 
 use tercet_core::forms::Form;
 use tercet_core::{StanzaError, XmlWriter};
-use tercet_server::HostInfo;
+use tercet_server::account::GUEST;
 use tercet_server::module::{
     Coverage, IqCx, IqKind, IqResult, Module, OnIq, Registrar, Reply, Target, Xep, xep,
 };
+use tercet_server::{HostInfo, store_failure};
 
 use crate::disco::{self, Node, Question};
 use session::Sessions;
@@ -25,12 +25,23 @@ use session::Sessions;
 /// The namespace of the protocol, and the node under which the commands are listed.
 pub const NS: &str = "http://jabber.org/protocol/commands";
 
-/// A command that a module provides. Only administrators see and run it.
+/// Who sees and runs a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Administrators.
+    Admins,
+    /// Whoever has an account on the host; no guests.
+    Users,
+}
+
+/// A command that a module provides.
 pub struct Command {
     /// Its node, unlike that of any other command.
     pub node: &'static str,
     /// What people see.
     pub name: &'static str,
+    /// Who sees and runs it.
+    pub who: Who,
     /// What is to be filled in before it runs; `None`: nothing.
     pub form: Option<fn() -> Form>,
     /// Runs it. What was filled in fits the form; without a form it is empty.
@@ -78,11 +89,27 @@ impl Outcome {
     }
 }
 
-/// Whether who asks is a connected administrator.
-async fn is_admin(cx: IqCx<'_>) -> Result<bool, StanzaError> {
-    match cx.session {
-        Some(session) => Ok(cx.server.is_admin(session.account().jid()).await?),
-        None => Ok(false),
+/// What who asks may run: `None` if nothing. An administrator may run everything.
+async fn rights(cx: IqCx<'_>) -> Result<Option<Who>, StanzaError> {
+    let Some(session) = cx.session else {
+        return Ok(None);
+    };
+    let account = session.account().jid();
+    if cx.server.is_admin(account).await? {
+        return Ok(Some(Who::Admins));
+    }
+    if account.domain() != cx.host.domain() {
+        return Ok(None);
+    }
+    let guest = cx.store().get(&GUEST, account.as_str(), "").await;
+    let guest = guest.map_err(|e| store_failure(&e))?;
+    Ok(guest.is_none().then_some(Who::Users))
+}
+
+impl Command {
+    /// Whether somebody with these rights sees and runs it.
+    fn is_for(&self, rights: Option<Who>) -> bool {
+        rights.is_some_and(|rights| rights == Who::Admins || self.who == rights)
     }
 }
 
@@ -128,11 +155,11 @@ async fn answer(cx: IqCx<'_>, node: &str, question: Question) -> Option<IqResult
     if command.is_none() && node != NS {
         return None;
     }
-    let admin = match is_admin(cx).await {
-        Ok(admin) => admin,
+    let rights = match rights(cx).await {
+        Ok(rights) => rights,
         Err(error) => return Some(Err(error)),
     };
-    if command.is_some() && !admin {
+    if command.is_some_and(|command| !command.is_for(rights)) {
         // XEP-0050 §2.2: not for this asker.
         return Some(Err(StanzaError::forbidden()));
     }
@@ -153,8 +180,9 @@ async fn answer(cx: IqCx<'_>, node: &str, question: Question) -> Option<IqResult
         }
         Question::Items => {
             w.attr("xmlns", disco::ITEMS).attr("node", node);
-            if command.is_none() && admin {
-                for command in cx.host.provided::<Command>() {
+            if command.is_none() {
+                let commands = cx.host.provided::<Command>();
+                for command in commands.filter(|command| command.is_for(rights)) {
                     w.leaf(
                         "item",
                         &[

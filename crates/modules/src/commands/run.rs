@@ -6,14 +6,16 @@ use tercet_server::module::{IqCx, IqResult, Reply};
 
 use super::session::Sessions;
 use super::xml::{self, Action, Request, refuse};
-use super::{Command, find, is_admin};
+use super::{Command, Who, find, rights};
 
 pub(super) async fn run(sessions: &Sessions, cx: IqCx<'_>, request: Request) -> IqResult {
+    let rights = rights(cx).await?;
+    let command = find(&cx, &request.node);
     // Who may not run commands does not learn which there are.
-    if !is_admin(cx).await? {
+    if rights != Some(Who::Admins) && !command.is_some_and(|command| command.is_for(rights)) {
         return Err(StanzaError::forbidden());
     }
-    let command = find(&cx, &request.node).ok_or_else(StanzaError::item_not_found)?;
+    let command = command.ok_or_else(StanzaError::item_not_found)?;
     match &request.session {
         None => start(sessions, cx, command, request.action).await,
         Some(session) => go_on(sessions, cx, command, session, &request).await,

@@ -3,18 +3,20 @@
 //!
 //! A user who is logged in changes the password and removes the account, whatever the policy: always the own account, since
 //! nothing in the request but its sender says whose it is. [`preauth`] answers streams that have not logged in; there the
-//! host's policy decides. The policy `invite` is as good as `closed` here.
+//! host's policy decides, as it does for whoever else makes accounts with [`apply`].
 
+mod account;
 mod preauth;
 
+pub use account::{Application, Refusal, apply, may_apply};
 pub use preauth::{Registered, preauth};
 
 use tercet_core::forms::{Form, FormKind};
 use tercet_core::{Element, StanzaError, StreamCondition, StreamError, XmlWriter, prepare_local};
-use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep, xep,
 };
+use tercet_server::{HostInfo, VHost};
 
 const NS: &str = "jabber:iq:register";
 
@@ -72,6 +74,11 @@ impl Payload for Set {
 
 /// That the host answers [`preauth`].
 struct Preauth;
+
+/// Whether people may register on `host` at all, if its policy lets them.
+pub fn is_on(host: &VHost) -> bool {
+    host.provided::<Preauth>().next().is_some()
+}
 
 /// Changes passwords and removes accounts.
 pub struct Register;

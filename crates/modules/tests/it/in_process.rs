@@ -89,7 +89,10 @@ impl Peer for InProcess {
         let mut table: toml::Table = config
             .parse()
             .map_err(|error| PeerError::new(format!("{error}")))?;
-        let mut info = HostInfo::default();
+        let mut info = HostInfo {
+            public_url: Some("https://localhost:5281".into()),
+            ..HostInfo::default()
+        };
         if let Some(modules) = table.remove("modules") {
             info.modules = modules
                 .try_into()
@@ -103,6 +106,9 @@ impl Peer for InProcess {
             info.registration = policy
                 .try_into()
                 .map_err(|error| PeerError::new(format!("[registration]: {error}")))?;
+            info.invitations.by_users = registration
+                .get("user_invitations")
+                .is_some_and(|all| all.as_bool() == Some(true));
         }
         if let Some(admins) = table.remove("admins") {
             let admins: Vec<String> = admins

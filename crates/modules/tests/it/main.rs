@@ -9,6 +9,7 @@ mod caps;
 mod commands;
 mod hostile;
 mod in_process;
+mod invites;
 mod offline;
 mod registration;
 mod registry;

@@ -28,7 +28,7 @@ fn ask(server: &InProcess, kind: &str, content: &str) -> Registered {
         "<iq type='{kind}' id='r' to='localhost'><query xmlns='jabber:iq:register'>{content}</query></iq>"
     );
     let stanza = Stanza::parse(xml.as_bytes()).unwrap();
-    block_on(preauth(server.server(), "localhost", &stanza))
+    block_on(preauth(server.server(), "localhost", &stanza, None))
 }
 
 fn reply(registered: &Registered) -> &str {

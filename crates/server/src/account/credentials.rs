@@ -6,7 +6,9 @@ use tercet_core::{BareJid, JidError, StanzaError, StreamCondition, StreamError, 
 use tercet_store::{Batch, Kind, Owner, StoreError};
 use tercet_stream::sasl::{Credentials, KeyError};
 
-use crate::roster::Roster;
+use super::Account;
+use crate::roster::{Item, Roster, Subscription};
+use crate::route::ChangeError;
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 
@@ -135,32 +137,58 @@ impl Server {
         password: &str,
         admin: bool,
     ) -> Result<(), AccountError> {
-        let Some(local) = account
+        let record = self.new_record(account, password, admin).await?;
+        let _making = self.accounts().making(account).await;
+        let batch = birth(account, &record, Batch::new(), None);
+        let made = self.store().commit(batch).await;
+        made.map_err(|error| not_made(account, error))
+    }
+
+    /// Makes an account, durable together with `also`. With `contact`, another account of this server, the two are in each
+    /// other's contact lists from the beginning and see each other's presence, unless that list is full.
+    ///
+    /// # Errors
+    /// [`AccountError::Exists`] if the name is taken, or what `also` was to insert is there already; nothing is written then.
+    pub async fn create_account_with(
+        &self,
+        account: &BareJid,
+        password: &str,
+        also: Batch,
+        contact: Option<&Arc<Account>>,
+    ) -> Result<(), AccountError> {
+        let record = self.new_record(account, password, false).await?;
+        let _making = self.accounts().making(account).await;
+        if let Some(contact) = contact {
+            let batch = birth(account, &record, also.clone(), Some(contact.jid()));
+            let befriend = |item: &mut Item| *item = friend();
+            let linked = self.change_with(contact, account, batch, befriend, |_, _| ());
+            match linked.await {
+                Ok(()) => return Ok(()),
+                Err(ChangeError::Store(error)) => return Err(not_made(account, error)),
+                Err(ChangeError::Refused(_)) => {}
+            }
+        }
+        let batch = birth(account, &record, also, None);
+        let made = self.store().commit(batch).await;
+        made.map_err(|error| not_made(account, error))
+    }
+
+    async fn new_record(
+        &self,
+        account: &BareJid,
+        password: &str,
+        admin: bool,
+    ) -> Result<AccountRecord, AccountError> {
+        let local = account
             .local()
             .filter(|_| self.host(account.domain()).is_some())
-        else {
-            return Err(AccountError::NotHere(account.clone()));
-        };
+            .ok_or_else(|| AccountError::NotHere(account.clone()))?;
         mint_local(local).map_err(AccountError::Name)?;
-        let credentials = Some(self.derive(password).await?);
-        let record = AccountRecord {
-            credentials,
+        Ok(AccountRecord {
+            credentials: Some(self.derive(password).await?),
             admin,
             created_ms: self.now_ms(),
-        };
-        let mut batch = Batch::new();
-        batch.insert_new(&ACCOUNT, account.as_str(), "", record.to_bytes());
-        // Promise 9 of the bad-input list: nothing that was still on its way when the name's last owner left comes to the next.
-        batch.erase_owner(account.as_str());
-        batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
-        let _making = self.accounts().making(account).await;
-        self.store()
-            .commit(batch)
-            .await
-            .map_err(|error| match error {
-                StoreError::Exists => AccountError::Exists(account.clone()),
-                error => error.into(),
-            })
+        })
     }
 
     /// Gives `account` another password. Open sessions go on.
@@ -266,6 +294,44 @@ impl Server {
             Some(credentials) => (true, credentials),
             None => (false, Credentials::fake(self.secret(), account)),
         })
+    }
+}
+
+/// What is written for a new account, with its first contact, besides `batch`.
+fn birth(
+    account: &BareJid,
+    record: &AccountRecord,
+    mut batch: Batch,
+    contact: Option<&BareJid>,
+) -> Batch {
+    let owner = account.as_str();
+    batch.insert_new(&ACCOUNT, owner, "", record.to_bytes());
+    // Promise 9 of the bad-input list: nothing that was still on its way when the name's last owner left comes to the next.
+    batch.erase_owner(owner);
+    batch.put(&ACCOUNT, owner, "", record.to_bytes());
+    if let Some(contact) = contact {
+        Roster::default().set(account, contact, friend(), &mut batch);
+    }
+    batch
+}
+
+/// A contact whose presence is seen, and who sees the own.
+fn friend() -> Item {
+    Item {
+        subscription: Subscription {
+            to: true,
+            from: true,
+            ..Subscription::default()
+        },
+        in_roster: true,
+        ..Item::default()
+    }
+}
+
+fn not_made(account: &BareJid, error: StoreError) -> AccountError {
+    match error {
+        StoreError::Exists => AccountError::Exists(account.clone()),
+        error => error.into(),
     }
 }
 

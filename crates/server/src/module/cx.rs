@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tercet_core::{Edit, Head, Jid, OwnedElement, Stanza, StanzaError};
+use tercet_core::{BareJid, Edit, Head, Jid, OwnedElement, Stanza, StanzaError};
 use tercet_store::{Batch, Store};
 
 use super::{Payload, Side, Stage};
@@ -150,6 +150,21 @@ impl StanzaCx<'_> {
             Side::Recipient => self.from,
         }
     }
+}
+
+/// A request to see an account's presence (RFC 6121 §3.1.3).
+#[derive(Clone, Copy)]
+pub struct SubscriptionCx<'a> {
+    /// The server.
+    pub server: &'a Arc<Server>,
+    /// The account's host.
+    pub host: &'a Arc<VHost>,
+    /// The account whose presence is asked for.
+    pub account: &'a Arc<Account>,
+    /// Who asks.
+    pub from: &'a BareJid,
+    /// The request.
+    pub stanza: &'a Stanza,
 }
 
 /// A session that something happened to.

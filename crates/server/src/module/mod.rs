@@ -1,13 +1,14 @@
 //! The interface between the server and its extensions.
 //!
 //! A [`Module`] registers typed handlers at the start of each virtual host; what it registers is compiled into the host's
-//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of three
+//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of four
 //! sorts:
 //!
 //! - [`OnIq`]: answers one payload of an IQ; asynchronous, since most answers come from the store.
 //! - [`OnStanza`]: one step of the pipeline that a passing stanza walks through; synchronous, since no await between steps means
 //!   no half-applied stanza. What it needs of an account is declared as a [`Slot`] and loaded before; what it wants done is
 //!   pushed as an [`Effect`].
+//! - [`OnSubscription`]: knows of requests for presence to which the user has agreed beforehand.
 //! - [`OnSession`]: told when a session becomes available for the first time, and when it ends.
 //!
 //! Modules that work together share typed values through [`Registrar::provide`] and [`VHost::provided`](crate::VHost::provided).
@@ -17,8 +18,8 @@ mod registrar;
 mod slot;
 mod stage;
 
-pub use cx::{Delivered, Edits, Effect, Effects, IqCx, SessionCx, StanzaCx};
-pub(crate) use registrar::{Extension, IqEntry, SessionEntry, StageEntry};
+pub use cx::{Delivered, Edits, Effect, Effects, IqCx, SessionCx, StanzaCx, SubscriptionCx};
+pub(crate) use registrar::{ConsentFn, Extension, IqEntry, SessionEntry, StageEntry};
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
 pub(crate) use slot::{SlotDef, Slots};
@@ -182,6 +183,13 @@ pub trait OnStanza: Module {
         let _ = stanza;
         None
     }
+}
+
+/// Asked about requests for an account's presence, before its user is.
+pub trait OnSubscription: Module {
+    /// Whether the user has agreed to this request beforehand, and wishes to see the other's presence too. The batch is made
+    /// durable together with the subscription; if that fails ([`Batch::insert_new`]), the user is asked after all.
+    fn consents(&self, cx: SubscriptionCx<'_>) -> impl Future<Output = Option<Batch>> + Send;
 }
 
 /// Told about sessions.

@@ -10,8 +10,8 @@ use tercet_store::Batch;
 
 use super::slot::SlotDef;
 use super::{
-    Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnSession, OnStanza, Payload, SessionCx,
-    Side, Slot, Stage, StanzaCx, Target,
+    Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnSession, OnStanza, OnSubscription,
+    Payload, SessionCx, Side, Slot, Stage, StanzaCx, SubscriptionCx, Target,
 };
 
 /// A future that borrows what its handler was given.
@@ -47,6 +47,10 @@ pub(crate) struct StageEntry {
     pub(crate) absent: Arc<AbsentFn>,
 }
 
+/// Whether a module knows of a user's consent.
+pub(crate) type ConsentFn =
+    dyn for<'a> Fn(SubscriptionCx<'a>) -> BoxFuture<'a, Option<Batch>> + Send + Sync;
+
 /// Who is told about sessions.
 pub(crate) struct SessionEntry {
     pub(crate) available: Box<AvailableFn>,
@@ -59,6 +63,7 @@ pub(crate) struct Extension {
     pub(crate) iqs: Vec<IqEntry>,
     pub(crate) stages: Vec<StageEntry>,
     pub(crate) sessions: Vec<SessionEntry>,
+    pub(crate) subscriptions: Vec<Box<ConsentFn>>,
     pub(crate) slots: Vec<SlotDef>,
     pub(crate) features: Vec<(Target, &'static str)>,
     pub(crate) provided: Vec<Box<dyn Any + Send + Sync>>,
@@ -176,6 +181,22 @@ impl<'a, M: Module> Registrar<'a, M> {
                 Box::pin(async move { module.gone(cx, presence).await })
             }),
         });
+        Feature {
+            target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Is asked about requests for the presence of the host's accounts.
+    pub fn subscriptions(&mut self) -> Feature<'_>
+    where
+        M: OnSubscription,
+    {
+        let module = self.module.clone();
+        self.into.subscriptions.push(Box::new(move |cx| {
+            let module = module.clone();
+            Box::pin(async move { module.consents(cx).await })
+        }));
         Feature {
             target: Target::Host,
             features: &mut self.into.features,

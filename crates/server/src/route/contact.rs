@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tercet_core::{BareJid, Head, Jid, Stanza, StanzaError, XmlWriter, ns};
-use tercet_store::Batch;
+use tercet_store::{Batch, StoreError};
 
 use super::{Passage, Routed, presence::presences};
 use crate::account::{Account, AccountState};
@@ -11,6 +11,23 @@ use crate::module::{Effects, Flow, Side};
 use crate::roster::{Event, Item};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
+
+/// Why a contact was not changed.
+pub(crate) enum ChangeError {
+    /// It may not be.
+    Refused(StanzaError),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<ChangeError> for StanzaError {
+    fn from(error: ChangeError) -> StanzaError {
+        match error {
+            ChangeError::Refused(error) => error,
+            ChangeError::Store(error) => store_failure(&error),
+        }
+    }
+}
 
 impl Server {
     /// Changes the entry for `contact` in the roster of `account`: in memory at once, then in the store, then in the clients that
@@ -21,34 +38,40 @@ impl Server {
         contact: &BareJid,
         change: impl FnOnce(&mut Item) -> R,
     ) -> Result<R, StanzaError> {
-        self.change_then(account, contact, change, |_, _| ()).await
+        let also = Batch::new();
+        let changed = self.change_with(account, contact, also, change, |_, _| ());
+        Ok(changed.await?)
     }
 
-    /// As [`Server::change_contact`]; `deliver` is called in between, while the account is still locked.
-    async fn change_then<R>(
+    /// As [`Server::change_contact`], durable together with `also`; `deliver` is called in between, while the account is still
+    /// locked.
+    pub(crate) async fn change_with<R>(
         &self,
         account: &Arc<Account>,
         contact: &BareJid,
+        also: Batch,
         change: impl FnOnce(&mut Item) -> R,
         deliver: impl FnOnce(&AccountState, &R),
-    ) -> Result<R, StanzaError> {
+    ) -> Result<R, ChangeError> {
         let owner = account.jid();
         let (old, new, result, commit) = {
             let mut state = account.lock();
             if state.removed {
-                return Err(StanzaError::item_not_found());
+                return Err(ChangeError::Refused(StanzaError::item_not_found()));
             }
             let old = state.roster.get(contact.as_str()).cloned();
             let mut new = old.clone().unwrap_or_default();
             let result = change(&mut new);
             if old.is_none() && !new.is_void() && state.roster.len() >= self.limits().roster_items {
-                return Err(StanzaError::resource_constraint().text("the contact list is full"));
+                let full = StanzaError::resource_constraint().text("the contact list is full");
+                return Err(ChangeError::Refused(full));
             }
             deliver(&state, &result);
-            if old.as_ref() == Some(&new) || (old.is_none() && new.is_void()) {
+            let same = old.as_ref() == Some(&new) || (old.is_none() && new.is_void());
+            if same && also.is_empty() {
                 return Ok(result);
             }
-            let mut batch = Batch::new();
+            let mut batch = also;
             state.roster.set(owner, contact, new.clone(), &mut batch);
             // Queued while the account is locked, so that the store sees changes in their order.
             (old, new, result, self.store().commit(batch))
@@ -60,7 +83,7 @@ impl Server {
                     .roster
                     .set(owner, contact, old.unwrap_or_default(), &mut Batch::new());
             }
-            return Err(store_failure(&error));
+            return Err(ChangeError::Store(error));
         }
         let shown = |item: Option<&Item>| {
             item.filter(|i| i.in_roster).map(|i| Item {
@@ -228,9 +251,16 @@ impl Server {
         passage: Passage<'_>,
     ) {
         let contact = passage.from.to_bare();
-        let changed = self.change_then(
+        if event == Event::Subscribe
+            && let Some(also) = self.consent(account, &contact, passage).await
+            && self.befriend(account, &contact, also).await
+        {
+            return;
+        }
+        let changed = self.change_with(
             account,
             &contact,
+            Batch::new(),
             |item| {
                 let before = item.subscription;
                 let inbound = before.inbound(event);
@@ -265,7 +295,7 @@ impl Server {
         );
         let (before, inbound) = match changed.await {
             Ok(done) => done,
-            Err(error) => return self.bounce(passage, &error),
+            Err(error) => return self.bounce(passage, &error.into()),
         };
         if let Some(reply) = inbound.reply {
             self.send_event(account, reply, &contact).await;
@@ -279,7 +309,12 @@ impl Server {
     }
 
     /// Sends a subscription stanza in the name of `account`.
-    async fn send_event(self: &Arc<Self>, account: &Arc<Account>, event: Event, contact: &BareJid) {
+    pub(super) async fn send_event(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        event: Event,
+        contact: &BareJid,
+    ) {
         self.route(account.jid(), contact, &plain_presence(event.as_str()))
             .wait()
             .await;

@@ -4,6 +4,7 @@
 //! needs the store, or an asynchronous handler, comes back as [`Routed::Later`], which the sender's connection awaits before
 //! its next stanza, so that order holds.
 
+mod consent;
 mod contact;
 mod iq;
 mod message;
@@ -11,6 +12,8 @@ mod paced;
 mod presence;
 mod rules;
 mod session;
+
+pub(crate) use contact::ChangeError;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -85,6 +85,8 @@ pub struct HostConfig {
     pub anonymous: bool,
     /// In-band registration (XEP-0077) before a login.
     pub registration: bool,
+    /// Whether an invitation may be shown for it (XEP-0445).
+    pub invitations: bool,
     /// Stream features announced after a login besides those of the stream itself (roster
     /// versioning, capabilities, …): elements that declare their namespaces.
     pub features: String,
@@ -98,6 +100,7 @@ impl HostConfig {
             tls: TlsPolicy::Required,
             anonymous: false,
             registration: false,
+            invitations: false,
             features: String::new(),
         }
     }

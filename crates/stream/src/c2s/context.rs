@@ -31,6 +31,8 @@ pub(super) struct Context {
     pub(super) logins: u32,
     /// Registration requests.
     pub(super) registrations: u32,
+    /// The token of the invitation that was shown and holds.
+    pub(super) invitation: Option<Box<str>>,
     /// Failed bindings.
     pub(super) bindings: u32,
     header_sent: bool,
@@ -56,6 +58,7 @@ impl Context {
             pipelined: false,
             logins: 0,
             registrations: 0,
+            invitation: None,
             bindings: 0,
             header_sent: false,
             tickets: 0,

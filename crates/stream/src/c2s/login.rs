@@ -14,6 +14,8 @@ use crate::sasl::{Exchange, Mechanism, Offer, Scope, Step, Success};
 
 /// XEP-0077 2.4.
 const REGISTER: &str = "jabber:iq:register";
+/// XEP-0445 0.2.0, in the namespace of XEP-0379.
+const PREAUTH: &str = "urn:xmpp:pars:0";
 
 /// An element where the features before a login stand.
 pub(super) fn on_element(cx: &mut Context, element: Element<'_>) -> Result<State, StreamError> {
@@ -225,9 +227,10 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, SaslFailure> {
 
 /// A stanza where the features before a login stand: only a request to register is heard.
 pub(super) fn on_stanza(cx: &mut Context, stanza: Stanza) -> Result<State, StreamError> {
+    let shows = stanza.payload().is_some_and(|p| p.is("preauth", PREAUTH));
     let registers = stanza.kind() == StanzaKind::Iq
         && stanza.may_bounce()
-        && stanza.payload().is_some_and(|p| p.is("query", REGISTER))
+        && (shows || stanza.payload().is_some_and(|p| p.is("query", REGISTER)))
         && match stanza.to() {
             Ok(None) => true,
             Ok(Some(to)) => to.as_str() == cx.host().domain,
@@ -242,23 +245,36 @@ pub(super) fn on_stanza(cx: &mut Context, stanza: Stanza) -> Result<State, Strea
         return Err(too_many_attempts());
     }
     let host = cx.host().clone();
-    if !host.registration {
+    if !host.registration || (shows && !host.invitations) {
         // XEP-0077 §3.1: a host that does not support registration says so.
         let error = StanzaError::service_unavailable();
         cx.reply_error(&stanza, &error, Some(&host.domain));
         return Ok(State::Negotiating);
     }
-    let ticket = cx.ask(Question::Register {
-        host: host.domain.clone(),
-        stanza,
+    let domain = host.domain.clone();
+    let ticket = cx.ask(match shows {
+        true => Question::Invitation {
+            host: domain,
+            stanza,
+        },
+        false => Question::Register {
+            host: domain,
+            stanza,
+            invitation: cx.invitation.as_deref().map(str::to_owned),
+        },
     });
     Ok(State::Waiting(ticket, Box::new(Pending::Register)))
 }
 
 /// The reply to a request to register.
 pub(super) fn on_registered(cx: &mut Context, answer: Answer) -> Result<State, StreamError> {
-    let Answer::Xml(reply) = answer else {
-        return Err(StreamCondition::InternalServerError.into());
+    let reply = match answer {
+        Answer::Xml(reply) => reply,
+        Answer::Invitation { reply, token } => {
+            cx.invitation = token.map(String::into_boxed_str);
+            reply
+        }
+        _ => return Err(StreamCondition::InternalServerError.into()),
     };
     cx.write(|_, out| out.extend_from_slice(&reply));
     Ok(State::Negotiating)

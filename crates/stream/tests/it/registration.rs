@@ -40,6 +40,60 @@ fn registration_that_is_not_offered_is_an_unavailable_service() {
 }
 
 #[test]
+fn an_invitation_that_was_shown_goes_along_with_registrations() {
+    let show = |token: &str| {
+        format!(
+            "<iq type='set' id='{token}' to='im.example.com'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>"
+        )
+    };
+    let register = "<iq type='set' id='r1'><query xmlns='jabber:iq:register'/></iq>";
+    dialogue(|split| {
+        let config = config_with(|host| (host.registration, host.invitations) = (true, true));
+        let mut client = Client::new(config, split);
+        client.input(tercet_stream::Input::TlsUp(tls()));
+        client.send(HEADER);
+        let feature = "<register xmlns='urn:xmpp:ibr-token:0'/>";
+        assert!(client.recv().contains(feature));
+        client.send(&show("bad"));
+        assert_eq!(client.recv(), "<iq type='error' id='bad'/>");
+        client.send(register);
+        client.recv();
+        client.send(&show("good"));
+        assert_eq!(client.recv(), "<iq type='result' id='good'/>");
+        client.send(register);
+        client.recv();
+        client.send(&show("worse"));
+        client.recv();
+        client.send(register);
+        client.recv();
+        assert_eq!(
+            client.asked,
+            [
+                "invitation to im.example.com",
+                "register at im.example.com",
+                "invitation to im.example.com",
+                "register at im.example.com with good",
+                "invitation to im.example.com",
+                "register at im.example.com",
+            ]
+        );
+    });
+}
+
+#[test]
+fn invitations_that_are_not_offered_are_an_unavailable_service() {
+    let mut client = Client::inside_tls(
+        config_with(|host| host.registration = true),
+        Split::Bytes,
+        tls(),
+    );
+    client.send("<iq type='set' id='p1'><preauth xmlns='urn:xmpp:pars:0' token='good'/></iq>");
+    let text = client.recv();
+    assert!(text.contains("<service-unavailable "), "{text}");
+    assert_eq!(client.asked, [""; 0]);
+}
+
+#[test]
 fn registration_requests_are_bounded() {
     let mut client = Client::inside_tls(
         config_with(|host| host.registration = true),

@@ -426,6 +426,19 @@ fn answer(question: &Question) -> Answer {
             let id = stanza.id().unwrap_or_default();
             Answer::Xml(format!("<iq type='result' id='{id}'/>").into_bytes())
         }
+        Question::Invitation { stanza, .. } => {
+            let preauth = stanza.payload().unwrap().parse();
+            let token = preauth.root().attr("token").filter(|token| token == "good");
+            let kind = if token.is_some() { "result" } else { "error" };
+            let reply = format!(
+                "<iq type='{kind}' id='{}'/>",
+                stanza.id().unwrap_or_default()
+            );
+            Answer::Invitation {
+                reply: reply.into_bytes(),
+                token: token.map(|token| token.into_owned()),
+            }
+        }
     }
 }
 
@@ -438,6 +451,12 @@ fn short(question: &Question) -> String {
         Question::Bind {
             account, resource, ..
         } => format!("bind {account} to {resource:?}"),
-        Question::Register { host, .. } => format!("register at {host}"),
+        Question::Register {
+            host, invitation, ..
+        } => match invitation {
+            None => format!("register at {host}"),
+            Some(token) => format!("register at {host} with {token}"),
+        },
+        Question::Invitation { host, .. } => format!("invitation to {host}"),
     }
 }

@@ -105,9 +105,14 @@ section! {
 section! {
     /// Who may make an account.
     Registration "registration" {
-        /// `closed`: administrators only (`tercet user add`). `open`: everybody, from a client (XEP-0077). `invite`: whoever holds an invitation;
-        /// invitations do not exist yet in this version, so that it means `closed` for now.
+        /// `closed`: administrators only (`tercet user add`). `invite`: whoever holds an invitation (`tercet invite`), from a client or in the browser.
+        /// `open`: everybody, from a client (XEP-0077) or in the browser.
         policy: RegistrationPolicy = RegistrationPolicy::Closed => Live;
+        /// Whether every user may invite people to make an account, from a client (XEP-0401), where `policy` is not `closed`. Administrators may in any
+        /// case, and everybody may invite people who have an account elsewhere to become a contact.
+        user_invitations: bool = false => Live;
+        /// How long an invitation holds, unless it says otherwise.
+        invitation_lifetime: Period = Period(7 * 86_400), in 60..=31_536_000 => Live;
     }
 }
 

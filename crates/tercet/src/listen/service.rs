@@ -147,17 +147,27 @@ impl C2s {
                 let answer = Answer::Account(guest.as_ref().cloned().map_err(failure));
                 WorkDone::Guest(ticket, guest.ok(), answer)
             })),
-            Question::Register { host, stanza } => {
+            Question::Register {
+                host,
+                stanza,
+                invitation,
+            } => {
                 let is_request = stanza.iq_type() == Some(IqType::Set);
                 let allowed = !is_request || self.gate.may_register(peer, Instant::now());
                 Work::Ask(Box::pin(async move {
                     let reply = match allowed {
-                        true => register(&server, &host, &stanza, peer).await,
+                        true => register(&server, &host, &stanza, invitation, peer).await,
                         false => too_many_registrations(&host, &stanza),
                     };
                     WorkDone::Answer(ticket, Answer::Xml(reply))
                 }))
             }
+            // Nobody guesses a token; how often one stream may try is for the stream.
+            Question::Invitation { host, stanza } => Work::Ask(Box::pin(async move {
+                let shown = tercet_modules::invites::present(&server, &host, &stanza).await;
+                let (reply, token) = (shown.reply, shown.token);
+                WorkDone::Answer(ticket, Answer::Invitation { reply, token })
+            })),
             question => Work::Ask(Box::pin(async move {
                 WorkDone::Answer(ticket, answer(&server, question).await)
             })),
@@ -209,15 +219,23 @@ async fn answer(server: &Server, question: Question) -> Answer {
             Err(error) => Err(failure(&error.into())),
         }),
         // `C2s::ask` answers these.
-        Question::Anonymous { .. } | Question::Register { .. } | Question::Bind { .. } => {
-            Answer::Xml(Vec::new())
-        }
+        Question::Anonymous { .. }
+        | Question::Register { .. }
+        | Question::Invitation { .. }
+        | Question::Bind { .. } => Answer::Xml(Vec::new()),
     }
 }
 
 /// Answers a registration request (XEP-0077) of someone who has not logged in.
-async fn register(server: &Arc<Server>, host: &str, stanza: &Stanza, peer: IpAddr) -> Vec<u8> {
-    let registered = tercet_modules::register::preauth(server, host, stanza).await;
+async fn register(
+    server: &Arc<Server>,
+    host: &str,
+    stanza: &Stanza,
+    invitation: Option<String>,
+    peer: IpAddr,
+) -> Vec<u8> {
+    let token = invitation.as_deref();
+    let registered = tercet_modules::register::preauth(server, host, stanza, token).await;
     if let Some(account) = registered.created {
         tracing::info!(%account, %peer, "account registered");
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use tercet_core::Limits as XmlLimits;
-use tercet_server::Server;
+use tercet_server::{Registration, Server};
 use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
 
 use super::gate::GateLimits;
 use super::http::HttpSettings;
-use crate::config::{Config, Host, Port, RegistrationPolicy};
+use crate::config::{Config, Host, Port};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
 /// Time from the beginning to the end of a connection that registers accounts, where rates are not limited.
@@ -104,8 +104,10 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
             false => TlsPolicy::Optional,
         };
         settings.anonymous = host.login.anonymous;
-        settings.registration = host.registration.policy == RegistrationPolicy::Open;
         if let Some(host) = server.host(host.domain.as_str()) {
+            let open = host.info().registration != Registration::Closed;
+            settings.registration = open && tercet_modules::register::is_on(&host);
+            settings.invitations = tercet_modules::invites::lets_register(&host);
             settings.features = String::from_utf8_lossy(&host.stream_features()).into_owned();
         }
         settings

@@ -155,12 +155,7 @@ fn settings(config: &Config) -> Vec<Finding> {
                 "everybody may make accounts, spammers included",
                 "Set it to \"closed\" unless that is what you want.",
             )),
-            RegistrationPolicy::Invite => findings.push(Finding::warning(
-                format!("{}.policy of {domain}", Registration::TABLE),
-                "there are no invitations in this version, so nobody can register",
-                "Make accounts with `tercet user add`.",
-            )),
-            RegistrationPolicy::Closed => {}
+            RegistrationPolicy::Invite | RegistrationPolicy::Closed => {}
         }
     }
     for (name, effect) in Config::default().changes(config) {

@@ -1,0 +1,100 @@
+//! The ad-hoc commands of XEP-0401.
+
+use tercet_core::StanzaError;
+use tercet_core::forms::{Field, Form, FormKind};
+use tercet_core::grammar::time;
+use tercet_server::module::IqCx;
+
+use super::{Invitation, InviteError, Invites, Purpose, Request, create, lets_register};
+use crate::commands::{Command, Outcome, Who};
+
+/// The type of the result (XEP-0401 §9.2).
+const FORM_TYPE: &str = "urn:xmpp:invite#invitation";
+const USERNAME: &str = "username";
+const FRIEND: &str = "roster-subscription";
+
+/// What a host with these settings offers.
+pub(super) fn commands(settings: &Invites) -> Vec<Command> {
+    let by_users = settings.by_users;
+    let mut commands = vec![Command {
+        node: "urn:xmpp:invite#invite",
+        name: "Invite a contact",
+        who: Who::Users,
+        form: None,
+        run: Box::new(move |cx, _| Box::pin(invite(cx, by_users))),
+    }];
+    if settings.accounts {
+        commands.push(Command {
+            node: "urn:xmpp:invite#create-account",
+            name: "Invite somebody to make an account",
+            who: if by_users { Who::Users } else { Who::Admins },
+            form: Some(account_form),
+            run: Box::new(|cx, form| Box::pin(create_account(cx, form))),
+        });
+    }
+    commands
+}
+
+/// XEP-0401 §4.1: without asking anything.
+async fn invite(cx: IqCx<'_>, by_users: bool) -> Result<Outcome, StanzaError> {
+    let account = cx.require_session()?.account().jid().clone();
+    let may = by_users || cx.server.is_admin(&account).await?;
+    let request = Request {
+        by: Some(account),
+        purpose: Purpose::Contact {
+            register: may && lets_register(cx.host),
+        },
+        lifetime_ms: None,
+        uses: 1,
+    };
+    outcome(cx, create(cx.server, cx.host, request).await)
+}
+
+/// XEP-0401 §4.3.
+fn account_form() -> Form {
+    let mut form = Form::empty(FormKind::Form)
+        .title("Invite somebody to make an account")
+        .instructions("The link that you get lets one person make an account here.");
+    form.fields = vec![
+        Field::text_single(USERNAME, "Name of the account, if it is not to be chosen"),
+        Field::boolean(FRIEND, "Become each other's contacts", false),
+    ];
+    form
+}
+
+async fn create_account(cx: IqCx<'_>, form: Form) -> Result<Outcome, StanzaError> {
+    let username = form.value(USERNAME).filter(|name| !name.is_empty());
+    let request = Request {
+        by: Some(cx.require_session()?.account().jid().clone()),
+        purpose: Purpose::Account {
+            username: username.map(str::to_owned),
+            friend: matches!(form.value(FRIEND), Some("1" | "true")),
+        },
+        lifetime_ms: None,
+        uses: 1,
+    };
+    outcome(cx, create(cx.server, cx.host, request).await)
+}
+
+/// What is wrong with the entries is told; what is wrong with the server is an error.
+fn outcome(cx: IqCx<'_>, made: Result<Invitation, InviteError>) -> Result<Outcome, StanzaError> {
+    let invitation = match made {
+        Ok(invitation) => invitation,
+        Err(error @ (InviteError::Store(_) | InviteError::Account(_))) => return Err(error.into()),
+        Err(error) => return Ok(Outcome::failed(error.to_string())),
+    };
+    let field = |var, label, value| Field::text_single(var, label).value(value);
+    // XEP-0401 §4.1.2
+    let mut form =
+        Form::result(FORM_TYPE).field(field("uri", "Link for an app", invitation.uri(cx.host)));
+    if let Some(url) = invitation.landing(cx.host) {
+        form = form.field(field("landing-url", "Link for people", url));
+    }
+    // XEP-0401 §4.1.2: by the DateTime profile of XEP-0082.
+    let expire = time::format(invitation.expires_ms.cast_signed());
+    Ok(Outcome::result(form.field(field(
+        "expire",
+        "Holds until",
+        expire,
+    ))))
+}
