@@ -1,12 +1,13 @@
 //! What a backend implements: each shape's trait, and the commit they share.
 
+use crate::archive::Archives;
 use crate::logs::Logs;
 use crate::records::Records;
 use crate::{Batch, Pending};
 
 /// A place to store things. Kinds were resolved and bounds checked by [`crate::Store`]; the promises
 /// are those of its methods.
-pub(crate) trait Backend: Records + Logs + Send + Sync {
+pub(crate) trait Backend: Records + Logs + Archives + Send + Sync {
     /// [`crate::Store::commit`].
     fn commit(&self, batch: Batch) -> Pending<()>;
 

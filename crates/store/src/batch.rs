@@ -1,6 +1,6 @@
 //! The one way to change what is stored: a list of operations that happen together or not at all.
 
-use crate::{Kind, StoreError};
+use crate::{ArchiveEntry, Kind, StoreError};
 
 /// Longest owner in bytes: that of a full JID (RFC 7622 §3.1).
 pub const MAX_OWNER_BYTES: usize = 3_071;
@@ -43,6 +43,9 @@ pub(crate) enum Action {
     DeleteAll,
     Append { at_ms: u64, value: Vec<u8> },
     DeleteLogUntil { id: u64 },
+    Archive { entry: ArchiveEntry },
+    ReplaceArchived { id: u64, value: Vec<u8> },
+    DeleteArchivedUntil { id: u64, limit: usize },
     EraseOwner,
 }
 
@@ -107,7 +110,36 @@ impl Batch {
         self.push(Some(kind), owner, Action::DeleteLogUntil { id })
     }
 
-    /// Removes everything an account has: records and logs of all [`crate::Owner::Account`] kinds,
+    /// Puts an entry into an archive. Its id is from [`crate::Store::archive_id`], and used once.
+    pub fn archive(&mut self, kind: &'static Kind, owner: &str, entry: ArchiveEntry) -> &mut Batch {
+        self.push(Some(kind), owner, Action::Archive { entry })
+    }
+
+    /// Puts another value in the place of that of an archived entry; no error if it is not there.
+    pub fn replace_archived(
+        &mut self,
+        kind: &'static Kind,
+        owner: &str,
+        id: u64,
+        value: impl Into<Vec<u8>>,
+    ) -> &mut Batch {
+        let value = value.into();
+        self.push(Some(kind), owner, Action::ReplaceArchived { id, value })
+    }
+
+    /// Removes the oldest entries of an archive up to and with `id`, at most `limit` of them: however much there is, others'
+    /// writes wait for a slice of it alone.
+    pub fn delete_archived_until(
+        &mut self,
+        kind: &'static Kind,
+        owner: &str,
+        id: u64,
+        limit: usize,
+    ) -> &mut Batch {
+        self.push(Some(kind), owner, Action::DeleteArchivedUntil { id, limit })
+    }
+
+    /// Removes everything an account has: records, logs and archives of all [`crate::Owner::Account`] kinds,
     /// those of modules that are no longer in the program included.
     pub fn erase_owner(&mut self, owner: &str) -> &mut Batch {
         self.push(None, owner, Action::EraseOwner)
@@ -126,6 +158,11 @@ impl Batch {
     /// Its size as [`MAX_BATCH_BYTES`] and the store's queue count it.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether it erases an owner.
+    pub(crate) fn erases(&self) -> bool {
+        self.ops.iter().any(|op| op.kind.is_none())
     }
 
     pub(crate) fn ops(&self) -> &[Op] {
@@ -147,7 +184,12 @@ impl Batch {
             }
             Action::Delete { key } => (key.len(), 0),
             Action::Append { value, .. } => (0, value.len()),
-            Action::DeleteAll | Action::DeleteLogUntil { .. } | Action::EraseOwner => (0, 0),
+            Action::Archive { entry } => (entry.peer.len() + entry.part.len(), entry.value.len()),
+            Action::ReplaceArchived { value, .. } => (0, value.len()),
+            Action::DeleteAll
+            | Action::DeleteLogUntil { .. }
+            | Action::DeleteArchivedUntil { .. }
+            | Action::EraseOwner => (0, 0),
         };
         if self.too_big.is_none() {
             self.too_big = within("owner", owner.len(), MAX_OWNER_BYTES)

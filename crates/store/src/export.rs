@@ -1,7 +1,7 @@
 //! Everything one owner has, piece by piece.
 
 use crate::kind::KnownKind;
-use crate::{LogEntry, Store, StoreError};
+use crate::{ArchiveEntry, ArchiveQuery, LogEntry, Store, StoreError};
 
 /// How many records or entries are read at a time.
 const PAGE: usize = 100;
@@ -25,9 +25,17 @@ pub enum Exported {
         /// The entry.
         entry: LogEntry,
     },
+    /// An entry of an archive.
+    Archived {
+        /// Name of its kind.
+        kind: String,
+        /// The entry.
+        entry: ArchiveEntry,
+    },
 }
 
-/// Goes through all kinds by name, and in each through the records by key and then the log. Made by
+/// Goes through all kinds by name, and in each through the records by key, then the log, then the
+/// archive. Made by
 /// [`Store::export`]; holds one page in memory.
 pub struct Export {
     store: Store,
@@ -43,6 +51,7 @@ pub struct Export {
 enum Part {
     Records { after: Option<String> },
     Log { after: u64 },
+    Archive { after: u64 },
 }
 
 impl Export {
@@ -86,10 +95,26 @@ impl Export {
                 Part::Log { after } => {
                     let found = backend.read_log(kind.id, &self.owner, *after, PAGE).await?;
                     let next = match found.last() {
-                        Some(entry) if found.len() == PAGE => Some(Part::Log { after: entry.id }),
-                        _ => None,
+                        Some(entry) if found.len() == PAGE => Part::Log { after: entry.id },
+                        _ => Part::Archive { after: 0 },
                     };
                     let page = found.into_iter().map(|entry| Exported::Entry {
+                        kind: name.clone(),
+                        entry,
+                    });
+                    (page.rev().collect::<Vec<_>>(), Some(next))
+                }
+                Part::Archive { after } => {
+                    let query = ArchiveQuery {
+                        after: Some(*after),
+                        limit: PAGE,
+                        ..ArchiveQuery::default()
+                    };
+                    let found = backend.read_archive(kind.id, &self.owner, query).await?;
+                    let next = (!found.complete)
+                        .then(|| found.reached.map(|after| Part::Archive { after }))
+                        .flatten();
+                    let page = found.entries.into_iter().map(|entry| Exported::Archived {
                         kind: name.clone(),
                         entry,
                     });

@@ -4,12 +4,13 @@
 //! Shapes:
 //! - *records* ([`Store::get`], [`Store::list`], [`Store::owners`]): `(kind, owner, key)` to bytes;
 //! - *logs* ([`Store::read_log`], [`Store::read_log_back`], [`Store::log_size`]): `(kind, owner)` to
-//!   a list of entries with ids that only grow.
+//!   a list of entries with ids that only grow;
+//! - *archives* ([`Store::read_archive`], [`Store::archived`], [`Store::archive_ends`]): `(kind, owner)`
+//!   to many entries, found by peer and by time.
 //!
-//! Both are changed by one thing only, a [`Batch`] given to [`Store::commit`]: it happens whole or
+//! All are changed by one thing only, a [`Batch`] given to [`Store::commit`]: it happens whole or
 //! not at all, in the order of the calls, and is on the disk when the future resolves. A further
-//! shape (a time-ordered archive) is a sibling file beside `records.rs` and `logs.rs`, operations in
-//! [`Batch`], and a migration; a further backend implements the shape traits once and adds one line
+//! shape is a sibling file beside `records.rs` and `logs.rs`, operations in [`Batch`], and a migration; a further backend implements the shape traits once and adds one line
 //! to the battery.
 //!
 //! What is stored is registered in a catalogue: every [`Kind`] has a unique name and says whose data
@@ -19,6 +20,7 @@
 //! in any executor, and [`Pending::wait`] serves code that has none.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod archive;
 mod backend;
 mod batch;
 mod error;
@@ -31,6 +33,7 @@ mod records;
 mod sqlite;
 mod store;
 
+pub use archive::{ArchiveEntry, ArchiveFilter, ArchivePage, ArchiveQuery};
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_OWNER_BYTES, MAX_VALUE_BYTES};
 pub use error::StoreError;
 pub use export::{Export, Exported};

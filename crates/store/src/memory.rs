@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::archive::Archives;
 use crate::backend::Backend;
 use crate::batch::{Action, Op};
 use crate::kind::{Catalogue, KindId};
 use crate::logs::Logs;
 use crate::records::Records;
-use crate::{Batch, LogEntry, LogSize, Pending, Stats, StoreError};
+use crate::{
+    ArchiveEntry, ArchivePage, ArchiveQuery, Batch, LogEntry, LogSize, Pending, Stats, StoreError,
+};
 
 /// All data behind one lock, held for one call.
 pub(crate) struct Memory {
@@ -31,6 +34,7 @@ struct State {
 struct Data {
     records: BTreeMap<String, Vec<u8>>,
     log: BTreeMap<u64, (u64, Vec<u8>)>,
+    archive: BTreeMap<u64, ArchiveEntry>,
 }
 
 impl Memory {
@@ -111,9 +115,23 @@ impl State {
             Action::DeleteLogUntil { id } => {
                 data.log.retain(|entry, _| entry > id);
             }
+            Action::Archive { entry } => {
+                data.archive.insert(entry.id, entry.clone());
+            }
+            Action::ReplaceArchived { id, value } => {
+                if let Some(entry) = data.archive.get_mut(id) {
+                    entry.value.clone_from(value);
+                }
+            }
+            Action::DeleteArchivedUntil { id, limit } => {
+                let oldest = data.archive.range(..=id).map(|(id, _)| *id);
+                for id in oldest.take(*limit).collect::<Vec<_>>() {
+                    data.archive.remove(&id);
+                }
+            }
             Action::EraseOwner => *data = Data::default(),
         }
-        if data.records.is_empty() && data.log.is_empty() {
+        if data.records.is_empty() && data.log.is_empty() && data.archive.is_empty() {
             self.data.remove(place);
         }
         Ok(())
@@ -198,6 +216,52 @@ impl Logs for Memory {
                 bytes: data.log.values().map(|(_, value)| value.len() as u64).sum(),
             }
         })
+    }
+}
+
+impl Archives for Memory {
+    fn read_archive(&self, kind: KindId, owner: &str, query: ArchiveQuery) -> Pending<ArchivePage> {
+        self.read(|state| {
+            let archive = state.data(kind, owner).map(|data| &data.archive);
+            let start = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+            let end = query.before.map_or(Bound::Unbounded, Bound::Excluded);
+            let is_empty = matches!((query.after, query.before), (Some(a), Some(b)) if a >= b);
+            let meant = |entry: &&ArchiveEntry| {
+                query.peer.as_ref().is_none_or(|p| *p == entry.peer)
+                    && query.part.as_ref().is_none_or(|p| *p == entry.part)
+            };
+            let entries = archive.filter(|_| !is_empty).into_iter();
+            let entries = entries.flat_map(|archive| archive.range((start, end)));
+            let entries = entries.map(|(_, entry)| entry).filter(meant);
+            let mut found: Vec<_> = entries.cloned().map(Ok::<_, StoreError>).collect();
+            if query.newest_first {
+                found.reverse();
+            }
+            query.page(found.into_iter()).unwrap_or_default()
+        })
+    }
+
+    fn archived(&self, kind: KindId, owner: &str, ids: &[u64]) -> Pending<Vec<ArchiveEntry>> {
+        self.read(|state| {
+            let archive = state.data(kind, owner).map(|data| &data.archive);
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids.dedup();
+            let found = ids.iter().filter_map(|id| archive?.get(id).cloned());
+            found.collect()
+        })
+    }
+
+    fn archive_ends(&self, kind: KindId, owner: &str) -> Pending<Option<(u64, u64)>> {
+        self.read(|state| {
+            let archive = &state.data(kind, owner)?.archive;
+            Some((*archive.keys().next()?, *archive.keys().next_back()?))
+        })
+    }
+
+    fn newest_archive_id(&self) -> u64 {
+        // Nothing outlives it, and it is asked when it is opened.
+        0
     }
 }
 

@@ -50,7 +50,7 @@ impl Store {
         })
     }
 
-    /// A page of the owners that have a record or a log entry of a kind: up to `limit` after `after`
+    /// A page of the owners that have a record, a log entry or an archive of a kind: up to `limit` after `after`
     /// (`None`: from the start), ordered by their bytes. Fewer than `limit` means the end.
     pub fn owners(
         &self,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::archive::{ArchiveIds, Archives};
 use crate::backend::Backend;
 use crate::kind::{Catalogue, KindId, KnownKind};
 use crate::memory::Memory;
@@ -17,6 +18,7 @@ use crate::{Batch, Export, Kind, Owner, Pending, StoreError};
 pub struct Store {
     catalogue: Arc<Catalogue>,
     backend: Arc<dyn Backend>,
+    archive_ids: Arc<ArchiveIds>,
 }
 
 /// Figures for metrics. Counters start at 0 when the store is opened.
@@ -55,6 +57,7 @@ impl Store {
         Store {
             backend: Arc::new(Memory::new(Arc::clone(&catalogue))),
             catalogue,
+            archive_ids: Arc::new(ArchiveIds::new(0)),
         }
     }
 
@@ -67,6 +70,7 @@ impl Store {
     pub fn sqlite(folder: &Path, catalogue: &[&'static Kind]) -> Result<Store, StoreError> {
         let (sqlite, catalogue) = Sqlite::open(folder, catalogue)?;
         Ok(Store {
+            archive_ids: Arc::new(ArchiveIds::new(sqlite.newest_archive_id())),
             backend: Arc::new(sqlite),
             catalogue,
         })
@@ -126,6 +130,10 @@ impl Store {
         let known = self.catalogue.known().iter();
         let kinds = known.filter(|kind| kind.owner == Owner::Account);
         Export::new(self.clone(), owner, kinds.cloned().collect())
+    }
+
+    pub(crate) fn archive_ids(&self) -> &ArchiveIds {
+        &self.archive_ids
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {

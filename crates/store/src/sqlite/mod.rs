@@ -4,6 +4,7 @@
 //! bounded and refuse what exceeds the bound. The write-ahead log with `synchronous=FULL` makes a
 //! commit durable against loss of power. One process at a time may open the folder ([`folder`]).
 
+mod archive;
 mod fault;
 mod folder;
 mod queue;
@@ -23,12 +24,16 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::archive::Archives;
 use crate::backend::Backend;
 use crate::kind::{Catalogue, KindId};
 use crate::logs::Logs;
 use crate::pending::Reply;
 use crate::records::Records;
-use crate::{Batch, Kind, LogEntry, LogSize, Pending, Stats, StoreError};
+use crate::{
+    ArchiveEntry, ArchivePage, ArchiveQuery, Batch, Kind, LogEntry, LogSize, Pending, Stats,
+    StoreError,
+};
 use fault::{from_io, from_sqlite};
 use folder::DataFolder;
 use queue::Queue;
@@ -45,13 +50,15 @@ const MAX_QUEUED_BYTES: usize = 128 << 20;
 /// How long a statement waits for a lock: held by others only while a tool has the file open.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Compiled statements kept for each connection.
-const CACHED_STATEMENTS: usize = 32;
+const CACHED_STATEMENTS: usize = 48;
 
 /// An open database.
 pub(crate) struct Sqlite {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     writer_id: ThreadId,
+    /// When it was opened.
+    newest_archive_id: u64,
 }
 
 /// What callers and threads share.
@@ -112,6 +119,8 @@ impl Sqlite {
         schema::migrate(&mut connection)?;
         let known = schema::register(&mut connection, kinds)?;
         let catalogue = Arc::new(Catalogue::new(kinds, known)?);
+        let newest_archive_id =
+            archive::newest(&connection).map_err(|error| from_sqlite(&error))?;
         let shared = Arc::new(Shared {
             catalogue: Arc::clone(&catalogue),
             writes: Queue::new(MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES),
@@ -141,6 +150,7 @@ impl Sqlite {
             shared,
             writer_id: writer.thread().id(),
             writer: Mutex::new(Some(writer)),
+            newest_archive_id,
         };
         Ok((sqlite, catalogue))
     }
@@ -289,6 +299,27 @@ impl Logs for Sqlite {
     fn log_size(&self, kind: KindId, owner: &str) -> Pending<LogSize> {
         let owner = owner.to_owned();
         self.read(move |connection| reader::log_size(connection, kind, &owner))
+    }
+}
+
+impl Archives for Sqlite {
+    fn read_archive(&self, kind: KindId, owner: &str, query: ArchiveQuery) -> Pending<ArchivePage> {
+        let owner = owner.to_owned();
+        self.read(move |connection| archive::read(connection, kind, &owner, &query))
+    }
+
+    fn archived(&self, kind: KindId, owner: &str, ids: &[u64]) -> Pending<Vec<ArchiveEntry>> {
+        let (owner, ids) = (owner.to_owned(), ids.to_vec());
+        self.read(move |connection| archive::entries(connection, kind, &owner, &ids))
+    }
+
+    fn archive_ends(&self, kind: KindId, owner: &str) -> Pending<Option<(u64, u64)>> {
+        let owner = owner.to_owned();
+        self.read(move |connection| archive::ends(connection, kind, &owner))
+    }
+
+    fn newest_archive_id(&self) -> u64 {
+        self.newest_archive_id
     }
 }
 

@@ -86,6 +86,11 @@ impl<T> Queue<T> {
         self.ready.notify_all();
     }
 
+    /// Whether further items are refused.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Number and bytes of the items that wait.
     pub(super) fn size(&self) -> (usize, usize) {
         let state = self.lock();

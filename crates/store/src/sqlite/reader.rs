@@ -44,13 +44,16 @@ pub(super) fn owners(
     let transaction = connection.unchecked_transaction()?;
     let mut next_in_records = transaction.prepare_cached(NEXT_IN_RECORDS)?;
     let mut next_in_logs = transaction.prepare_cached(NEXT_IN_LOGS)?;
+    let mut next_in_archives = transaction.prepare_cached(NEXT_IN_ARCHIVES)?;
     let mut owners = Vec::new();
     let mut start = first_after(after);
     while owners.len() < limit {
         let record: Option<String> =
             next_in_records.query_row((kind.0, &start), |row| row.get(0))?;
         let log: Option<String> = next_in_logs.query_row((kind.0, &start), |row| row.get(0))?;
-        let Some(owner) = record.into_iter().chain(log).min() else {
+        let archive: Option<String> =
+            next_in_archives.query_row((kind.0, &start), |row| row.get(0))?;
+        let Some(owner) = record.into_iter().chain(log).chain(archive).min() else {
             break;
         };
         start = first_after(Some(&owner));
@@ -110,6 +113,7 @@ const LIST: &str = "SELECT key, value FROM records WHERE kind = ?1 AND owner = ?
              ORDER BY key LIMIT ?4";
 const NEXT_IN_RECORDS: &str = "SELECT min(owner) FROM records WHERE kind = ?1 AND owner >= ?2";
 const NEXT_IN_LOGS: &str = "SELECT min(owner) FROM logs WHERE kind = ?1 AND owner >= ?2";
+const NEXT_IN_ARCHIVES: &str = "SELECT min(owner) FROM archives WHERE kind = ?1 AND owner >= ?2";
 const READ_LOG: &str =
     "SELECT id, at_ms, value FROM logs WHERE kind = ?1 AND owner = ?2 AND id > ?3
              ORDER BY id LIMIT ?4";
@@ -126,6 +130,7 @@ pub(super) const QUERIES: &[&str] = &[
     LIST,
     NEXT_IN_RECORDS,
     NEXT_IN_LOGS,
+    NEXT_IN_ARCHIVES,
     READ_LOG,
     READ_LOG_BACK,
     LOG_SIZE,

@@ -17,7 +17,9 @@ struct Migration {
 }
 
 /// All steps, in order, versions from 1 without a gap.
-const MIGRATIONS: &[Migration] = &[Migration {
+const MIGRATIONS: &[Migration] = &[RECORDS_AND_LOGS, ARCHIVES];
+
+const RECORDS_AND_LOGS: Migration = Migration {
     version: 1,
     // Rowid tables with an index write three to four times cheaper than tables clustered by owner.
     // The rowid is the last column of every index, so logs_by_owner orders a log by id.
@@ -43,7 +45,33 @@ const MIGRATIONS: &[Migration] = &[Migration {
         ) STRICT;
         CREATE INDEX logs_by_owner ON logs (kind, owner);
     ",
-}];
+};
+
+const ARCHIVES: Migration = Migration {
+    version: 2,
+    // Entries name their archive by a number, so that the indexes stay small, and an archive of any size is erased by
+    // forgetting its owner: what nobody owns (owner NULL) is deleted bit by bit. newest outlives what is deleted.
+    sql: "
+        CREATE TABLE archives (
+            id    INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind  INTEGER NOT NULL,
+            owner TEXT
+        ) STRICT;
+        CREATE UNIQUE INDEX archives_by_owner ON archives (kind, owner);
+        CREATE INDEX archives_of_nobody ON archives (id) WHERE owner IS NULL;
+        CREATE TABLE archived (
+            id      INTEGER PRIMARY KEY,
+            archive INTEGER NOT NULL,
+            peer    TEXT NOT NULL,
+            part    TEXT NOT NULL,
+            value   BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX archived_by_archive ON archived (archive);
+        CREATE INDEX archived_by_peer ON archived (archive, peer);
+        CREATE TABLE archive_newest (id INTEGER NOT NULL) STRICT;
+        INSERT INTO archive_newest (id) VALUES (0);
+    ",
+};
 
 /// Brings a database to the newest version, or refuses it.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -186,10 +214,14 @@ mod tests {
     use super::*;
 
     /// The checksums of all released steps: a step that appears here never changes again.
-    const RELEASED: &[(u32, i64)] = &[(1, 8_192_978_722_121_886_858)];
+    const RELEASED: &[(u32, i64)] = &[
+        (1, 8_192_978_722_121_886_858),
+        (2, -4_041_117_534_446_494_464),
+    ];
 
     /// For each version from 1, SQL that fills a database of that version with [`JULIETS`].
-    const FILLED: &[&str] = &["
+    const FILLED: &[&str] = &[FILLED_1, FILLED_2];
+    const FILLED_1: &str = "
         INSERT INTO kinds (id, name, owner) VALUES (7, 'roster', 'account');
         INSERT INTO records (kind, owner, key, value)
             VALUES (7, 'juliet@example.com', 'romeo@example.net', x'626f7468');
@@ -198,7 +230,20 @@ mod tests {
         DELETE FROM logs;
         INSERT INTO logs (kind, owner, at_ms, value)
             VALUES (7, 'juliet@example.com', 2000, x'686f');
-    "];
+    ";
+    const FILLED_2: &str = "
+        INSERT INTO kinds (id, name, owner) VALUES (7, 'roster', 'account');
+        INSERT INTO records (kind, owner, key, value)
+            VALUES (7, 'juliet@example.com', 'romeo@example.net', x'626f7468');
+        INSERT INTO logs (id, kind, owner, at_ms, value)
+            VALUES (41, 7, 'juliet@example.com', 1000, x'6869');
+        DELETE FROM logs;
+        INSERT INTO logs (kind, owner, at_ms, value)
+            VALUES (7, 'juliet@example.com', 2000, x'686f');
+        INSERT INTO archives (id, kind, owner) VALUES (3, 7, 'juliet@example.com');
+        INSERT INTO archived (id, archive, peer, part, value)
+            VALUES (1048576, 3, 'romeo@example.net', 'orchard', x'6869');
+    ";
 
     fn version(connection: &Connection) -> Option<u32> {
         connection

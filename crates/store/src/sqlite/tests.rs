@@ -326,7 +326,8 @@ fn every_query_is_answered_from_an_index() {
     let subject = Subject::new();
     let path = subject.folder.0.join("tercet.db");
     let connection = Connection::open(path).unwrap();
-    for sql in writer::DELETES.iter().chain(reader::QUERIES) {
+    let searches = writer::DELETES.iter().chain(reader::QUERIES).copied();
+    for sql in searches.chain(archive::searches()) {
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .unwrap();

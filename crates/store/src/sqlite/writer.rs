@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{CachedStatement, Connection};
 
+use super::archive::{self, Numbers};
 use super::fault::from_sqlite;
 use super::{Shared, WriteJob};
 use crate::batch::{Action, Op};
@@ -39,6 +40,9 @@ pub(super) struct Writer {
     /// How the last write failed, until one succeeds: so that each change is logged once.
     failing: Option<StoreError>,
     checkpoint_failing: bool,
+    numbers: Numbers,
+    /// There may be archives of nobody to delete.
+    clearing: bool,
 }
 
 /// A batch with whom to answer.
@@ -78,12 +82,14 @@ impl Writer {
             checkpoint_at: CHECKPOINT_PAGES,
             failing: None,
             checkpoint_failing: false,
+            numbers: Numbers::default(),
+            clearing: true,
         })
     }
 
     /// Writes until the queue is closed and empty.
     pub(super) fn run(&mut self) {
-        while let Some(job) = self.shared.writes.pop() {
+        while let Some(job) = self.next() {
             let mut aside = Vec::new();
             if let Some(first) = self.take(job, &mut aside) {
                 self.write_group(first, &mut aside);
@@ -93,6 +99,22 @@ impl Writer {
             }
             self.checkpoint_if_due();
         }
+    }
+
+    /// What is to be done next; while nothing is, what nobody owns is cleared away.
+    fn next(&mut self) -> Option<WriteJob> {
+        while self.clearing {
+            if let Some(job) = self.shared.writes.try_pop() {
+                return Some(job);
+            }
+            if self.shared.writes.is_closed() {
+                break;
+            }
+            // A full disk does not matter: it is tried again after the next erasure, or start.
+            self.clearing = archive::delete_slice(&self.connection).unwrap_or(false);
+            self.checkpoint_if_due();
+        }
+        self.shared.writes.pop()
     }
 
     /// A batch to write, or puts what only waits for those before it `aside`.
@@ -144,7 +166,8 @@ impl Writer {
         let (mut writes, mut bytes) = (0, 0);
         execute(&self.connection, "BEGIN IMMEDIATE")?;
         while let Some(((batch, _), answer)) = group.last_mut() {
-            match apply(&self.connection, &self.shared, batch) {
+            self.clearing |= batch.erases();
+            match apply(&self.connection, &self.shared, &mut self.numbers, batch) {
                 Ok(()) => {}
                 Err(Refused::Batch(error)) => *answer = Err(error),
                 Err(Refused::Disk(error)) => return Err(error),
@@ -177,7 +200,7 @@ impl Writer {
         for (batch, reply) in group {
             let written = execute(&self.connection, "BEGIN IMMEDIATE")
                 .map_err(Refused::Disk)
-                .and_then(|()| apply(&self.connection, &self.shared, &batch))
+                .and_then(|()| apply(&self.connection, &self.shared, &mut self.numbers, &batch))
                 .and_then(|()| Ok(execute(&self.connection, "COMMIT")?));
             let answer = match written {
                 Ok(()) => {
@@ -198,6 +221,7 @@ impl Writer {
 
     /// Ends a transaction that SQLite has not already ended by itself.
     fn roll_back(&mut self) {
+        self.numbers.forget();
         if !self.connection.is_autocommit()
             && let Err(error) = execute(&self.connection, "ROLLBACK")
         {
@@ -259,7 +283,12 @@ impl Writer {
 }
 
 /// Applies one batch inside the open transaction; when it refuses the batch, nothing of it is left.
-fn apply(connection: &Connection, shared: &Shared, batch: &Batch) -> Result<(), Refused> {
+fn apply(
+    connection: &Connection,
+    shared: &Shared,
+    numbers: &mut Numbers,
+    batch: &Batch,
+) -> Result<(), Refused> {
     let inserts = |op: &Op| matches!(op.action, Action::InsertNew { .. });
     // Only an insert_new can refuse a batch, and only after a first operation is there anything to
     // take back.
@@ -270,9 +299,10 @@ fn apply(connection: &Connection, shared: &Shared, batch: &Batch) -> Result<(), 
     let applied = batch
         .ops()
         .iter()
-        .try_for_each(|op| apply_op(connection, shared, op));
+        .try_for_each(|op| apply_op(connection, shared, numbers, op));
     if savepoint && !matches!(applied, Err(Refused::Disk(_))) {
         if applied.is_err() {
+            numbers.forget();
             execute(connection, "ROLLBACK TO batch")?;
         }
         execute(connection, "RELEASE batch")?;
@@ -280,11 +310,19 @@ fn apply(connection: &Connection, shared: &Shared, batch: &Batch) -> Result<(), 
     applied
 }
 
-fn apply_op(connection: &Connection, shared: &Shared, op: &Op) -> Result<(), Refused> {
+fn apply_op(
+    connection: &Connection,
+    shared: &Shared,
+    numbers: &mut Numbers,
+    op: &Op,
+) -> Result<(), Refused> {
     let Some(kind) = op.kind else {
         for KindId(kind) in shared.catalogue.account_kinds() {
             cached(connection, DELETE_ALL)?.execute((kind, &op.owner))?;
             cached(connection, DELETE_LOG)?.execute((kind, &op.owner))?;
+            if archive::disown(connection, KindId(kind), &op.owner)? {
+                numbers.forget();
+            }
         }
         return Ok(());
     };
@@ -312,6 +350,15 @@ fn apply_op(connection: &Connection, shared: &Shared, op: &Op) -> Result<(), Ref
         Action::DeleteLogUntil { id } => {
             let id = i64::try_from(*id).unwrap_or(i64::MAX);
             cached(connection, DELETE_LOG_UNTIL)?.execute((kind, owner, id))?;
+        }
+        Action::Archive { entry } => {
+            archive::add(connection, numbers, KindId(kind), owner, entry)?;
+        }
+        Action::ReplaceArchived { id, value } => {
+            archive::replace(connection, KindId(kind), owner, *id, value)?;
+        }
+        Action::DeleteArchivedUntil { id, limit } => {
+            archive::delete_until(connection, KindId(kind), owner, *id, *limit)?;
         }
         Action::EraseOwner => unreachable!("the only operation without a kind"),
     }

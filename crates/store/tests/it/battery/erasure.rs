@@ -2,7 +2,8 @@
 
 use tercet_store::{Exported, Store};
 
-use super::{JULIET, OFFLINE, ROMEO, ROOMS, ROSTER, commit, keys, texts};
+use super::archives;
+use super::{ARCHIVE, JULIET, OFFLINE, ROMEO, ROOMS, ROSTER, commit, keys, texts};
 use crate::temp::block_on;
 
 fn export(store: &Store, owner: &str) -> Vec<Exported> {
@@ -75,17 +76,22 @@ pub(crate) fn an_export_of_many_records_and_entries_is_complete(store: &Store) {
                     number as u64,
                     "",
                 );
+                let entry = archives::entry(store, number as u64, "peer");
+                b.archive(&ARCHIVE, &owner, entry);
             }
         })
         .unwrap();
-        let (mut keys, mut times) = (Vec::new(), Vec::new());
+        let (mut keys, mut times, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for piece in export(store, &owner) {
             match piece {
                 Exported::Record { key, .. } => keys.push(key.parse::<usize>().unwrap()),
                 Exported::Entry { entry, .. } => times.push(entry.at_ms),
+                Exported::Archived { entry, .. } => ids.push(entry.id),
             }
         }
         assert!(keys.into_iter().eq(0..count), "{count}");
         assert!(times.into_iter().eq(0..count as u64), "{count}");
+        assert_eq!(ids.len(), count);
+        assert!(ids.is_sorted());
     }
 }

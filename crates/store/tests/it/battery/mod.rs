@@ -1,6 +1,7 @@
 //! The battery: every promise of a shape as a function over a store. A backend gets them all, as
 //! tests with names, by `battery!(name, constructor)`, the constructor giving a [`Subject`].
 
+pub(crate) mod archives;
 pub(crate) mod batches;
 pub(crate) mod erasure;
 pub(crate) mod life;
@@ -37,8 +38,14 @@ pub(crate) static STRAY: Kind = Kind {
     owner: Owner::Account,
     what: "forgotten in the list",
 };
+/// An account's kind, used as an archive.
+pub(crate) static ARCHIVE: Kind = Kind {
+    name: "archive",
+    owner: Owner::Account,
+    what: "messages",
+};
 /// What the store of a test is opened with.
-pub(crate) static CATALOGUE: &[&Kind] = &[&ROSTER, &OFFLINE, &ROOMS];
+pub(crate) static CATALOGUE: &[&Kind] = &[&ROSTER, &OFFLINE, &ROOMS, &ARCHIVE];
 
 pub(crate) const JULIET: &str = "juliet@example.com";
 pub(crate) const ROMEO: &str = "romeo@example.net";
@@ -124,6 +131,18 @@ macro_rules! battery {
                     logs_of_other_owners_and_kinds_are_untouched,
                     a_log_and_the_records_of_one_kind_are_apart,
                     times_are_kept_and_do_not_order,
+                ]
+                archives: [
+                    archives_are_paged_both_ways,
+                    archives_are_found_by_peer_and_part,
+                    a_range_of_times_is_a_range_of_ids,
+                    a_filter_sees_every_value_and_says_how_far_it_came,
+                    archived_entries_are_found_by_their_ids,
+                    archived_values_are_replaced,
+                    the_oldest_are_deleted_in_slices,
+                    an_archive_is_erased_and_begins_anew,
+                    archives_of_other_owners_and_kinds_are_untouched,
+                    a_refused_batch_makes_no_archive,
                 ]
                 batches: [
                     operations_apply_in_the_order_of_adding,
