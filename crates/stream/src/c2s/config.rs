@@ -64,6 +64,11 @@ impl C2sConfig {
         self.hosts.get(domain)
     }
 
+    /// The domain of the first host.
+    pub fn default_domain(&self) -> &str {
+        &self.default_host.domain
+    }
+
     pub(crate) fn default_host(&self) -> &Arc<HostConfig> {
         &self.default_host
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tercet_core::{BareJid, ErrorType, IqType, SaslFailure, Stanza, StanzaError, error_reply};
-use tercet_server::{AccountError, Outbox, Server, Session};
+use tercet_server::{AccountError, Outbox, Server, Session, VHost};
 use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
 
 /// What client connections share.
@@ -97,6 +97,15 @@ impl C2s {
 
     pub(super) fn stream(&self, framing: Framing, now: Instant) -> C2sStream {
         C2sStream::new(self.streams.load_full(), framing, now, self.server.random())
+    }
+
+    /// The host whose domain is `name` or has it as a subdomain; where there is none, the first in the configuration.
+    pub(super) fn host_for(&self, name: &str) -> Option<Arc<VHost>> {
+        let parents = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+        let named = std::iter::once(name)
+            .chain(parents)
+            .find_map(|domain| self.server.host(domain));
+        named.or_else(|| self.server.host(self.streams.load().default_domain()))
     }
 
     pub(super) fn outbox_bytes(&self) -> usize {

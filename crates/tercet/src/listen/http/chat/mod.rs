@@ -44,9 +44,7 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
 }
 
 fn page(http: &Http, visit: &Visit) -> Response {
-    let hosts = http.c2s.server.hosts();
-    let named = http.c2s.server.host(&visit.host);
-    let Some(host) = named.as_ref().or(hosts.first()) else {
+    let Some(host) = http.c2s.host_for(&visit.host) else {
         return plain(StatusCode::NOT_FOUND);
     };
     let domain = escaped(host.domain());
@@ -59,7 +57,7 @@ fn page(http: &Http, visit: &Visit) -> Response {
         )
             .into_response();
     }
-    let settings = settings(host, hosts.len() == 1);
+    let settings = settings(&host, http.c2s.server.hosts().len() == 1);
     let text = PAGE
         .replace("{{bundle}}", &bundle())
         .replace("{{domain}}", &domain)
