@@ -1,9 +1,9 @@
 # Sourced by `run` and `kill9`: `prepare` makes the Python environment, compiles the libstrophe client and
-# installs xmpp.js. All are kept in the cache folder, one per state of the files they are made from.
+# installs the clients for the web (xmpp.js, playwright-core). All are kept in the cache folder, one per state of the files they are made from.
 prepare() {
     local here root state
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-    for tool in python3 openssl cc tmux profanity node npm; do
+    for tool in python3 openssl cc tmux profanity node npm chromium; do
         command -v "$tool" >/dev/null || { echo "e2e: $tool is needed (see README.md)" >&2; return 2; }
     done
     root=${E2E_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/tercet-e2e}
@@ -28,7 +28,7 @@ prepare() {
     E2E_STROPHE=$root/strophe-$state
     state=$( { node --version; cat "$here"/clients/web/*.json "$here"/clients/web/*.mjs; } | sha256sum | cut -c1-16)
     if [ ! -f "$root/web-$state/complete" ]; then
-        echo "e2e: installing xmpp.js" >&2
+        echo "e2e: installing the clients for the web" >&2
         rm -rf "$root/web-$state"
         mkdir "$root/web-$state"
         cp "$here"/clients/web/*.json "$here"/clients/web/*.mjs "$root/web-$state"

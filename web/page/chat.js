@@ -29,9 +29,23 @@ function element(template) {
   };
 }
 
+/**
+ * In Converse.js 14.0.0 who accepts a contact request is meant to ask for the other's presence in turn, by `subscribe()`. But
+ * that is a method of all its models, by which one listens to them.
+ */
+function seeBack(contact) {
+  const { subscribe: listen } = contact;
+  contact.subscribe = function (...what) {
+    return what.length > 0 ? listen.apply(this, what) : this.subscribeToPresence();
+  };
+}
+
 converse.plugins.add("tercet", {
+  dependencies: ["converse-roster"],
+
   initialize() {
     const { _converse } = this;
+    seeBack(_converse.exports.RosterContact.prototype);
     const { elements } = _converse.api;
     const { __ } = _converse;
     elements.define(
@@ -47,10 +61,10 @@ converse.plugins.add("tercet", {
     elements.define(
       "converse-footer",
       element(
-        () => html`<footer class="tercet-footer">
+        () => html`<div class="tercet-footer">
           <a href="${page.source}" target="_blank" rel="noopener noreferrer">Converse.js</a> ${page.version} ·
           <a href="${page.assets}/LICENSE.txt">MPL-2.0</a> · <a href="${page.assets}/licences.txt">MIT …</a>
-        </footer>`,
+        </div>`,
       ),
     );
     elements.define(

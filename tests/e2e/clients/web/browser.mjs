@@ -1,0 +1,207 @@
+// Chromium with people in it, who use the web client as people do: by what is on the screen.
+//
+// Usage: node browser.mjs FOLDER [NAME=ADDRESS…]. Names are resolved as told. Each line on the input is {"who", "do", "with"}:
+// a person's name, one of the verbs below, its argument. Each is answered with a line {"ok": …} or {"error": …}, in their order.
+// Pictures, and what went wrong on the screen, are kept in FOLDER.
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const PATIENCE = 15_000;
+const [folder, ...names] = process.argv.slice(2);
+const rules = names.map((name) => `MAP ${name.replace("=", " ")}`).join(",");
+const browser = await chromium.launch({
+  executablePath: process.env.E2E_CHROMIUM || "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-dev-shm-usage", `--host-resolver-rules=${rules}`],
+});
+
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const DESKTOP = { viewport: { width: 1280, height: 800 } };
+
+/** One person: a browser context of their own, with one page in it. */
+class Person {
+  constructor(name) {
+    this.name = name;
+    this.problems = [];
+    this.requests = [];
+    this.sockets = [];
+    this.bytes = 0;
+  }
+
+  /** Opens the page and waits for the login form. */
+  async open({ url, phone = false, dark = false, locale = "en-GB" }) {
+    const look = { ...(phone ? PHONE : DESKTOP), colorScheme: dark ? "dark" : "light", locale };
+    this.context = await browser.newContext({ ...look, ignoreHTTPSErrors: true });
+    this.page = await this.context.newPage();
+    this.page.setDefaultTimeout(PATIENCE);
+    this.page.on("pageerror", (error) => this.problems.push(`error: ${error}`));
+    this.page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) this.problems.push(`${message.type()}: ${message.text()}`);
+    });
+    this.page.on("websocket", (socket) => this.sockets.push(socket.url()));
+    const wire = await this.context.newCDPSession(this.page);
+    await wire.send("Network.enable");
+    wire.on("Network.requestWillBeSent", ({ request }) => this.requests.push(request.url));
+    wire.on("Network.loadingFinished", ({ encodedDataLength }) => (this.bytes += encodedDataLength));
+    await this.page.goto(url);
+    await this.page.waitForSelector("#converse-login-jid");
+    await this.page.waitForLoadState("networkidle");
+  }
+
+  async login({ name, password }) {
+    await this.page.fill("#converse-login-jid", name);
+    await this.page.fill("#converse-login-password", password);
+    await this.page.click("#converse-login button[type=submit]");
+  }
+
+  /** Waits until the list of contacts is there. */
+  async inside() {
+    await this.page.waitForSelector("converse-user-profile .xmpp-status .online");
+    await this.page.waitForSelector("#converse-roster .roster-contacts, #converse-roster .controlbox-heading");
+  }
+
+  /** What the login page says about a login that failed. */
+  async refusal() {
+    const feedback = this.page.locator("#converse-login .feedback-message");
+    await feedback.filter({ hasText: /./ }).waitFor();
+    return feedback.innerText();
+  }
+
+  async request_contact({ jid, name }) {
+    await this.page.click("#converse-roster converse-dropdown > button, #converse-roster .dropdown-toggle");
+    await this.page.click("#converse-roster .add-contact");
+    const form = this.page.locator("form.add-xmpp-contact");
+    await form.locator("input[name=jid]").fill(jid);
+    await form.locator("input[name=name]").fill(name);
+    await form.locator("button[type=submit]").click();
+    await form.waitFor({ state: "detached" });
+  }
+
+  /** Accepts the request of `jid` when it comes. */
+  async accept_contact({ jid }) {
+    const item = this.page.locator("converse-roster-contact", { has: this.page.locator(`a[data-jid="${jid}"]`) });
+    await item.locator("converse-dropdown button").click();
+    await item.locator(".accept-xmpp-request").click();
+    const form = this.page.locator("converse-accept-contact-request-modal form");
+    await form.locator("button[type=submit]").click();
+    await form.waitFor({ state: "hidden" });
+  }
+
+  contact(jid) {
+    return this.page.locator(`#converse-roster a.open-chat[data-jid="${jid}"]`);
+  }
+
+  /** Waits until the contact is shown with that availability: `online`, `away`, `dnd`, `offline`. */
+  async sees({ jid, show }) {
+    await this.contact(jid).locator(`.contact-name--${show}`).waitFor();
+  }
+
+  /** Sets the own availability. */
+  async appear({ show }) {
+    await this.page.click(".change-status");
+    const modal = this.page.locator("converse-profile-modal");
+    await modal.locator(`input[name=chat_status][value=${show}]`).check();
+    await modal.locator("#status-tabpanel button[type=submit]").click();
+    await modal.locator(".modal-footer [data-bs-dismiss], .modal-footer .btn-secondary").first().click();
+    await modal.locator("form").first().waitFor({ state: "hidden" });
+  }
+
+  async open_chat({ jid }) {
+    await this.contact(jid).click();
+    await this.page.locator("converse-chat-message-form, converse-message-form").locator("textarea").waitFor();
+  }
+
+  async say({ text }) {
+    const field = this.page.locator("textarea.chat-textarea");
+    await field.fill(text);
+    await field.press("Enter");
+    await this.page.locator(".chat-msg--with-avatar .chat-msg__text, .chat-msg__text").filter({ hasText: text }).last().waitFor();
+  }
+
+  async hears({ text }) {
+    await this.page.locator(".chat-msg__text").filter({ hasText: text }).last().waitFor();
+    return this.page.locator(".chat-msg__text").filter({ hasText: text }).count();
+  }
+
+  /** Sets name and picture in the own vCard. */
+  async introduce({ name, picture }) {
+    await this.page.click(".show-profile");
+    const modal = this.page.locator("converse-profile-modal");
+    await modal.locator("input[name=fn]").fill(name);
+    await modal.locator("input[type=file]").setInputFiles({
+      name: "me.png",
+      mimeType: "image/png",
+      buffer: Buffer.from(picture, "base64"),
+    });
+    await modal.locator("#profile-tabpanel button[type=submit]").click();
+    await modal.locator("form").first().waitFor({ state: "hidden" });
+  }
+
+  /** Waits until the contact's picture is in the list. */
+  async sees_picture({ jid }) {
+    await this.contact(jid).locator("converse-avatar svg image[href^='data:image/png;base64,']").waitFor();
+  }
+
+  async attach({ name, type, content }) {
+    await this.page.locator(".upload-file, .file-upload, input[type=file].fileupload").first().waitFor({ state: "attached" });
+    await this.page.locator("input.fileupload").setInputFiles({ name, mimeType: type, buffer: Buffer.from(content, "base64") });
+  }
+
+  /** Waits for a picture in the conversation that has been loaded; says how wide it is. */
+  async sees_image() {
+    const image = this.page.locator(".chat-msg img.chat-image").last();
+    await image.waitFor();
+    return image.evaluate(async (element) => {
+      await element.decode();
+      return element.naturalWidth;
+    });
+  }
+
+  async reload() {
+    await this.page.reload();
+  }
+
+  async picture({ name }) {
+    // What moves has come to rest.
+    await this.page.waitForFunction(() => document.getAnimations().every((one) => one.playState !== "running"));
+    await this.page.screenshot({ path: `${folder}/${name}.png` });
+  }
+
+  /** Whether something is wider than the screen. */
+  async overflows() {
+    return this.page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  }
+
+  async has({ selector }) {
+    return (await this.page.locator(selector).count()) > 0;
+  }
+
+  async leave() {
+    await this.context.close();
+  }
+
+  /** What went over the network so far, and what the browser complained about. */
+  async record() {
+    const { problems, requests, sockets, bytes } = this;
+    return { problems, requests, sockets, bytes };
+  }
+}
+
+const people = new Map();
+let last = Promise.resolve();
+const say = (answer) => process.stdout.write(JSON.stringify(answer) + "\n");
+
+async function answer(line) {
+  const { who, do: verb, with: argument } = JSON.parse(line);
+  if (!people.has(who)) people.set(who, new Person(who));
+  const person = people.get(who);
+  try {
+    say({ ok: (await person[verb](argument ?? {})) ?? null });
+  } catch (error) {
+    await person.page?.screenshot({ path: `${folder}/${who}-${verb}-failed.png` }).catch(() => {});
+    say({ error: `${who} ${verb}: ${error.message}\n${person.problems.join("\n")}` });
+  }
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => (last = last.then(() => answer(line))));
+lines.on("close", () => last.then(() => browser.close()).then(() => process.exit(0)));
