@@ -23,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     targets::c2s_stream::TARGET,
     targets::grammar::TARGET,
     targets::jid::TARGET,
+    targets::proxy_header::TARGET,
     targets::sasl::TARGET,
     targets::stanza::TARGET,
     targets::websocket::TARGET,

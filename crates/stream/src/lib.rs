@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod c2s;
+pub mod proxy;
 pub mod sasl;
 pub mod websocket;
 

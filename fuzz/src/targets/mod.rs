@@ -5,6 +5,7 @@ mod same;
 pub(crate) mod c2s_stream;
 pub(crate) mod grammar;
 pub(crate) mod jid;
+pub(crate) mod proxy_header;
 pub(crate) mod sasl;
 pub(crate) mod stanza;
 pub(crate) mod websocket;

@@ -43,6 +43,20 @@ section! {
     }
 }
 
+choice! {
+    /// A port whose clients may come through a load balancer.
+    BalancedPort {
+        /// That of `listen.c2s`.
+        C2s = "c2s",
+        /// That of `listen.c2s_tls`.
+        C2sTls = "c2s_tls",
+        /// That of `listen.http`.
+        Http = "http",
+        /// That of `listen.https`.
+        Https = "https",
+    }
+}
+
 section! {
     /// Where the server listens. A port is a number, `0` for any free port (its number is printed at the start), or `false` for none.
     Listen "listen" {
@@ -62,6 +76,11 @@ section! {
         https: Port = Port::At(5281) => Restart;
         /// External components (XEP-0114).
         component: Port = Port::At(5347) => Reserved;
+        /// Load balancers that say for whom they connect, by the PROXY protocol, version 2: addresses or networks. On the ports of `balanced` they have to;
+        /// limits and logs are about the client then. Everybody else connects as usual.
+        balancers: Vec<Network> = Vec::new(), like "[\"10.0.0.5\"]" => Restart;
+        /// The ports to which `balancers` connect: `c2s`, `c2s_tls`, `http`, `https`.
+        balanced: Vec<BalancedPort> = Vec::new(), like "[\"c2s\", \"c2s_tls\"]" => Restart;
     }
 }
 

@@ -19,8 +19,8 @@ use toml::de::DeTable;
 
 use fault::{ConfigError, Fault, position};
 pub use keys::{
-    Archive, Contact, General, Http, Limits, Listen, Log, LogFormat, Login, Registration,
-    RegistrationPolicy, Tls,
+    Archive, BalancedPort, Contact, General, Http, Limits, Listen, Log, LogFormat, Login,
+    Registration, RegistrationPolicy, Tls,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -114,6 +114,9 @@ impl Config {
         let mut reader = Reader::new(text, "", document);
         let general = General::read(&mut reader, &General::default());
         let listen = reader.section(&Listen::default());
+        if listen.balancers.is_empty() != listen.balanced.is_empty() {
+            reader.fault("listen", "set balancers and balanced together, or neither");
+        }
         let http = reader.section(&Http::default());
         let mut tls = reader.section(&Tls::default());
         check_pair(&mut reader, &tls);

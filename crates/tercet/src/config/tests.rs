@@ -58,6 +58,20 @@ fn trusted_proxies_are_addresses_and_networks() {
 }
 
 #[test]
+fn load_balancers_and_their_ports_belong_together() {
+    assert_eq!(Config::default().listen.balancers, []);
+    let config = good("listen.balancers = [\"10.0.0.5\"]\nlisten.balanced = [\"c2s\"]");
+    assert_eq!(config.listen.balanced, [BalancedPort::C2s]);
+    let said = faults("listen.balancers = [\"10.0.0.5\"]");
+    assert!(
+        said.contains("set balancers and balanced together"),
+        "{said}"
+    );
+    let said = faults("listen.balancers = [\"10.0.0.5\"]\nlisten.balanced = [\"s2s\"]");
+    assert!(said.contains("\"s2s\" is not"), "{said}");
+}
+
+#[test]
 fn a_public_domain_alone_opens_every_address() {
     let (addresses, named) = good("domain = \"example.org\"").addresses();
     assert_eq!(

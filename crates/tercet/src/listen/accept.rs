@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tercet_stream::Framing;
+use tercet_stream::proxy::Source;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::balancer::{Balancers, Expected, Wait};
 use super::c2s::{Connection, Start};
 use super::carrier::Carrier;
-use super::http::Site;
+use super::http::{self, Site};
 use super::service::C2s;
 use super::settings::{Settings, private_addresses};
 use super::wire::Wire;
@@ -106,7 +108,10 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Those who serve what is accepted.
+#[derive(Clone)]
 pub(super) struct Welcome {
+    /// Who says for whom it connects.
+    pub(super) balancers: Arc<Balancers>,
     pub(super) c2s: Arc<C2s>,
     pub(super) site: Arc<Site>,
     pub(super) cores: Arc<Cores>,
@@ -138,7 +143,20 @@ pub(super) async fn run(listening: Listening, mut served: Welcome) {
         match accepted {
             Ok((socket, peer)) => {
                 pause = PAUSES.0;
-                welcome(socket, peer, purpose, &served).await;
+                let client = Client {
+                    peer,
+                    purpose,
+                    secure: matches!(purpose, Purpose::C2sTls | Purpose::Https),
+                };
+                match served.balancers.expect(peer.ip()) {
+                    Expected::Client => welcome(socket, client, &served).await,
+                    Expected::Header(wait) => {
+                        tokio::spawn(introduced(socket, client, wait, served.clone()));
+                    }
+                    Expected::Nothing => {
+                        tracing::warn!(%peer, "too many load balancer's connections at once");
+                    }
+                }
             }
             // The client has gone already.
             Err(error) if is_of_one_connection(&error) => {}
@@ -169,8 +187,38 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Who connects, and how.
+struct Client {
+    peer: SocketAddr,
+    purpose: Purpose,
+    /// With TLS, ours or a load balancer's.
+    secure: bool,
+}
+
+/// Lets the client in for whom a load balancer connects.
+async fn introduced(mut socket: TcpStream, mut client: Client, wait: Wait, served: Welcome) {
+    let balancer = client.peer;
+    match wait.header(&mut socket).await {
+        Ok(Source::Itself) => {}
+        Ok(Source::Client { address, tls }) => {
+            client.peer = address;
+            client.secure |= tls;
+        }
+        Err(error) => {
+            tracing::warn!(%balancer, %error, "connection refused");
+            return;
+        }
+    }
+    welcome(socket, client, &served).await;
+}
+
 /// Lets a client in, on the core with the fewest connections.
-async fn welcome(socket: TcpStream, peer: SocketAddr, purpose: Purpose, served: &Welcome) {
+async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
+    let Client {
+        peer,
+        purpose,
+        secure,
+    } = client;
     let web = matches!(purpose, Purpose::Http | Purpose::Https);
     let admitted = match web && served.site.trusts(peer.ip()) {
         true => served.c2s.gate.admit_proxy(),
@@ -222,11 +270,11 @@ async fn welcome(socket: TcpStream, peer: SocketAddr, purpose: Purpose, served: 
         Purpose::Http | Purpose::Https => {
             let (site, stopped) = (served.site.clone(), served.stopped.clone());
             Box::new(move |load| {
-                let secure = purpose == Purpose::Https;
+                let tls = purpose == Purpose::Https;
                 let socket = TcpStream::from_std(socket)?;
                 tokio::spawn(async move {
-                    let counted = (pass, load);
-                    if let Err(error) = site.serve(socket, secure, peer, counted, stopped).await {
+                    let from = http::From { peer, tls, secure };
+                    if let Err(error) = site.serve(socket, from, (pass, load), stopped).await {
                         tracing::warn!(%peer, %error, "connection not served");
                     }
                 });

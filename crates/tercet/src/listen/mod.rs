@@ -4,6 +4,7 @@
 //! [`c2s`] serves it in one task; [`http`] hands it over once it is a WebSocket.
 
 mod accept;
+mod balancer;
 mod c2s;
 mod carrier;
 pub mod gate;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
+use balancer::Balancers;
 use http::Site;
 pub use http::{HttpSettings, Times};
 use service::C2s;
@@ -106,11 +108,17 @@ impl Listeners {
             https,
             settings.web,
         );
+        let (balancers, balanced) = (settings.balancers, settings.balanced);
         let (accepting, stopped) = watch::channel(());
         let mut bound = Vec::new();
         for (number, socket) in sockets.into_iter().enumerate() {
             bound.push((socket.address, socket.purpose));
+            let announced = balanced.contains(&socket.purpose);
             let welcome = accept::Welcome {
+                balancers: Balancers::new(match announced {
+                    true => balancers.clone(),
+                    false => Vec::new(),
+                }),
                 c2s: c2s.clone(),
                 site: site.clone(),
                 cores: cores.clone(),

@@ -8,9 +8,10 @@ use tercet_core::Limits as XmlLimits;
 use tercet_server::{Registration, Server};
 use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
 
+use super::Purpose;
 use super::gate::GateLimits;
 use super::http::HttpSettings;
-use crate::config::{Config, Host, Port};
+use crate::config::{BalancedPort, Config, Host, Network, Port};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
 /// Time from the beginning to the end of a connection that registers accounts, where rates are not limited.
@@ -33,6 +34,10 @@ pub struct Settings {
     pub https: Option<u16>,
     /// Settings of HTTP.
     pub web: HttpSettings,
+    /// Load balancers that have to say for whom they connect, and on which ports.
+    pub balancers: Vec<Network>,
+    /// The ports on which they do.
+    pub balanced: Vec<Purpose>,
     /// What one address may do.
     pub gate: GateLimits,
     /// Settings of the streams.
@@ -50,6 +55,8 @@ impl Settings {
             c2s_tls: port(&config.listen.c2s_tls),
             http: port(&config.listen.http),
             https: port(&config.listen.https),
+            balancers: config.listen.balancers.clone(),
+            balanced: config.listen.balanced.iter().map(purpose).collect(),
             web: HttpSettings {
                 url: config.http.public_url.clone(),
                 trusted: config.http.trusted_proxies.clone(),
@@ -86,6 +93,15 @@ pub fn private_addresses(addresses: &[IpAddr], every: bool) -> (Vec<IpAddr>, boo
             vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             false,
         ),
+    }
+}
+
+fn purpose(port: &BalancedPort) -> Purpose {
+    match port {
+        BalancedPort::C2s => Purpose::C2s,
+        BalancedPort::C2sTls => Purpose::C2sTls,
+        BalancedPort::Http => Purpose::Http,
+        BalancedPort::Https => Purpose::Https,
     }
 }
 

@@ -149,6 +149,15 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
     groups.into_iter().flatten().collect()
 }
 
+/// Where a connection comes from.
+pub(super) struct From {
+    pub(super) peer: SocketAddr,
+    /// It begins with TLS.
+    pub(super) tls: bool,
+    /// The client has TLS, with us or with a load balancer.
+    pub(super) secure: bool,
+}
+
 /// Serves connections.
 pub(super) struct Site {
     tls: TlsAcceptor,
@@ -191,12 +200,12 @@ impl Site {
     pub(super) async fn serve(
         self: Arc<Self>,
         socket: TcpStream,
-        secure: bool,
-        peer: SocketAddr,
+        from: From,
         counted: (Pass, Load),
         mut stopped: watch::Receiver<()>,
     ) -> Result<(), TlsError> {
-        let tls = match secure {
+        let From { peer, tls, secure } = from;
+        let tls = match tls {
             true => Some(self.tls.start(None)?),
             false => None,
         };

@@ -111,3 +111,85 @@ fn links_are_those_by_which_the_client_came() {
         "400"
     );
 }
+
+/// A scene behind a load balancer on this machine.
+fn balanced(configure: impl FnOnce(&mut Settings)) -> Scene {
+    Scene::new(|settings| {
+        settings.balancers = vec![Network::parse("127.0.0.0/8").unwrap()];
+        settings.balanced = vec![Purpose::C2s, Purpose::C2sTls, Purpose::Http];
+        configure(settings);
+    })
+}
+
+/// The header for a client at `192.0.2.NUMBER`.
+fn header(number: u8, remarks: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+    bytes.extend((12 + remarks.len() as u16).to_be_bytes());
+    bytes.extend([192, 0, 2, number, 127, 0, 0, 1, 0x12, 0x34, 0x14, 0x66]);
+    bytes.extend(remarks);
+    bytes
+}
+
+fn announced(scene: &Scene, purpose: Purpose, header: &[u8]) -> Client {
+    let mut client = Client::connect(scene.address(purpose));
+    client.try_send(header).unwrap();
+    client
+}
+
+/// security.md, line 4.
+#[test]
+fn a_client_behind_a_load_balancer_is_counted_and_the_balancer_is_not() {
+    let scene = balanced(|settings| settings.gate.connections = 1);
+    let mut one = announced(&scene, Purpose::C2sTls, &header(1, &[]));
+    one.start_tls(&scene.ca_file, &[ALPN_CLIENT]);
+    one.login("romeo", "secret");
+    one.bind("romeo");
+    let again = announced(&scene, Purpose::C2s, &header(1, &[])).rest();
+    assert!(again.contains("<policy-violation "), "{again}");
+    let mut other = announced(&scene, Purpose::C2s, &header(2, &[]));
+    assert!(other.open().contains("<starttls "));
+    // The balancer itself, to see whether we live.
+    let alive = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    assert!(
+        announced(&scene, Purpose::C2s, alive)
+            .open()
+            .contains("<starttls ")
+    );
+}
+
+/// security.md, line 4.
+#[test]
+fn a_load_balancer_has_to_say_for_whom_it_connects_and_others_need_not() {
+    let scene = balanced(|_| {});
+    for nothing in [
+        "<?xml version='1.0'?><stream:stream",
+        "PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n",
+    ] {
+        let mut client = scene.connect();
+        client.send(nothing);
+        assert_eq!(client.rest(), "");
+    }
+    let elsewhere = balanced(|settings| {
+        settings.balancers = vec![Network::parse("192.0.2.0/24").unwrap()];
+    });
+    assert!(elsewhere.connect().open().contains("<starttls "));
+    let other_port = balanced(|settings| settings.balanced = vec![Purpose::Http]);
+    assert!(other_port.connect().open().contains("<starttls "));
+}
+
+#[test]
+fn a_load_balancer_with_tls_lets_web_clients_log_in_and_one_without_does_not() {
+    let scene = balanced(|_| {});
+    for (remarks, private) in [(vec![], false), (vec![0x20, 0, 5, 1, 0, 0, 0, 0], true)] {
+        let client = announced(&scene, Purpose::Http, &header(1, &remarks));
+        let mut page = Page::open_with(client, "");
+        page.say(OPEN);
+        page.hear();
+        let features = page.hear();
+        assert_eq!(
+            features.contains("<mechanism>PLAIN</mechanism>"),
+            private,
+            "{features}"
+        );
+    }
+}
