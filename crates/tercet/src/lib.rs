@@ -9,5 +9,6 @@ pub mod cli;
 pub mod config;
 pub mod listen;
 pub mod logging;
+pub mod qr;
 pub mod runtime;
 pub mod tls;

@@ -85,8 +85,11 @@ fn outcome(cx: IqCx<'_>, made: Result<Invitation, InviteError>) -> Result<Outcom
     };
     let field = |var, label, value| Field::text_single(var, label).value(value);
     // XEP-0401 §4.1.2
-    let mut form =
-        Form::result(FORM_TYPE).field(field("uri", "Link for an app", invitation.uri(cx.host)));
+    let mut form = Form::result(FORM_TYPE).field(field(
+        "uri",
+        "Link for an app",
+        invitation.uri(Some(cx.host)),
+    ));
     if let Some(url) = invitation.landing(cx.host) {
         form = form.field(field("landing-url", "Link for people", url));
     }

@@ -79,8 +79,8 @@ impl Invitation {
         }
     }
 
-    /// The `xmpp:` URI (RFC 5122), for clients. `host`: that of the invitation.
-    pub fn uri(&self, host: &VHost) -> String {
+    /// The `xmpp:` URI (RFC 5122), for clients. `host`: that of the invitation, if it is still served.
+    pub fn uri(&self, host: Option<&VHost>) -> String {
         let token = &self.token;
         match &self.purpose {
             // XEP-0401 §4.3: the name, if it is given.
@@ -94,7 +94,11 @@ impl Invitation {
             }
             Purpose::Contact { .. } => {
                 // XEP-0401 §4.1.2: `ibr` only where accounts can be made with it.
-                let ibr = if self.is_for(host) { ";ibr=y" } else { "" };
+                let ibr = if host.is_some_and(|host| self.is_for(host)) {
+                    ";ibr=y"
+                } else {
+                    ""
+                };
                 let by = self
                     .by
                     .as_ref()

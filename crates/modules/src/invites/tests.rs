@@ -90,8 +90,8 @@ fn links_are_those_of_the_specifications() {
         ),
     ] {
         let made = invitation(by, purpose);
-        assert_eq!(made.uri(&open), expected.replace("TOKEN", &token));
-        assert!(!made.uri(&closed).contains("ibr"));
+        assert_eq!(made.uri(Some(&open)), expected.replace("TOKEN", &token));
+        assert!(!made.uri(Some(&closed)).contains("ibr"));
         let page = format!("https://chat.montague.example/invite/{token}");
         assert_eq!(made.landing(&open), Some(page));
     }

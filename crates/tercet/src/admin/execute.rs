@@ -7,6 +7,7 @@ use tercet_modules::report;
 use tercet_server::account::ACCOUNT;
 use tercet_server::{AccountError, AccountRecord, Server};
 
+use super::invites::{self, Wanted};
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 
 /// Accounts on one page of a list.
@@ -48,6 +49,24 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             tracing::info!(account = account.as_str(), "deleted an account");
             Ok(Answer::Done {})
         }
+        Operation::CreateInvite {
+            domain,
+            user,
+            contact,
+            lifetime,
+            uses,
+        } => {
+            let wanted = Wanted {
+                domain,
+                user,
+                contact,
+                lifetime,
+                uses,
+            };
+            invites::create(server, wanted).await
+        }
+        Operation::ListInvites { after } => invites::list(server, after.as_deref()).await,
+        Operation::RevokeInvite { token } => invites::revoke(server, &token).await,
         Operation::ListReports { domain, before } => reports(server, &domain, before).await,
     }
 }
@@ -132,7 +151,7 @@ fn user(server: &Server, account: &BareJid, record: &AccountRecord) -> User {
 }
 
 /// The account that `text` names, on a domain that is served.
-fn account(server: &Server, text: &str) -> Result<BareJid, Refusal> {
+pub(super) fn account(server: &Server, text: &str) -> Result<BareJid, Refusal> {
     let jid = address(text)?;
     served(server, jid.domain())?;
     Ok(jid)
@@ -152,7 +171,7 @@ pub fn address(text: &str) -> Result<BareJid, Refusal> {
 }
 
 /// The domain in its normalised form, if it is served.
-fn served(server: &Server, domain: &str) -> Result<String, Refusal> {
+pub(super) fn served(server: &Server, domain: &str) -> Result<String, Refusal> {
     if let Ok(domain) = tercet_core::prepare_domain(domain)
         && server.host(&domain).is_some()
     {

@@ -5,9 +5,10 @@
 //! store itself ([`way`]); the store's lock on the data folder keeps it to one process.
 
 pub mod execute;
+mod invites;
 pub mod operation;
 pub mod socket;
 mod way;
 
-pub use operation::{Answer, Operation, Reason, Refusal, Report, Secret, User};
+pub use operation::{Answer, Invite, Operation, Reason, Refusal, Report, Secret, User};
 pub use way::{AdminError, Way, ask};

@@ -42,6 +42,29 @@ pub enum Operation {
         /// Its bare JID.
         jid: String,
     },
+    /// Makes an invitation.
+    CreateInvite {
+        /// To which domain.
+        domain: String,
+        /// The name that the account is to have.
+        user: Option<String>,
+        /// The account that the new one becomes a contact of.
+        contact: Option<String>,
+        /// For how long, in seconds; `None`: as the domain has it.
+        lifetime: Option<u64>,
+        /// How often it may be used.
+        uses: u32,
+    },
+    /// A page of the invitations, ordered by token; some that have ended are among them.
+    ListInvites {
+        /// Only those behind this one.
+        after: Option<String>,
+    },
+    /// Ends an invitation.
+    RevokeInvite {
+        /// Its token.
+        token: String,
+    },
     /// A page of what users of one domain have reported, newest first.
     ListReports {
         /// The domain.
@@ -66,6 +89,15 @@ pub enum Answer {
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
     },
+    /// The invitation that was made.
+    Invite(Invite),
+    /// Invitations.
+    Invites {
+        /// The page.
+        invites: Vec<Invite>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<String>,
+    },
     /// Reports.
     Reports {
         /// The page.
@@ -73,6 +105,33 @@ pub enum Answer {
         /// What to put into `before` for the next page; `None` at the end.
         next: Option<u64>,
     },
+}
+
+/// An invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// What names it, and lets its bearer in.
+    pub token: String,
+    /// The domain it is for.
+    pub domain: String,
+    /// The page for people, where the domain has pages.
+    pub url: Option<String>,
+    /// The link for apps.
+    pub uri: String,
+    /// Whose contact one becomes.
+    pub contact: Option<String>,
+    /// The name that the account will have, if it is given.
+    pub user: Option<String>,
+    /// When it was made, by XEP-0082.
+    pub created: String,
+    /// When it ends, by XEP-0082.
+    pub expires: String,
+    /// How often it may be used.
+    pub uses: u32,
+    /// How often it has been.
+    pub used: u32,
+    /// Whether it still may be.
+    pub open: bool,
 }
 
 /// What a user has reported of somebody (XEP-0377).

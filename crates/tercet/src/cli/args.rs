@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Period;
+
 /// Tercet, an XMPP server.
 #[derive(Debug, Parser)]
 #[command(name = "tercet", version, about, disable_help_subcommand = true)]
@@ -31,6 +33,9 @@ pub enum Command {
     /// Make, change, show and delete accounts
     #[command(subcommand)]
     User(User),
+    /// Invite people to make an account
+    #[command(subcommand)]
+    Invite(Invite),
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
@@ -99,6 +104,36 @@ pub enum Report {
     List {
         /// Only those of this domain's users
         domain: Option<String>,
+    },
+}
+
+/// What to do with invitations. Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Invite {
+    /// Make an invitation and print its link
+    Create {
+        /// The domain of the account [default: the contact's, or the first one]
+        #[arg(long, value_name = "DOMAIN")]
+        host: Option<String>,
+        /// The name of the account, if it is not to be chosen
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// For how long it holds, as in 12h or 30d [default: registration.invitation_lifetime]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Period>,
+        /// How many people may use it
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        uses: u32,
+        /// An account here that the new one becomes a contact of
+        #[arg(long, value_name = "ADDRESS")]
+        contact: Option<String>,
+    },
+    /// List the invitations
+    List,
+    /// End an invitation
+    Revoke {
+        /// Its link, or the last part of it
+        invitation: String,
     },
 }
 

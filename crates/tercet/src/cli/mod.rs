@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 mod init;
+mod invite;
 mod output;
 mod password;
 mod report;
@@ -61,6 +62,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::User(command)) => {
             user::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Invite(command)) => {
+            invite::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Report(command)) => {
             report::run(&configuration(arguments)?, command, arguments.json)

@@ -4,6 +4,7 @@ mod announce;
 mod reload;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,8 +19,8 @@ use super::{Failure, configuration};
 use crate::admin::execute::execute;
 use crate::admin::socket::AdminSocket;
 use crate::assemble;
-use crate::config::Config;
-use crate::listen::{CertificateSettings, Listeners, Settings};
+use crate::config::{Config, Port};
+use crate::listen::{CertificateSettings, Listeners, Purpose, Settings};
 use crate::logging::Logging;
 use crate::runtime::Cores;
 use crate::tls::Certificates;
@@ -88,6 +89,8 @@ async fn start(
     let listeners = Listeners::open(cores, server.clone(), certificates.clone(), settings)
         .await
         .map_err(|e| Failure::Other(format!("{e} (`tercet check` looks for the reason)")))?;
+    assemble::configure(&server, &with_ports(&config, listeners.bound()))
+        .map_err(|e| Failure::Other(e.to_string()))?;
     let running = Running {
         arguments,
         started: config.clone(),
@@ -151,6 +154,22 @@ impl Running<'_> {
         }
         Ok(self.logging)
     }
+}
+
+/// `config` with the ports that are open where it leaves them to the system, so that links lead there.
+fn with_ports(config: &Config, bound: &[(SocketAddr, Purpose)]) -> Config {
+    let mut config = config.clone();
+    let listen = &mut config.listen;
+    for (port, purpose) in [
+        (&mut listen.http, Purpose::Http),
+        (&mut listen.https, Purpose::Https),
+    ] {
+        let open = bound.iter().find(|(_, of)| *of == purpose);
+        if let (Port::At(0), Some((address, _))) = (&*port, open) {
+            *port = Port::At(address.port());
+        }
+    }
+    config
 }
 
 /// The signals that end the server.

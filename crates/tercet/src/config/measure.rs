@@ -50,6 +50,19 @@ impl Period {
     }
 }
 
+impl std::str::FromStr for Period {
+    type Err = String;
+
+    /// As in the configuration file: `7 d`, `90 s`, `90`.
+    fn from_str(text: &str) -> Result<Period, String> {
+        let plain = text.parse().ok();
+        let seconds = plain.or_else(|| in_units(text, &PERIODS));
+        seconds
+            .map(Period)
+            .ok_or_else(|| format!("expected {}", Period::expects()))
+    }
+}
+
 impl Value for Period {
     fn expects() -> String {
         "a time such as \"30 s\", \"15 min\", \"2 h\" or \"7 d\", or a number of seconds".into()
@@ -78,19 +91,7 @@ fn measure(
     let DeValue::String(text) = value.get_ref() else {
         return number(value, expects, problems);
     };
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let unit = unit.trim();
-    let factor = units
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit));
-    let count = digits.parse::<u64>().ok();
-    let product = match (count, factor) {
-        (Some(count), Some((_, factor))) => count.checked_mul(*factor),
-        _ => None,
-    };
+    let product = in_units(text, units);
     if product.is_none() {
         problems.push(Problem::new(
             value.span(),
@@ -98,6 +99,19 @@ fn measure(
         ));
     }
     product
+}
+
+/// The number that `text` says with one of `units`.
+fn in_units(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit = unit.trim();
+    let (_, factor) = units
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+    digits.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 fn in_largest_unit(number: u64, units: &[(&str, u64)]) -> String {

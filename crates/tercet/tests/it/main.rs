@@ -3,6 +3,7 @@
 
 mod accounts;
 mod commands;
+mod invites;
 mod lab;
 mod running;
 mod transcripts;

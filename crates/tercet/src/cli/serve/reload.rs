@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::super::configuration;
-use super::Running;
+use super::{Running, with_ports};
 use crate::assemble;
 use crate::config::Config;
 use crate::config::section::Effect;
@@ -54,10 +54,14 @@ impl Running<'_> {
 
     fn apply(&self, new: &Config) -> Result<(), String> {
         let files = CertificateSettings::new(new, SystemTime::now()).map_err(|e| e.to_string())?;
-        assemble::configure(&self.server, new).map_err(|e| e.to_string())?;
+        assemble::configure(&self.server, &with_ports(new, self.listeners.bound()))
+            .map_err(|e| e.to_string())?;
         if let Err(error) = self.certificates.replace(files.files, files.ca_files) {
             // It has been in force until now, so it has no faults.
-            let _ = assemble::configure(&self.server, &self.current);
+            let _ = assemble::configure(
+                &self.server,
+                &with_ports(&self.current, self.listeners.bound()),
+            );
             return Err(error.to_string());
         }
         self.listeners.reload(Settings::new(new, &self.server));
