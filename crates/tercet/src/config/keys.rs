@@ -95,6 +95,9 @@ section! {
         /// `Forwarded` (RFC 7239), is believed: limits and logs are about the client then. From everybody else it is ignored. A proxy has to set these
         /// fields itself, or to remove what a client sends in them; a request in which both kinds name different clients is refused.
         trusted_proxies: Vec<Network> = Vec::new(), like "[\"127.0.0.1\", \"::1\"]" => Restart;
+        /// A folder with the files `libomemo.esm.min.js` and `curve25519_compiled.wasm` of the npm package `converse.js`. With them the web client can
+        /// encrypt from end to end (OMEMO). They are not in the program because they are under another licence (GPL-3.0).
+        client_assets: Option<PathBuf> = None, like "\"/etc/tercet/client\"" => Restart;
     }
 }
 

@@ -60,6 +60,7 @@ impl Settings {
             web: HttpSettings {
                 url: config.http.public_url.clone(),
                 trusted: config.http.trusted_proxies.clone(),
+                client_assets: config.http.client_assets.clone(),
                 ..HttpSettings::default()
             },
             gate: GateLimits {

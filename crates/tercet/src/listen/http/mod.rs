@@ -31,6 +31,7 @@ mod upgrade;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -102,6 +103,8 @@ pub struct HttpSettings {
     pub url: Option<BaseUrl>,
     /// The reverse proxies that are believed.
     pub trusted: Vec<Network>,
+    /// The folder with the files of the web client that are not in the program.
+    pub client_assets: Option<PathBuf>,
 }
 
 impl Default for Times {
@@ -122,6 +125,8 @@ pub(super) struct Http {
     https: Option<u16>,
     /// Where browsers reach us, if that has been said.
     url: Option<BaseUrl>,
+    /// The web client's library for end-to-end encryption.
+    omemo: chat::Omemo,
 }
 
 impl Http {
@@ -176,8 +181,12 @@ impl Site {
         settings: HttpSettings,
     ) -> Arc<Site> {
         let gate = c2s.gate.clone();
-        let url = settings.url;
-        let http = Arc::new(Http { c2s, https, url });
+        let http = Arc::new(Http {
+            c2s,
+            https,
+            url: settings.url,
+            omemo: chat::Omemo::read(settings.client_assets.as_deref()),
+        });
         let mut router = Router::new().fallback(resource::missing);
         for resource in resources(&http) {
             router = resource.join(router);

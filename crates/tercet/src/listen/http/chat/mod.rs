@@ -3,8 +3,11 @@
 //! The files of the bundle have addresses with its digest in them and may be cached for ever; the page itself is asked for
 //! each time. Nothing on it comes from anywhere else, and its Content-Security-Policy lets nothing in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -32,15 +35,47 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
         let http = http.clone();
         move |visit: Visit| async move { page(&http, &visit) }
     };
+    let http = http.clone();
     vec![
         Resource::at("/chat").get(page),
         Resource::at("/chat/").get(async || Redirect::permanent("/chat")),
         Resource::at("/chat/{digest}/{*path}").get(
-            async |Path((digest, path)): Path<(String, String)>, fields: HeaderMap| {
-                file(&digest, &path, &fields)
+            move |Path((digest, path)): Path<(String, String)>, fields: HeaderMap| async move {
+                file(&http.omemo, &digest, &path, &fields)
             },
         ),
     ]
+}
+
+/// The files of the web client's library for end-to-end encryption, each with its name and its tag: all of them or none.
+#[derive(Default)]
+pub(super) struct Omemo(Vec<(&'static str, String, Bytes)>);
+
+impl Omemo {
+    /// Reads them from the operator's folder; they are small.
+    pub(super) fn read(folder: Option<&path::Path>) -> Omemo {
+        let Some(folder) = folder else {
+            return Omemo::default();
+        };
+        let read = |name: &&'static str| {
+            let content = std::fs::read(folder.join(name))?;
+            let mut hasher = DefaultHasher::new();
+            content.hash(&mut hasher);
+            let tag = format!("\"{:016x}\"", hasher.finish());
+            std::io::Result::Ok((*name, tag, Bytes::from(content)))
+        };
+        match tercet_web::OMEMO.iter().map(read).collect() {
+            Ok(files) => Omemo(files),
+            Err(error) => {
+                tracing::warn!(?folder, %error, "http.client_assets: no end-to-end encryption in the web client");
+                Omemo::default()
+            }
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 fn page(http: &Http, visit: &Visit) -> Response {
@@ -57,24 +92,26 @@ fn page(http: &Http, visit: &Visit) -> Response {
         )
             .into_response();
     }
-    let settings = settings(&host, http.c2s.server.hosts().len() == 1);
+    let omemo = http.omemo.is_there();
+    let settings = settings(&host, http.c2s.server.hosts().len() == 1, omemo);
     let text = PAGE
         .replace("{{bundle}}", &bundle())
         .replace("{{domain}}", &domain)
         .replace("{{settings}}", &escaped(&settings.to_string()));
-    let policy = [(header::CONTENT_SECURITY_POLICY, policy(visit))];
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy(visit, omemo))];
     let alone = HeaderName::from_static("cross-origin-opener-policy");
     (html, policy, [(alone, "same-origin")], text).into_response()
 }
 
 /// What the page's script must know. `only`: no other domain can be logged in to here.
-fn settings(host: &VHost, only: bool) -> serde_json::Value {
+fn settings(host: &VHost, only: bool, omemo: bool) -> serde_json::Value {
     serde_json::json!({
         "domain": host.domain(),
         "only": only,
         "assets": bundle(),
         "websocket": "/ws",
         "bosh": null,
+        "omemo": omemo,
         "register": (host.info().registration == Registration::Open).then_some("/register"),
         "version": tercet_web::CONVERSE_VERSION,
         "source": tercet_web::SOURCE,
@@ -87,14 +124,16 @@ fn bundle() -> String {
 
 /// What the page may load, from whom it may be framed, where it may connect to.
 ///
-/// No exception is made for scripts: nothing runs from a string. `style-src-attr 'unsafe-inline'`: Converse.js sets sizes and
+/// No exception is made for scripts: nothing runs from a string; the library for OMEMO, where there is one, is WebAssembly
+/// (`wasm-unsafe-eval` allows that and nothing else). `style-src-attr 'unsafe-inline'`: Converse.js sets sizes and
 /// colours of single elements in their attributes; the two hashes are empty style sheets that its build leaves behind; and
 /// `style-src` is for browsers that know neither directive. `data:` and `blob:`: avatars come inside of stanzas, pictures that
 /// are about to be sent from the disk. The WebSocket's address stands beside `'self'` for browsers that do not count it in.
-fn policy(visit: &Visit) -> HeaderValue {
+fn policy(visit: &Visit, omemo: bool) -> HeaderValue {
+    let wasm = if omemo { " 'wasm-unsafe-eval'" } else { "" };
     let websocket = if visit.secure { "wss" } else { "ws" };
     let text = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; style-src-elem 'self' {EMPTY_STYLES}; \
+        "default-src 'none'; script-src 'self'{wasm}; style-src 'self' 'unsafe-inline'; style-src-elem 'self' {EMPTY_STYLES}; \
          style-src-attr 'unsafe-inline'; font-src 'self'; \
          img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' {websocket}://{}; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -104,7 +143,13 @@ fn policy(visit: &Visit) -> HeaderValue {
 }
 
 /// A file of the bundle. A page that was loaded before the server was replaced still gets what it asks for later.
-fn file(digest: &str, path: &str, fields: &HeaderMap) -> Response {
+fn file(omemo: &Omemo, digest: &str, path: &str, fields: &HeaderMap) -> Response {
+    if let Some((name, tag, content)) = omemo.0.iter().find(|(name, ..)| *name == path) {
+        let content_type = [(header::CONTENT_TYPE, tercet_web::content_type(name))];
+        return tagged(tag, fields, || {
+            (content_type, content.clone()).into_response()
+        });
+    }
     let Some(asset) = tercet_web::find(path) else {
         return plain(StatusCode::NOT_FOUND);
     };
@@ -113,20 +158,25 @@ fn file(digest: &str, path: &str, fields: &HeaderMap) -> Response {
         true => format!("\"{}\"", tercet_web::DIGEST),
         false => format!("\"{}-plain\"", tercet_web::DIGEST),
     };
-    let mut response = match fields.get_all(header::IF_NONE_MATCH) {
-        known if known.iter().any(|value| names(value, &tag)) => {
-            StatusCode::NOT_MODIFIED.into_response()
-        }
-        _ => content(asset, compressed),
-    };
+    let mut response = tagged(&tag, fields, || content(asset, compressed));
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
     let encoding = HeaderValue::from_static("accept-encoding");
     headers.insert(header::VARY, encoding);
     if digest == tercet_web::DIGEST {
         headers.insert(header::CACHE_CONTROL, FOR_EVER);
+    }
+    response
+}
+
+/// What `answer` makes, unless the client has it already.
+fn tagged(tag: &str, fields: &HeaderMap, answer: impl FnOnce() -> Response) -> Response {
+    let mut known = fields.get_all(header::IF_NONE_MATCH).iter();
+    let mut response = match known.any(|value| names(value, tag)) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => answer(),
+    };
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }
@@ -211,7 +261,7 @@ mod tests {
         let mut visit = Visit::of_nobody();
         for (secure, websocket) in [(false, "ws://localhost;"), (true, "wss://localhost;")] {
             visit.secure = secure;
-            let policy = policy(&visit);
+            let policy = policy(&visit, false);
             let policy = policy.to_str().unwrap();
             assert!(policy.contains(websocket), "{policy}");
             assert!(policy.starts_with("default-src 'none';"), "{policy}");
@@ -223,6 +273,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_library_for_encryption_is_served_from_a_folder_that_has_all_of_it() {
+        let folder = std::env::temp_dir().join(format!("tercet-chat-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert!(!Omemo::read(None).is_there());
+        std::fs::write(folder.join(tercet_web::OMEMO[0]), "script").unwrap();
+        assert!(!Omemo::read(Some(&folder)).is_there());
+        std::fs::write(folder.join(tercet_web::OMEMO[1]), "wasm").unwrap();
+        std::fs::write(folder.join("private"), "key").unwrap();
+        let omemo = Omemo::read(Some(&folder));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(omemo.is_there());
+        let none = HeaderMap::new();
+        let response = file(&omemo, "0", "curve25519_compiled.wasm", &none);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/wasm");
+        assert!(!response.headers().contains_key(header::CACHE_CONTROL));
+        let tag = response.headers()[header::ETAG].clone();
+        let again = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
+        let again = file(&omemo, "0", "curve25519_compiled.wasm", &again);
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        let private = file(&omemo, "0", "private", &none);
+        assert_eq!(private.status(), StatusCode::NOT_FOUND);
+        let policy = policy(&Visit::of_nobody(), true);
+        assert!(
+            policy
+                .to_str()
+                .unwrap()
+                .contains("script-src 'self' 'wasm-unsafe-eval';")
+        );
+    }
+
     #[cfg(feature = "web")]
     #[test]
     fn files_are_compressed_tagged_and_kept_for_ever() {
@@ -230,8 +312,9 @@ mod tests {
             let value = response.headers().get(name)?;
             Some(value.to_str().unwrap().to_owned())
         };
+        let none = Omemo::default();
         let gzip = fields(header::ACCEPT_ENCODING, "gzip, deflate");
-        let response = file(tercet_web::DIGEST, "chat.css", &gzip);
+        let response = file(&none, tercet_web::DIGEST, "chat.css", &gzip);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(field(&response, header::CONTENT_ENCODING).unwrap(), "gzip");
         assert_eq!(
@@ -242,16 +325,16 @@ mod tests {
         let caching = field(&response, header::CACHE_CONTROL).unwrap();
         assert!(caching.ends_with("immutable"), "{caching}");
 
-        let plain = file(tercet_web::DIGEST, "chat.css", &HeaderMap::new());
+        let plain = file(&none, tercet_web::DIGEST, "chat.css", &HeaderMap::new());
         assert_eq!(field(&plain, header::CONTENT_ENCODING), None);
         let tag = field(&plain, header::ETAG).unwrap();
         assert_ne!(Some(&tag), field(&response, header::ETAG).as_ref());
 
         let again = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag.parse().unwrap())]);
-        let again = file(tercet_web::DIGEST, "chat.css", &again);
+        let again = file(&none, tercet_web::DIGEST, "chat.css", &again);
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
 
-        let earlier = file("0123456789abcdef", "chat.css", &gzip);
+        let earlier = file(&none, "0123456789abcdef", "chat.css", &gzip);
         assert_eq!(earlier.status(), StatusCode::OK);
         assert_eq!(field(&earlier, header::CACHE_CONTROL), None);
 
@@ -262,7 +345,7 @@ mod tests {
             "images",
             "libomemo.esm.min.js",
         ] {
-            let response = file(tercet_web::DIGEST, path, &gzip);
+            let response = file(&none, tercet_web::DIGEST, path, &gzip);
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         }
     }
