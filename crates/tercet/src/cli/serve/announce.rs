@@ -55,6 +55,9 @@ impl Start<'_> {
                 row(scheme, &format!("{} ({what})", places.join(", ")));
             }
         }
+        if let Some(url) = self.url() {
+            row("in a browser", &format!("{url}/"));
+        }
         row("data", &self.config.data_dir.display().to_string());
         if let Some(authority) = &self.authority {
             row(
@@ -89,10 +92,19 @@ impl Start<'_> {
             "version": env!("CARGO_PKG_VERSION"),
             "domains": self.domains(),
             "listeners": listeners.collect::<Vec<_>>(),
+            "url": self.url(),
             "data_dir": self.config.data_dir,
             "ca_file": self.authority,
             "account_command": self.account_command(),
         })
+    }
+
+    /// Where browsers find the first host's pages, if anything listens for them.
+    fn url(&self) -> Option<String> {
+        let web = |purpose: &Purpose| matches!(purpose, Purpose::Http | Purpose::Https);
+        let served = self.listeners.iter().any(|(_, purpose)| web(purpose));
+        let url = self.config.public_url(&self.config.hosts[0]);
+        url.filter(|_| served)
     }
 
     fn domains(&self) -> Vec<&str> {
@@ -183,19 +195,20 @@ mod tests {
         let text = start(&config, &arguments, &listeners).text();
         let lines: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
         assert_eq!(
-            &lines[..6],
+            &lines[..7],
             [
                 "clients         127.0.0.1:5222, [::1]:5222 (STARTTLS)",
                 "clients         127.0.0.1:5223 (TLS from the first byte)",
                 "http            127.0.0.1:5280 (WebSocket at /ws, for this machine alone)",
                 "https           127.0.0.1:5281 (WebSocket at /ws)",
+                "in a browser    http://localhost:5280/",
                 "data            /d",
                 "trust           /d/ca.crt (the authority of its certificate, for clients)",
             ]
         );
-        assert!(lines[6].starts_with("first account"), "{text}");
+        assert!(lines[7].starts_with("first account"), "{text}");
         assert!(
-            lines[6].ends_with(" --config 'my file.toml' user add you@localhost --admin"),
+            lines[7].ends_with(" --config 'my file.toml' user add you@localhost --admin"),
             "{text}"
         );
     }
@@ -213,5 +226,7 @@ mod tests {
             json!([{ "purpose": "c2s", "address": "127.0.0.1:5222" }])
         );
         assert_eq!(json["ca_file"], "/d/ca.crt");
+        // Nothing listens for browsers.
+        assert_eq!(json["url"], serde_json::Value::Null);
     }
 }
