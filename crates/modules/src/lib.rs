@@ -15,9 +15,11 @@ pub mod escape;
 pub mod hints;
 pub mod invites;
 pub mod last;
+pub mod notable;
 pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod push;
 pub mod register;
 pub mod report;
 pub mod roster;
@@ -46,6 +48,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<report::Reporting>();
     b.add::<roster::RosterModule>();
     b.add::<offline::Offline>();
+    b.add::<push::Push>();
     b.add::<ping::Ping>();
     b.add::<version::Version>();
     b.add::<time::Time>();
@@ -64,6 +67,7 @@ pub static KINDS: &[&Kind] = &[
     &offline::OFFLINE,
     &offline::ABSENT,
     &private::PRIVATE,
+    &push::PUSH,
     &report::REPORTS,
     &vcard::VCARD,
 ];

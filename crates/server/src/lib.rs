@@ -16,7 +16,7 @@ mod session;
 mod settlement;
 mod vhost;
 
-pub use account::{Account, AccountError, AccountRecord};
+pub use account::{Account, AccountError, AccountRecord, AccountState};
 pub use asked::Answered;
 pub use outbox::{Outbox, Receipt, Taken, Watch};
 pub use route::Routed;

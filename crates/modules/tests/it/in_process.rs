@@ -230,8 +230,14 @@ impl Peer for InProcess {
 }
 
 fn run_due(server: &Arc<Server>) {
-    for rest in server.run_due() {
-        block_on(rest.wait());
+    loop {
+        let begun = server.run_due();
+        if begun.is_empty() {
+            return;
+        }
+        for rest in begun {
+            block_on(rest.wait());
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod hostile;
 mod in_process;
 mod invites;
 mod offline;
+mod push;
 mod registration;
 mod registry;
 mod reports;

@@ -7,8 +7,9 @@
 pub mod execute;
 mod invites;
 pub mod operation;
+mod push;
 pub mod socket;
 mod way;
 
-pub use operation::{Answer, Invite, Operation, Reason, Refusal, Report, Secret, User};
+pub use operation::{Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, Secret, User};
 pub use way::{AdminError, Way, ask};

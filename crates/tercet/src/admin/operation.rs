@@ -72,6 +72,16 @@ pub enum Operation {
         /// Only those before this one.
         before: Option<u64>,
     },
+    /// The devices of an account that are woken by push notifications, with what came of the last ones.
+    ListPush {
+        /// Its bare JID.
+        jid: String,
+    },
+    /// Sends a notification to each of them, and says what came of it.
+    TestPush {
+        /// Its bare JID.
+        jid: String,
+    },
 }
 
 /// What an operation gives back.
@@ -97,6 +107,16 @@ pub enum Answer {
         invites: Vec<Invite>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// Devices that are woken.
+    Push {
+        /// All of the account.
+        devices: Vec<PushDevice>,
+    },
+    /// What came of a notification to each device: its name, and words for people.
+    PushTest {
+        /// In the order of the devices.
+        outcomes: Vec<(String, String)>,
     },
     /// Reports.
     Reports {
@@ -132,6 +152,27 @@ pub struct Invite {
     pub used: u32,
     /// Whether it still may be.
     pub open: bool,
+}
+
+/// A device that is woken by push notifications (XEP-0357).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushDevice {
+    /// Its name, given by the server.
+    pub id: String,
+    /// The app server.
+    pub service: String,
+    /// The app server's name for it.
+    pub node: Option<String>,
+    /// The resource of the session that asked for it.
+    pub resource: String,
+    /// When that was, by XEP-0082.
+    pub since: String,
+    /// How often the app server has failed in a row.
+    pub failures: u32,
+    /// Until when it is left alone for that, by XEP-0082.
+    pub paused_until: Option<String>,
+    /// What came of the last notifications, oldest first: when, and what.
+    pub log: Vec<(String, String)>,
 }
 
 /// What a user has reported of somebody (XEP-0377).

@@ -36,6 +36,9 @@ pub enum Command {
     /// Invite people to make an account
     #[command(subcommand)]
     Invite(Invite),
+    /// Show and test how users' devices are woken
+    #[command(subcommand)]
+    Push(Push),
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
@@ -94,6 +97,26 @@ pub enum User {
         /// Do not ask whether it is meant
         #[arg(long, short)]
         yes: bool,
+    },
+}
+
+/// What to do with push notifications.
+#[derive(Debug, Subcommand)]
+pub enum Push {
+    /// List the devices of a user and the app servers that wake them
+    List {
+        /// The user's address
+        jid: String,
+    },
+    /// Show what came of the last notifications
+    Log {
+        /// The user's address
+        jid: String,
+    },
+    /// Send a notification to each device and say what came of it
+    Test {
+        /// The user's address
+        jid: String,
     },
 }
 

@@ -1,4 +1,4 @@
-//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`.
+//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`, `push …`.
 
 pub mod args;
 mod check;
@@ -6,6 +6,7 @@ mod init;
 mod invite;
 mod output;
 mod password;
+mod push;
 mod report;
 mod serve;
 mod user;
@@ -65,6 +66,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Invite(command)) => {
             invite::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Push(command)) => {
+            push::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Report(command)) => {
             report::run(&configuration(arguments)?, command, arguments.json)

@@ -45,9 +45,10 @@ const HOST: &str = "Further domains, one `[[host]]` table each, and settings of 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";
 
 const MODULES: &str = "The extensions, one `[modules.NAME]` table each, for one domain alone `[host.modules.NAME]`. Every extension is on; \
-    `enabled = false` switches it off, and what it announces goes with it. docs/modules.md has the names. A change takes effect on reload.";
+    `enabled = false` switches it off, and what it announces goes with it. docs/modules.md has the names. A change takes effect on reload. \
+    `push` has two settings more: `sender = true` and `body = true` tell app servers who sent the last message, and its text.";
 
-const MODULES_EXAMPLE: &str = "[modules.last]\nenabled = false\n";
+const MODULES_EXAMPLE: &str = "[modules.last]\nenabled = false\n[modules.push]\nsender = true\n";
 
 /// The full name of a key called `name`, when exactly one table has one.
 pub(super) fn key_elsewhere(name: &str) -> Option<String> {

@@ -161,3 +161,20 @@ fn reports_are_listed_by_domain() {
     );
     assert_eq!(lab.run("report list elsewhere.test").code, 1);
 }
+
+#[test]
+fn devices_that_are_woken_are_listed_and_tested() {
+    let lab = Lab::with(CONFIG);
+    lab.ok("user add romeo@tercet.test --password rose");
+    for command in ["list", "log", "test"] {
+        assert_eq!(lab.ok(&format!("push {command} romeo@tercet.test")).out, "");
+        assert_eq!(
+            lab.run(&format!("push {command} nobody@tercet.test")).code,
+            1
+        );
+    }
+    assert_eq!(
+        lab.ok("push list romeo@tercet.test --json").out,
+        "{\"devices\":[],\"ok\":true}\n"
+    );
+}

@@ -1,0 +1,195 @@
+//! XEP-0357 Push Notifications 0.4.1: an app server is told that something has come for a device that is not connected, so that
+//! it can wake it. Gaps: an app server that withdraws its permission by a message is noticed by the error to the next
+//! notification.
+//!
+//! Woken is for messages that somebody waits for (`notable`): text, encrypted content, invitations, calls. A notification
+//! says how many they are; who sent the last one and what it says only if the operator has switched that on. There is one
+//! notification at a time for a device, and a pause after it; after failures pauses get longer, and an app server that says that
+//! the device is gone is believed.
+
+mod device;
+mod devices;
+mod rules;
+mod send;
+mod xml;
+
+pub use device::Device;
+pub use devices::Devices;
+pub use send::{Trial, test};
+pub use xml::{Disable, Enable};
+
+use tercet_core::{BareJid, MessageType, StanzaError};
+use tercet_server::module::{
+    Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar, Reply, Side,
+    Stage, StanzaCx, Target, Xep, xep,
+};
+use tercet_server::{Account, HostInfo, Server};
+use tercet_store::{Kind, Owner, StoreError};
+
+use crate::notable::{Weight, is_encrypted, weight};
+use xml::{NS, Summary};
+
+/// The devices: one record each, by the name that the server gave.
+pub static PUSH: Kind = Kind {
+    name: "push",
+    owner: Owner::Account,
+    what: "the app servers that wake the user's devices, and what came of the last notifications",
+};
+
+/// How many devices one account may have.
+const DEVICES: usize = 20;
+/// Bytes of a message's text that a notification says.
+const BODY: usize = 512;
+
+/// What notifications tell app servers, which belong to others.
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who sent the last message.
+    pub sender: bool,
+    /// Its text, unless it is encrypted.
+    pub body: bool,
+}
+
+/// Wakes devices.
+pub struct Push(Config);
+
+impl Module for Push {
+    const NAME: &'static str = "push";
+    const XEPS: &'static [Xep] = &[xep(357, "0.4.1", Coverage::Complete)];
+    type Config = Config;
+
+    fn new(config: Config, _: &HostInfo) -> Self {
+        Push(config)
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        r.needs::<Devices>();
+        r.iq::<Enable>(IqKind::Set, Target::Own).feature(NS);
+        r.iq::<Disable>(IqKind::Set, Target::Own).feature(NS);
+        r.on(Kinds::MESSAGE, Side::Recipient, Stage::Copy)
+            .silent("it is the other half of enabling");
+    }
+}
+
+/// The devices of an account, with their logs. `None` if there is no such account.
+pub async fn list(server: &Server, account: &BareJid) -> Result<Option<Vec<Device>>, StoreError> {
+    let live = server.account(account).await?;
+    Ok(live.map(|live| {
+        let devices = live.slot::<Devices>();
+        devices.map_or_else(Vec::new, |devices| {
+            devices.with(|entries| entries.iter().map(|e| e.device.clone()).collect())
+        })
+    }))
+}
+
+fn devices<'a>(cx: &IqCx<'a>) -> Result<(&'a Account, &'a Devices), StanzaError> {
+    let account = cx.require_account()?;
+    let devices = account.slot::<Devices>();
+    Ok((
+        account,
+        devices.ok_or_else(StanzaError::internal_server_error)?,
+    ))
+}
+
+impl OnIq<Enable> for Push {
+    async fn on_iq(&self, cx: IqCx<'_>, enable: Enable) -> IqResult {
+        let (account, devices) = devices(&cx)?;
+        let resource = cx.require_session()?.jid().resource();
+        let id: [u8; 4] = cx.server.random();
+        let id = id.iter().map(|b| format!("{b:02x}")).collect();
+        let now = cx.server.now_ms();
+        let batch = devices
+            .enable(account, resource, enable, id, now)
+            .map_err(|_| StanzaError::resource_constraint().text("too many devices"))?;
+        cx.commit(batch).await?;
+        Ok(Reply::Empty)
+    }
+}
+
+impl OnIq<Disable> for Push {
+    async fn on_iq(&self, cx: IqCx<'_>, disable: Disable) -> IqResult {
+        let (account, devices) = devices(&cx)?;
+        let node = disable.node.as_deref();
+        let batch = devices.disable(account.jid().as_str(), &disable.service, node);
+        cx.commit(batch).await?;
+        Ok(Reply::Empty)
+    }
+}
+
+impl OnStanza for Push {
+    fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow {
+        if let Some(devices) = cx.account.slot::<Devices>() {
+            self.notice(cx, devices);
+        }
+        Flow::Continue
+    }
+}
+
+impl Push {
+    /// Sees to it that the devices hear of a message that do not get it themselves.
+    fn notice(&self, cx: &StanzaCx<'_>, devices: &Devices) {
+        let Some(delivered) = cx.delivered else {
+            return;
+        };
+        let own = cx.account.jid();
+        devices.with(|entries| {
+            if entries.is_empty()
+                || cx.from.bare_str() == own.as_str()
+                || weight(cx.stanza) == Weight::Nothing
+            {
+                return;
+            }
+            let room = cx.stanza.message_type() == MessageType::Groupchat;
+            for entry in entries {
+                // A room's message is for the device that has joined.
+                let meant = !room || cx.to.resource() == Some(&entry.device.resource);
+                if !meant || entry.is_live(delivered.state) {
+                    continue;
+                }
+                let messages = entry.summary.messages.saturating_add(1);
+                entry.summary = Summary {
+                    messages,
+                    ..self.summary(cx)
+                };
+                send::schedule(cx.server, own, entry);
+            }
+        });
+    }
+
+    /// What may be told of a message.
+    fn summary(&self, cx: &StanzaCx<'_>) -> Summary {
+        let body = || {
+            let body = cx
+                .stanza
+                .own_child("body")
+                .filter(|_| !is_encrypted(cx.stanza))?;
+            let text = body.parse().root().text().into_owned();
+            Some(text[..text.floor_char_boundary(BODY)].to_owned())
+        };
+        Summary {
+            messages: 0,
+            sender: self.0.sender.then(|| cx.from.to_string()),
+            body: self.0.body.then(body).flatten(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    fn config(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn app_servers_learn_neither_sender_nor_text_unless_that_is_switched_on() {
+        let default = config("").unwrap();
+        assert!(!default.sender && !default.body);
+        let all = config("sender = true\nbody = true").unwrap();
+        assert!(all.sender && all.body);
+        assert!(config("sender = 1").is_err());
+        assert!(config("password = true").is_err());
+    }
+}
