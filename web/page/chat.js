@@ -20,11 +20,11 @@ function websocketWorks(address) {
   });
 }
 
-/** A custom element that shows `template()`, in place of one of Converse.js. */
+/** A custom element that shows `template(itself)`, in place of one of Converse.js. */
 function element(template) {
   return class extends HTMLElement {
     connectedCallback() {
-      render(template(), this);
+      render(template(this), this);
     }
   };
 }
@@ -51,9 +51,10 @@ converse.plugins.add("tercet", {
     elements.define(
       "converse-brand-logo",
       element(
-        () => html`<div class="tercet-brand">
+        // In the settings it stands above the version of Converse.js.
+        (place) => html`<div class="tercet-brand">
           <img src="${page.assets}/icon.svg" alt="" width="64" height="64" />
-          <h1>${page.domain}</h1>
+          <h1>${place.closest(".modal-body") ? "Converse.js" : page.domain}</h1>
         </div>`,
       ),
     );
@@ -108,7 +109,8 @@ await converse.initialize({
   // Nothing is asked of anyone else.
   autocomplete_providers_url: "",
   xmpp_providers_url: "",
-  muc_search_service: "",
+  // Left out, there is no field for a room's name.
+  muc_search_service: page.domain,
   embed_3rd_party_media_players: false,
   fetch_url_headers: false,
   render_media: [location.hostname],
@@ -118,7 +120,6 @@ await converse.initialize({
   blacklisted_plugins: page.omemo ? [] : ["converse-omemo", "converse-omemo-views"],
 
   whitelisted_plugins: ["tercet"],
-  message_archiving: "always",
   show_client_info: true,
   loglevel: "warn",
 });
