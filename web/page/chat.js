@@ -124,3 +124,6 @@ await converse.initialize({
   loglevel: "warn",
 });
 document.getElementById("loading")?.remove();
+const root = document.querySelector("converse-root");
+document.documentElement.lang = root?.lang || "en";
+document.documentElement.dir = root?.dir || "ltr";

@@ -95,7 +95,7 @@ async def the_login_page_is_small_and_fits_every_screen(stage: Stage):
         for dark in (False, True):
             name = ("phone" if phone else "desktop") + ("-dark" if dark else "-light")
             person = browser.person(name)
-            await person.open(url=address(stage), phone=phone, dark=dark)
+            await person.open(url=address(stage), phone=phone, dark=dark, locale="de-DE" if phone else "en-GB")
             await person.picture(name=f"login-{name}")
             assert not await person.overflows(), f"{name}: wider than the screen"
             assert await person.has(selector="a[href='/register']"), "no link to the registration"

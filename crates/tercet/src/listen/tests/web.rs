@@ -160,6 +160,38 @@ impl Page {
     }
 }
 
+#[cfg(feature = "web")]
+#[test]
+fn the_chat_page_and_its_files_are_served() {
+    let scene = Scene::new(|_| {});
+    let (head, page) = scene.get("/chat", "");
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self'; "));
+    assert!(
+        page.contains("&quot;domain&quot;:&quot;localhost&quot;"),
+        "{page}"
+    );
+    let style = format!("/chat/{}/chat.css", tercet_web::DIGEST);
+    assert!(page.contains(&style), "{page}");
+    let (head, body) = scene.get(&style, "");
+    assert!(
+        head.contains("content-type: text/css; charset=utf-8\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("cache-control: public, max-age=31536000, immutable\r\n"));
+    assert!(body.contains("#controlbox"), "{body}");
+    let (head, _) = scene.get("/chat/", "");
+    assert!(head.contains("location: /chat\r\n"), "{head}");
+}
+
+#[cfg(not(feature = "web"))]
+#[test]
+fn a_program_without_the_web_client_says_so() {
+    let (head, page) = Scene::new(|_| {}).get("/chat", "");
+    assert!(head.starts_with("http/1.1 404 "), "{head}");
+    assert!(page.contains("No web client here"), "{page}");
+}
+
 #[test]
 fn people_in_a_page_and_in_a_program_talk() {
     let scene = Scene::new(|_| {});
