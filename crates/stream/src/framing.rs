@@ -22,6 +22,12 @@ pub enum Framing {
         /// leave this machine. Such a client may log in where TLS is required.
         private: bool,
     },
+    /// Elements in HTTP requests and their answers (XEP-0206), by way of a [`bosh::Session`](crate::bosh::Session); to the
+    /// stream they are what they are on a WebSocket, its `<open/>` and `<close/>` included.
+    Bosh {
+        /// The same as of a WebSocket.
+        private: bool,
+    },
 }
 
 /// The values of a response stream header (RFC 6120 §4.7).
@@ -56,8 +62,10 @@ impl Framer {
         match self.framing {
             Framing::Tcp => self.parser.next(input),
             // All of the last message was taken.
-            Framing::WebSocket { .. } if input.is_empty() => Ok(None),
-            Framing::WebSocket { .. } => message(std::mem::take(input), &self.limits).map(Some),
+            Framing::WebSocket { .. } | Framing::Bosh { .. } if input.is_empty() => Ok(None),
+            Framing::WebSocket { .. } | Framing::Bosh { .. } => {
+                message(std::mem::take(input), &self.limits).map(Some)
+            }
         }
     }
 
@@ -74,12 +82,20 @@ impl Framer {
 
     /// Whether every input is a message, whole and alone.
     pub(crate) fn has_messages(&self) -> bool {
-        matches!(self.framing, Framing::WebSocket { .. })
+        self.framing != Framing::Tcp
+    }
+
+    /// Whether the carrier finds out by itself that the client has gone (XEP-0124 §10).
+    pub(crate) fn is_watched(&self) -> bool {
+        matches!(self.framing, Framing::Bosh { .. })
     }
 
     /// Whether nobody can listen in even without TLS.
     pub(crate) fn is_private(&self) -> bool {
-        self.framing == Framing::WebSocket { private: true }
+        matches!(
+            self.framing,
+            Framing::WebSocket { private: true } | Framing::Bosh { private: true }
+        )
     }
 
     pub(crate) fn write_header(&self, header: &ResponseHeader<'_>, out: &mut Vec<u8>) {
@@ -97,7 +113,7 @@ impl Framer {
                 attribute("xmlns:stream", ns::STREAMS, out);
             }
             // RFC 7395 §3.4: what a stream header has, without its namespaces.
-            Framing::WebSocket { .. } => {
+            Framing::WebSocket { .. } | Framing::Bosh { .. } => {
                 out.extend_from_slice(b"<open");
                 attribute("xmlns", ns::FRAMING, out);
             }
@@ -114,14 +130,14 @@ impl Framer {
         attribute("xml:lang", header.lang, out);
         out.extend_from_slice(match self.framing {
             Framing::Tcp => b">",
-            Framing::WebSocket { .. } => b"/>",
+            Framing::WebSocket { .. } | Framing::Bosh { .. } => b"/>",
         });
     }
 
     pub(crate) fn write_end(&self, out: &mut Vec<u8>) {
         match self.framing {
             Framing::Tcp => out.extend_from_slice(b"</stream:stream>"),
-            Framing::WebSocket { .. } => {
+            Framing::WebSocket { .. } | Framing::Bosh { .. } => {
                 let mut w = XmlWriter::into(std::mem::take(out));
                 w.leaf("close", &[("xmlns", ns::FRAMING)]);
                 *out = w.finish();
@@ -134,7 +150,7 @@ impl Framer {
         match self.framing {
             Framing::Tcp => out.push(b' '),
             // RFC 7395 §3.8: by the WebSocket's own pings, which are the driver's.
-            Framing::WebSocket { .. } => {}
+            Framing::WebSocket { .. } | Framing::Bosh { .. } => {}
         }
     }
 }

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bosh;
 pub mod c2s;
 pub mod proxy;
 pub mod sasl;

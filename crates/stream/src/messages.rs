@@ -135,7 +135,7 @@ fn element_len(bytes: &[u8]) -> usize {
 }
 
 /// The length of a tag, which may have ">" in its attributes' values.
-fn tag_len(tag: &[u8]) -> Option<usize> {
+pub(crate) fn tag_len(tag: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let end = memchr(b'>', &tag[at..])? + at;

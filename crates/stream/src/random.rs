@@ -10,6 +10,7 @@ pub(crate) enum Purpose {
     StreamId,
     Nonce,
     Resource,
+    Session,
 }
 
 /// A counter under a keyed hash: never the same name twice, and none can be told from the others.
@@ -49,7 +50,12 @@ mod tests {
         let mut names = std::collections::HashSet::new();
         for seed in [[1; 32], [2; 32]] {
             let mut random = Random::new(seed);
-            for purpose in [Purpose::StreamId, Purpose::Nonce, Purpose::Resource] {
+            for purpose in [
+                Purpose::StreamId,
+                Purpose::Nonce,
+                Purpose::Resource,
+                Purpose::Session,
+            ] {
                 let name = random.name(purpose);
                 assert_eq!(name.len(), 24);
                 assert!(names.insert(name));

@@ -82,7 +82,8 @@ fn after_login(cx: &Context, w: &mut XmlWriter) {
     w.start("session").attr("xmlns", ns::SESSION);
     w.leaf("optional", &[]).end();
     w.raw(cx.host().features.as_bytes());
-    let idle = cx.config.idle_timeout.map(|timeout| timeout.as_secs());
+    let idle = cx.config.idle_timeout.filter(|_| !cx.framer.is_watched());
+    let idle = idle.map(|timeout| timeout.as_secs());
     limits(w, cx.config.after_login.stanza_bytes, idle);
 }
 

@@ -133,6 +133,7 @@ impl State {
     /// When something is due in this state if nothing else happens.
     pub(super) fn deadline(&self, cx: &Context, timers: &Timers) -> Option<Instant> {
         match self {
+            State::Bound { .. } if cx.framer.is_watched() => None,
             State::Bound { .. } => {
                 let keep_alive = cx
                     .config
