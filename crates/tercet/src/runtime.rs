@@ -37,6 +37,14 @@ struct Core {
 #[derive(Debug)]
 pub struct Load(Arc<AtomicUsize>);
 
+impl Load {
+    /// Counts another connection of the same core.
+    pub fn another(&self) -> Load {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Load(self.0.clone())
+    }
+}
+
 impl Drop for Load {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

@@ -57,6 +57,8 @@ class Server:
     c2s_port = 5222
     tls_port = 5223
     http_port = 5280
+    bosh_path = "/bosh"
+    bosh_host = "localhost"
 
     def __init__(self, folder: pathlib.Path, address: str):
         self.folder = folder
@@ -199,6 +201,8 @@ class Prosody(Server):
     """A peer: Prosody 0.12 or later as installed on the machine."""
 
     name = "prosody"
+    bosh_path = "/http-bind"
+    bosh_host = DOMAIN
 
     def __init__(self, folder: pathlib.Path, address: str):
         super().__init__(folder, address)
@@ -206,7 +210,7 @@ class Prosody(Server):
         data = folder / "data"
         data.mkdir(exist_ok=True)
         modules = ("disco roster saslauth tls blocklist private vcard ping register time version uptime "
-                   "lastactivity admin_adhoc announce posix server_contact_info").split()
+                   "lastactivity admin_adhoc announce posix server_contact_info bosh").split()
         self.config.write_text(f"""\
 run_as_root = true
 daemonize = false
@@ -220,6 +224,10 @@ interfaces = {{ "{address}" }}
 c2s_ports = {{ {self.c2s_port} }}
 c2s_direct_tls_ports = {{ {self.tls_port} }}
 c2s_require_encryption = false
+http_interfaces = {{ "{address}" }}
+http_ports = {{ {self.http_port} }}
+https_ports = {{ }}
+consider_bosh_secure = true
 allow_unencrypted_plain_auth = true
 allow_registration = true
 authentication = "internal_hashed"

@@ -45,4 +45,4 @@ async def host_meta_names_the_websocket(stage: Stage):
     address = stage.server.address
     with urllib.request.urlopen(f"http://{address}:{stage.server.http_port}/.well-known/host-meta.json") as answer:
         links = json.load(answer)["links"]
-    assert links == [{"rel": "urn:xmpp:alt-connections:websocket", "href": f"wss://{address}:5281/ws"}], links
+    assert {"rel": "urn:xmpp:alt-connections:websocket", "href": f"wss://{address}:5281/ws"} in links, links

@@ -47,6 +47,11 @@ const EXCEPTIONS: &[Exception] = &[
         "urn:xmpp:alt-connections:websocket",
         "XEP-0156 says where the listeners are, over HTTP: no stanza carries it",
     ),
+    (
+        "crates/tercet/src/listen/http/discovery.rs",
+        "urn:xmpp:alt-connections:xbosh",
+        "XEP-0156 says where the listeners are, over HTTP: no stanza carries it",
+    ),
 ];
 
 /// Reports each string literal of production code that names an extension's namespace outside its homes.

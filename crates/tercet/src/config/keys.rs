@@ -85,7 +85,7 @@ section! {
 }
 
 section! {
-    /// The web: WebSocket, discovery and pages, on the ports `listen.http` and `listen.https`.
+    /// The web: WebSocket, BOSH, discovery and pages, on the ports `listen.http` and `listen.https`.
     Http "http" {
         /// Where browsers reach this server's pages, for links that go to people: scheme, name and, if it is not the usual one, port. `DOMAIN` in it stands
         /// for the domain that the link is about. Left out, it is the port of `https` under that domain (`https://example.org:5281`), for `localhost`
@@ -98,6 +98,8 @@ section! {
         /// A folder with the files `libomemo.esm.min.js` and `curve25519_compiled.wasm` of the npm package `converse.js`. With them the web client can
         /// encrypt from end to end (OMEMO). They are not in the program because they are under another licence (GPL-3.0).
         client_assets: Option<PathBuf> = None, like "\"/etc/tercet/client\"" => Restart;
+        /// Whether there is `/bosh` (XEP-0124, XEP-0206), for web clients behind proxies that let no WebSocket through.
+        bosh: bool = true => Restart;
     }
 }
 
@@ -169,6 +171,10 @@ section! {
         connection_burst: u32 = 100, in 1..=1_000_000 => Live;
         /// Connections that one address may open in a second, in the long run.
         connections_per_second: u32 = 20, in 1..=1_000_000 => Live;
+        /// BOSH sessions in all.
+        bosh_sessions: u32 = 8192, in 1..=1_000_000 => Restart;
+        /// BOSH sessions that one address (for IPv6: one /64) may have at a time.
+        bosh_sessions_per_address: u32 = 128, in 1..=1_000_000 => Restart;
         /// Registration requests that one address may make at once, where registration is open.
         registration_burst: u32 = 10, in 1..=1_000_000 => Live;
         /// Time after which an address may make one more registration request.

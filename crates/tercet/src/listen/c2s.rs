@@ -148,6 +148,7 @@ impl Connection {
             self.on_time(now);
         }
         self.flush(cx, now);
+        self.carrier.turn(cx, now);
         let mut reads = 0;
         loop {
             self.poll_work(cx, now);
@@ -219,7 +220,8 @@ impl Connection {
             // Only work that is under way is waited for.
             Phase::Gone => return None,
         };
-        let all = [stream, self.held, self.stalled, self.ending];
+        let carrier = self.carrier.deadline();
+        let all = [stream, carrier, self.held, self.stalled, self.ending];
         all.into_iter().flatten().min()
     }
 
@@ -243,15 +245,13 @@ impl Connection {
             return;
         }
         let end = self.phase != Phase::Open;
-        if let Err(error) = self.carrier.send(cx, scratch, end) {
+        if let Err(error) = self.carrier.send(cx, scratch, end, now) {
             self.lose(&error, now);
         }
-        if self.carrier.unsent() > 0 {
+        if self.carrier.is_stuck() {
             self.stalled.get_or_insert(now + STALLED);
         } else if self.phase != Phase::Gone {
-            for receipt in std::mem::take(&mut self.receipts) {
-                receipt.written();
-            }
+            self.carrier.settle(&mut self.receipts);
         }
     }
 

@@ -30,7 +30,7 @@ use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
 use balancer::Balancers;
 use http::Site;
-pub use http::{HttpSettings, Times};
+pub use http::{BoshLimits, HttpSettings, Times};
 use service::C2s;
 pub use settings::{CertificateSettings, Settings, private_addresses};
 

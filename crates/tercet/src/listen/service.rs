@@ -11,7 +11,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tercet_core::{BareJid, ErrorType, IqType, SaslFailure, Stanza, StanzaError, error_reply};
+use tercet_core::{
+    BareJid, ErrorType, IqType, Limits, SaslFailure, Stanza, StanzaError, error_reply,
+};
 use tercet_server::{AccountError, Outbox, Server, Session, VHost};
 use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
 
@@ -106,6 +108,12 @@ impl C2s {
             .chain(parents)
             .find_map(|domain| self.server.host(domain));
         named.or_else(|| self.server.host(self.streams.load().default_domain()))
+    }
+
+    /// The bounds on what is read before and after a login.
+    pub(super) fn limits(&self) -> (Limits, Limits) {
+        let streams = self.streams.load();
+        (streams.before_login, streams.after_login)
     }
 
     pub(super) fn outbox_bytes(&self) -> usize {

@@ -10,7 +10,7 @@ use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
 
 use super::Purpose;
 use super::gate::GateLimits;
-use super::http::HttpSettings;
+use super::http::{BoshLimits, HttpSettings};
 use crate::config::{BalancedPort, Config, Host, Network, Port};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
@@ -61,6 +61,10 @@ impl Settings {
                 url: config.http.public_url.clone(),
                 trusted: config.http.trusted_proxies.clone(),
                 client_assets: config.http.client_assets.clone(),
+                bosh: config.http.bosh.then_some(BoshLimits {
+                    sessions: config.limits.bosh_sessions as usize,
+                    per_address: config.limits.bosh_sessions_per_address as usize,
+                }),
                 ..HttpSettings::default()
             },
             gate: GateLimits {

@@ -19,6 +19,7 @@
 //! 5. A line in [`resources`], a line in docs/security.md, section 12, with the tests.
 
 mod body;
+mod bosh;
 mod chat;
 mod discovery;
 mod forwarded;
@@ -59,6 +60,8 @@ use crate::runtime::Load;
 use crate::tls::{TlsAcceptor, TlsError};
 #[cfg(doc)]
 use body::Takes;
+pub use bosh::BoshLimits;
+pub(super) use bosh::Pipe;
 use io::HttpIo;
 use request::{Counted, Visit};
 use resource::Resource;
@@ -95,7 +98,7 @@ pub struct Times {
 }
 
 /// What HTTP takes from the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// How long things may take.
     pub times: Times,
@@ -105,6 +108,20 @@ pub struct HttpSettings {
     pub trusted: Vec<Network>,
     /// The folder with the files of the web client that are not in the program.
     pub client_assets: Option<PathBuf>,
+    /// The bounds of BOSH, if it is served.
+    pub bosh: Option<BoshLimits>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        HttpSettings {
+            times: Times::default(),
+            url: None,
+            trusted: Vec::new(),
+            client_assets: None,
+            bosh: Some(BoshLimits::default()),
+        }
+    }
 }
 
 impl Default for Times {
@@ -127,6 +144,8 @@ pub(super) struct Http {
     url: Option<BaseUrl>,
     /// The web client's library for end-to-end encryption.
     omemo: chat::Omemo,
+    /// The bounds of BOSH, if it is served.
+    bosh: Option<BoshLimits>,
 }
 
 impl Http {
@@ -150,6 +169,7 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
         discovery::resources(http),
         chat::resources(http),
         upgrade::resources(http),
+        bosh::resources(http),
     ];
     groups.into_iter().flatten().collect()
 }
@@ -186,6 +206,7 @@ impl Site {
             https,
             url: settings.url,
             omemo: chat::Omemo::read(settings.client_assets.as_deref()),
+            bosh: settings.bosh,
         });
         let mut router = Router::new().fallback(resource::missing);
         for resource in resources(&http) {

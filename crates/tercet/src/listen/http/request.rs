@@ -86,7 +86,6 @@ impl Visit {
     }
 
     /// The client has logged in: its connection no longer counts among those that have not.
-    #[allow(dead_code)]
     pub(super) fn authenticated(&self) {
         if let Some(pass) = &mut *lock(self.pass()) {
             pass.authenticated();
@@ -110,6 +109,11 @@ impl Visit {
         let connection = lock(&self.connection.pass).take();
         let own = self.own.as_ref().and_then(|own| lock(own).take());
         Some((own.or(connection)?, load))
+    }
+
+    /// Counts something that the client has opened on this core besides its connection.
+    pub(super) fn another_load(&self) -> Option<Load> {
+        lock(&self.connection.load).as_ref().map(Load::another)
     }
 
     pub(super) fn times(&self) -> Times {

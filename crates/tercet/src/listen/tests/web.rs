@@ -310,10 +310,9 @@ fn a_request_that_is_no_handshake_of_ours_stays_http() {
 #[test]
 fn discovery_names_the_open_port_to_every_origin() {
     let scene = Scene::new(|_| {});
-    let link = format!(
-        "wss://localhost:{}/ws",
-        scene.address(Purpose::Https).port()
-    );
+    let port = scene.address(Purpose::Https).port();
+    let link = format!("wss://localhost:{port}/ws");
+    let bosh = format!("https://localhost:{port}/bosh");
     let (head, body) = scene.get(
         "/.well-known/host-meta.json",
         "Origin: https://x.example\r\n",
@@ -326,7 +325,10 @@ fn discovery_names_the_open_port_to_every_origin() {
     let rel = "urn:xmpp:alt-connections:websocket";
     assert_eq!(
         json,
-        serde_json::json!({ "links": [{ "rel": rel, "href": link }] })
+        serde_json::json!({ "links": [
+            { "rel": rel, "href": link },
+            { "rel": "urn:xmpp:alt-connections:xbosh", "href": bosh },
+        ] })
     );
     let (head, body) = scene.get("/.well-known/host-meta", "");
     assert!(head.contains("content-type: application/xrd+xml"), "{head}");
@@ -335,6 +337,14 @@ fn discovery_names_the_open_port_to_every_origin() {
     assert!(!head.contains("access-control"), "{head}");
     let without = Scene::new(|settings| settings.https = None);
     let (head, _) = without.get("/.well-known/host-meta", "");
+    assert!(head.starts_with("http/1.1 404 "), "{head}");
+    let without = Scene::new(|settings| settings.web.bosh = None);
+    let (_, body) = without.get("/.well-known/host-meta", "");
+    assert!(
+        body.contains("websocket") && !body.contains("bosh"),
+        "{body}"
+    );
+    let (head, _) = without.get("/bosh", "");
     assert!(head.starts_with("http/1.1 404 "), "{head}");
 }
 
