@@ -141,6 +141,11 @@ impl Wire {
         self.tls = Some(Box::new(tls));
     }
 
+    /// TLS is not up yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
     /// Bytes that wait for the socket.
     pub(super) fn unsent(&self) -> usize {
         self.unsent.len() - self.sent

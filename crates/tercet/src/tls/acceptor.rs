@@ -18,6 +18,9 @@ pub const ALPN_CLIENT: &[u8] = b"xmpp-client";
 /// The ALPN protocol name of HTTP/1.1 (RFC 7301 §6).
 const ALPN_HTTP: &[u8] = b"http/1.1";
 
+/// RFC 9113 §3.1: the ALPN protocol name of HTTP/2.
+pub const ALPN_HTTP_2: &[u8] = b"h2";
+
 /// Makes the TLS sessions of one listener.
 #[derive(Clone, Debug)]
 pub struct TlsAcceptor {
@@ -38,12 +41,16 @@ impl TlsAcceptor {
         Self::with_verifier(certificates, alpn, verifier)
     }
 
-    /// The same for HTTP/1.1. Clients are not asked for certificates: a browser would ask its user.
+    /// The same for HTTP/2 and HTTP/1.1. Clients are not asked for certificates: a browser would ask its user.
     ///
     /// # Errors
     /// As those of [`new`](Self::new).
     pub fn for_web(certificates: Arc<Certificates>) -> Result<Self, TlsError> {
-        Self::with_verifier(certificates, &[ALPN_HTTP], Arc::new(NoClientAuth))
+        Self::with_verifier(
+            certificates,
+            &[ALPN_HTTP_2, ALPN_HTTP],
+            Arc::new(NoClientAuth),
+        )
     }
 
     fn with_verifier(

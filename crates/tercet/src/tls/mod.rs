@@ -23,7 +23,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use acceptor::{ALPN_CLIENT, TlsAcceptor};
+pub use acceptor::{ALPN_CLIENT, ALPN_HTTP_2, TlsAcceptor};
 pub use certificates::{CertificateFiles, Certificates};
 pub use peer::PeerCertificate;
 pub use session::{TlsEvent, TlsInfo, TlsSession, TlsVersion};

@@ -1,6 +1,6 @@
 //! A [`Wire`] as hyper reads and writes it, with the clock of what is waited for between and behind requests.
 
-use std::future::Future as _;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::Times;
+use super::answer::Requests;
 use super::pace::Pace;
-use super::{Requests, Times};
 use crate::listen::wire::{Scratch, Wire, WireError};
 use crate::tls::TlsInfo;
 
@@ -24,6 +25,8 @@ pub(super) struct HttpIo {
     taken: usize,
     tls: Option<TlsInfo>,
     ended: bool,
+    /// What went wrong before anyone read.
+    failed: Option<WireError>,
     pause: Pause,
     sending: Pace,
 }
@@ -36,13 +39,15 @@ struct Pause {
     begun: usize,
     /// A head is coming, or TLS before the first one.
     heading: bool,
+    /// The client is told of its end, and what it sends meanwhile is no head for certain: HTTP/2.
+    told: bool,
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pause {
     /// Bytes came.
     fn heard(&mut self) {
-        if !self.heading && self.is_now() {
+        if !self.heading && !self.told && self.is_now() {
             self.heading = true;
             self.end = None;
         }
@@ -59,7 +64,14 @@ impl Pause {
             false => self.times.idle,
         };
         let end = self.end.get_or_insert_with(|| Box::pin(sleep(time)));
-        end.as_mut().poll(cx)
+        ready!(end.as_mut().poll(cx));
+        if self.told && self.begun > 0 {
+            // Once; whoever does not go then is asked for a sign of life, and has an age.
+            self.end = Some(Box::pin(sleep(self.times.age)));
+            self.requests.idle.notify_one();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     /// Whether no request is under way. Each pause has its own time.
@@ -82,15 +94,44 @@ impl HttpIo {
             taken: 0,
             tls: None,
             ended: false,
+            failed: None,
             pause: Pause {
                 requests,
                 times,
                 begun: 0,
                 heading: true,
+                told: false,
                 end: None,
             },
             sending: Pace::new(times.stretch),
         }
+    }
+
+    /// Waits for TLS, if there is any, and gives the protocol that was agreed on.
+    pub(super) async fn agree(&mut self) -> Option<Box<[u8]>> {
+        if !self.wire.is_handshaking() {
+            return None;
+        }
+        poll_fn(|cx| self.poll_agreed(cx)).await
+    }
+
+    fn poll_agreed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Box<[u8]>>> {
+        while self.tls.is_none() && !self.ended && self.failed.is_none() {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.failed = Some(error),
+                Poll::Pending => {
+                    ready!(self.pause.poll_over(cx));
+                    self.ended = true;
+                }
+            }
+        }
+        Poll::Ready(self.tls.as_ref().and_then(|tls| tls.alpn.clone()))
+    }
+
+    /// The client speaks HTTP/2.
+    pub(super) fn end_is_told(&mut self) {
+        self.pause.told = true;
     }
 
     /// The wire, what was read from it and not taken, and what its TLS is.
@@ -146,6 +187,10 @@ impl AsyncRead for HttpIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(error) = this.failed.take() {
+            this.ended = true;
+            return Poll::Ready(Err(io::Error::other(error)));
+        }
         while this.plain.is_empty() && !this.ended {
             match this.poll_fill(cx) {
                 Poll::Ready(filled) => filled.map_err(io::Error::other)?,

@@ -14,6 +14,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
 
+use super::answer::Pattern;
 use super::body::Takes;
 use super::request::Visit;
 
@@ -100,10 +101,14 @@ impl Resource {
 
     /// Adds it to a router.
     pub(super) fn join(self, router: Router) -> Router {
-        let rules = Arc::new(self.rules);
+        let (rules, path) = (Arc::new(self.rules), self.path);
         let enforce = move |request: Request, next: Next| {
             let rules = rules.clone();
-            async move { rules.enforce(request, next).await }
+            async move {
+                let mut response = rules.enforce(request, next).await;
+                response.extensions_mut().insert(Pattern(path));
+                response
+            }
         };
         router.route(self.path, self.handlers.layer(from_fn(enforce)))
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod connections;
+mod http2;
 mod login;
 mod proxies;
 mod web;
