@@ -69,7 +69,8 @@ impl Server {
     /// awaited, in any order.
     #[must_use = "what comes later must be awaited"]
     pub fn run_due(self: &Arc<Self>) -> Vec<Routed> {
-        let mut begun = Vec::new();
+        let mut begun = self.end_hibernating_until(self.now_ms());
+        begun.retain(|rest| matches!(rest, Routed::Later(_)));
         // What a job puts in for now is done in the same call, but jobs that cause each other for ever get no further.
         for _ in 0..JOBS {
             let job = {

@@ -18,8 +18,8 @@ mod vhost;
 
 pub use account::{Account, AccountError, AccountRecord, AccountState};
 pub use asked::Answered;
-pub use outbox::{Outbox, Receipt, Taken, Watch};
-pub use route::Routed;
+pub use outbox::{Acked, Outbox, Receipt, Taken, TooHigh, Watch};
+pub use route::{NotResumed, Resumed, Routed};
 pub use server::{
     Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, store_failure,
 };

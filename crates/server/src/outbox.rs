@@ -5,13 +5,24 @@
 //! fills its own outbox and is then closed with `resource-constraint`; nobody else notices.
 //!
 //! An outbox that is idle holds no buffer.
+//!
+//! Once its client acknowledges stanzas (XEP-0198), they are kept here until it has, and go out again on the next connection if
+//! the session is resumed. What is kept has a bound too: beyond it no more is taken until some of it is acknowledged, so that the
+//! queue fills up as it does for a client that does not read.
 
-use std::future::Future;
-use std::pin::Pin;
+mod unacked;
+mod watch;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tercet_core::{StreamCondition, StreamError};
+
+use crate::server::Clock;
+use unacked::Unacked;
+pub use unacked::{Acked, TooHigh};
+pub(crate) use unacked::{Remaining, Retention};
+pub use watch::{Receipt, Watch};
 
 /// The queue between everyone who sends to a session and the task that owns its connection.
 #[derive(Debug)]
@@ -26,6 +37,12 @@ struct Inner {
     receipts: Vec<Receipt>,
     end: End,
     waker: Option<Waker>,
+    /// Stanzas before acknowledgements were enabled.
+    uncounted: u32,
+    /// What the client has not acknowledged, once it does so.
+    unacked: Option<Box<Unacked>>,
+    /// The session goes on with another connection.
+    superseded: bool,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +56,7 @@ enum End {
 }
 
 /// What the connection's task gets from [`Outbox::poll_take`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Taken {
     /// Everything queued since the last call, in order; may be empty when `end` is given.
     pub bytes: Vec<u8>,
@@ -48,59 +65,10 @@ pub struct Taken {
     /// Who waits for these bytes to be written. Call [`Receipt::written`] on each once the system has taken all of them;
     /// dropping one says that they were not.
     pub receipts: Vec<Receipt>,
-}
-
-/// Tells a [`Watch`] what became of the bytes that were queued when it began.
-#[derive(Debug)]
-pub struct Receipt(Arc<Mutex<Fate>>);
-
-/// Resolves once what was queued when it began has been written, or will never be: true if it has.
-#[derive(Debug)]
-pub struct Watch(Arc<Mutex<Fate>>);
-
-#[derive(Debug, Default)]
-enum Fate {
-    #[default]
-    Open,
-    Awaited(Waker),
-    Settled(bool),
-}
-
-impl Receipt {
-    /// The bytes have been given to the operating system.
-    pub fn written(self) {
-        self.settle(true);
-    }
-
-    fn settle(&self, written: bool) {
-        let mut fate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*fate, Fate::Settled(_)) {
-            return;
-        }
-        if let Fate::Awaited(waker) = std::mem::replace(&mut *fate, Fate::Settled(written)) {
-            drop(fate);
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        self.settle(false);
-    }
-}
-
-impl Future for Watch {
-    type Output = bool;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut fate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Fate::Settled(written) = *fate {
-            return Poll::Ready(written);
-        }
-        *fate = Fate::Awaited(cx.waker().clone());
-        Poll::Pending
-    }
+    /// The session goes on with another connection, which waits for this one to let go of it. Given once, alone.
+    pub superseded: bool,
+    /// What the client is to be asked now, or later.
+    pub acked: Acked,
 }
 
 impl Outbox {
@@ -112,7 +80,7 @@ impl Outbox {
         }
     }
 
-    /// Lets `write` append one or more whole stanzas. Returns false when nothing more can be delivered here: the session is
+    /// Lets `write` append one whole stanza, or nothing. Returns false when nothing more can be delivered here: the session is
     /// ending, or this stanza would exceed the bound, in which case the session is ended with `resource-constraint`.
     pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut inner = self.lock();
@@ -121,10 +89,21 @@ impl Outbox {
         }
         let before = inner.bytes.len();
         write(&mut inner.bytes);
-        if before > 0 && inner.bytes.len() > self.limit {
+        let added = inner.bytes.len() - before;
+        if added == 0 {
+            return true;
+        }
+        // What goes out a second time was within the bound the first time.
+        let aside = inner.unacked.as_ref().map_or(0, |kept| kept.aside());
+        if before > aside && inner.bytes.len() - aside > self.limit {
             // Design, "The outbox": a peer that does not read gets the RFC's error, never a bigger server process.
-            inner.bytes = Vec::new();
-            inner.receipts = Vec::new();
+            if inner.unacked.is_some() {
+                // Who ends the session hands it on.
+                inner.bytes.truncate(before);
+            } else {
+                inner.bytes = Vec::new();
+                inner.receipts = Vec::new();
+            }
             inner.end = End::Ending(
                 StreamError::new(StreamCondition::ResourceConstraint)
                     .text("the client does not read what is sent to it"),
@@ -132,10 +111,86 @@ impl Outbox {
             Self::wake(inner);
             return false;
         }
+        match &mut inner.unacked {
+            Some(unacked) => unacked.push(added),
+            None => inner.uncounted = inner.uncounted.saturating_add(1),
+        }
         if before == 0 {
             Self::wake(inner);
         }
         true
+    }
+
+    /// From now on the client acknowledges stanzas. `reply` goes out between those that count and those that do not.
+    pub(crate) fn enable(&self, retention: Retention, clock: Arc<Clock>, reply: &[u8]) {
+        let mut inner = self.lock();
+        inner.bytes.extend_from_slice(reply);
+        let (aside, before) = (inner.bytes.len(), inner.uncounted);
+        inner.unacked = Some(Box::new(Unacked::new(retention, clock, aside, before)));
+        Self::wake(inner);
+    }
+
+    /// The client has handled `count` stanzas in all, modulo 2^32.
+    ///
+    /// # Errors
+    /// It was not sent so many.
+    pub fn acknowledge(&self, count: u32) -> Result<Acked, TooHigh> {
+        let mut inner = self.lock();
+        let Inner { bytes, unacked, .. } = &mut *inner;
+        match unacked {
+            Some(unacked) => unacked.acknowledge(count, bytes),
+            None => Ok(Acked::default()),
+        }
+    }
+
+    /// Whether the client can have handled so many, without changing anything.
+    pub(crate) fn check(&self, count: u32) -> Result<(), TooHigh> {
+        match &self.lock().unacked {
+            Some(unacked) => unacked.check(count).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The client is to be asked for an acknowledgement now: false if there is nothing to be asked for, or it has been asked.
+    pub fn ask(&self) -> bool {
+        let mut inner = self.lock();
+        inner.unacked.as_mut().is_some_and(|kept| kept.ask())
+    }
+
+    /// Whether nothing more is taken until the client has acknowledged some of what it was sent.
+    pub fn is_blocked(&self) -> bool {
+        self.lock().unacked.as_ref().is_some_and(|u| u.is_full())
+    }
+
+    /// The session goes on with another connection: the present one's task is told to let go.
+    pub(crate) fn supersede(&self) {
+        let mut inner = self.lock();
+        inner.superseded = true;
+        Self::wake(inner);
+    }
+
+    /// The connection is gone; stanzas gather until another comes. Who waits for their being written need not: they are kept.
+    pub(crate) fn detach(&self) {
+        let receipts = {
+            let mut inner = self.lock();
+            inner.superseded = false;
+            inner.waker = None;
+            std::mem::take(&mut inner.receipts)
+        };
+        receipts.into_iter().for_each(Receipt::written);
+    }
+
+    /// A new connection takes `reply`, then again what the client has not acknowledged, then what follows. The client has
+    /// handled `count`.
+    pub fn resume(&self, count: u32, reply: &[u8]) -> Result<(), TooHigh> {
+        let mut inner = self.lock();
+        let Inner { bytes, unacked, .. } = &mut *inner;
+        if let Some(unacked) = unacked {
+            unacked.acknowledge(count, bytes)?;
+            unacked.resume(reply, bytes);
+        }
+        Self::wake(inner);
+        Ok(())
     }
 
     /// Ends the session with `error` after what is queued. Later calls change nothing.
@@ -149,15 +204,14 @@ impl Outbox {
 
     /// Watches what is queued now on its way to the client. For what is kept elsewhere until then.
     pub fn watch(&self) -> Watch {
-        let fate = Arc::default();
-        let receipt = Receipt(Arc::clone(&fate));
+        let (receipt, watch) = watch::pair();
         let mut inner = self.lock();
         if !matches!(inner.end, End::Closed) {
             inner.receipts.push(receipt);
             // Bytes that have been taken are not yet written; the task says so when it comes for the receipt.
             Self::wake(inner);
         }
-        Watch(fate)
+        watch
     }
 
     /// Whether stanzas are still accepted.
@@ -168,6 +222,12 @@ impl Outbox {
     /// Takes all that is queued. Pending until something is; only one task may wait.
     pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
         let mut inner = self.lock();
+        if std::mem::take(&mut inner.superseded) {
+            return Poll::Ready(Taken {
+                superseded: true,
+                ..Taken::default()
+            });
+        }
         let end = match std::mem::take(&mut inner.end) {
             End::Open => None,
             End::Ending(error) => {
@@ -179,14 +239,29 @@ impl Outbox {
                 None
             }
         };
-        if inner.bytes.is_empty() && end.is_none() && inner.receipts.is_empty() {
+        let blocked = inner.unacked.as_ref().is_some_and(|u| u.is_full());
+        let nothing = inner.bytes.is_empty() && inner.receipts.is_empty();
+        if end.is_none() && (nothing || blocked) {
             inner.wait(cx);
             return Poll::Pending;
         }
+        if blocked {
+            // What the client has not been sent goes on with the rest, to others.
+            return Poll::Ready(Taken {
+                end,
+                ..Taken::default()
+            });
+        }
+        let bytes = std::mem::take(&mut inner.bytes);
         Poll::Ready(Taken {
-            bytes: std::mem::take(&mut inner.bytes),
+            acked: match &mut inner.unacked {
+                Some(unacked) => unacked.take(&bytes),
+                None => Acked::default(),
+            },
+            bytes,
             end,
             receipts: std::mem::take(&mut inner.receipts),
+            superseded: false,
         })
     }
 
@@ -195,6 +270,7 @@ impl Outbox {
     pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
         match inner.end {
+            End::Open if inner.superseded => Poll::Ready(()),
             End::Open => {
                 inner.wait(cx);
                 Poll::Pending
@@ -203,13 +279,31 @@ impl Outbox {
         }
     }
 
-    /// Takes what is queued now without waiting, and accepts nothing more. For the end of a connection.
-    pub fn close(&self) -> Vec<u8> {
+    /// Accepts nothing more; what is queued is dropped. For the end of a connection.
+    pub fn close(&self) {
         let mut inner = self.lock();
         inner.end = End::Closed;
         inner.waker = None;
         inner.receipts = Vec::new();
-        std::mem::take(&mut inner.bytes)
+        inner.bytes = Vec::new();
+    }
+
+    /// Accepts nothing more, and gives what the client has not acknowledged, if it acknowledges. For the end of a session whose
+    /// connection, if it has one, may still have to be told.
+    pub(crate) fn finish(&self) -> Vec<Remaining> {
+        let mut inner = self.lock();
+        let Some(unacked) = inner.unacked.take() else {
+            return Vec::new();
+        };
+        if matches!(inner.end, End::Open) {
+            inner.end = End::Closed;
+        }
+        let receipts = std::mem::take(&mut inner.receipts);
+        let bytes = std::mem::take(&mut inner.bytes);
+        drop(inner);
+        // Whoever gets it now has it.
+        receipts.into_iter().for_each(Receipt::written);
+        unacked.remaining(&bytes)
     }
 
     fn wake(mut inner: MutexGuard<'_, Inner>) {
@@ -238,6 +332,8 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::Future;
+    use std::pin::Pin;
 
     fn take(outbox: &Outbox) -> Poll<Taken> {
         outbox.poll_take(&mut Context::from_waker(Waker::noop()))

@@ -14,6 +14,7 @@ use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
+use crate::session::Hibernating;
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
@@ -99,6 +100,14 @@ pub struct Limits {
     pub idle_accounts: usize,
     /// The largest stanza after login, in bytes.
     pub stanza_bytes: usize,
+    /// How long a session waits for its client to come back, in milliseconds; 0 for not at all.
+    pub resume_ms: u64,
+    /// Sessions of one account that wait so at a time.
+    pub hibernating: usize,
+    /// Bytes sent to a client and not acknowledged, beyond which no more are sent.
+    pub unacked_bytes: usize,
+    /// Stanzas likewise.
+    pub unacked_stanzas: usize,
 }
 
 impl Default for Limits {
@@ -112,6 +121,10 @@ impl Default for Limits {
             offline_bytes: 4 << 20,
             idle_accounts: 4096,
             stanza_bytes: 256 << 10,
+            resume_ms: 600_000,
+            hibernating: 8,
+            unacked_bytes: 2 << 20,
+            unacked_stanzas: 10_000,
         }
     }
 }
@@ -126,7 +139,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         match self {
             Clock::System => {
                 // A clock before 1970 is as good as 1970.
@@ -149,7 +162,8 @@ pub struct Server {
     accounts: AccountTable,
     store: Store,
     limits: Limits,
-    clock: Clock,
+    clock: Arc<Clock>,
+    hibernating: Hibernating,
     secret: [u8; 32],
     since_ms: u64,
     agenda: Agenda,
@@ -185,7 +199,8 @@ impl Server {
             accounts,
             store,
             limits,
-            clock,
+            clock: Arc::new(clock),
+            hibernating: Hibernating::default(),
             secret,
             since_ms,
             agenda: Agenda::default(),
@@ -260,7 +275,7 @@ impl Server {
 
     /// Moves a manual clock; nothing happens to the machine's.
     pub fn advance(&self, by_ms: u64) {
-        if let Clock::Manual(ms) = &self.clock {
+        if let Clock::Manual(ms) = &*self.clock {
             ms.fetch_add(by_ms, Ordering::Relaxed);
         }
     }
@@ -291,6 +306,14 @@ impl Server {
 
     pub(crate) fn accounts(&self) -> &AccountTable {
         &self.accounts
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn hibernating(&self) -> &Hibernating {
+        &self.hibernating
     }
 
     pub(crate) fn forget(&self, account: &BareJid) {

@@ -1,14 +1,17 @@
 //! A session: one connected resource of an account (RFC 6120 §7).
 
+mod management;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tercet_core::{FullJid, Jid};
 
 use crate::account::Account;
 use crate::outbox::Outbox;
 use crate::settlement::Settlement;
+pub(crate) use management::{Hibernating, Id, Management};
 
 /// A connected resource. What depends on its presence stands in its account's state, since the rules look at all resources of
 /// an account at once.
@@ -25,6 +28,8 @@ pub struct Session {
     order: Mutex<()>,
     ended: AtomicBool,
     settlement: Settlement,
+    /// What its client acknowledges and whether it may come back, once it has asked for that (XEP-0198).
+    management: OnceLock<Box<Management>>,
 }
 
 impl Session {
@@ -46,6 +51,7 @@ impl Session {
             order: Mutex::default(),
             ended: AtomicBool::new(false),
             settlement: Settlement::default(),
+            management: OnceLock::new(),
         }
     }
 
@@ -88,6 +94,16 @@ impl Session {
     /// later one, reach everybody in their order (RFC 6120 §10.1). Taken before any account's lock, never two at once.
     pub(crate) fn presence_order(&self) -> MutexGuard<'_, ()> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its acknowledgements, if its client has asked for them.
+    pub(crate) fn management(&self) -> Option<&Management> {
+        self.management.get().map(|management| &**management)
+    }
+
+    /// Begins with acknowledgements; nothing happens if that was done before.
+    pub(crate) fn manage(&self, management: Management) {
+        let _ = self.management.set(Box::new(management));
     }
 
     /// Marks the session as ended; true for the first call.

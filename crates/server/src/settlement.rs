@@ -95,6 +95,11 @@ impl Session {
         self.settlement().lock().begun
     }
 
+    /// Counts a stanza that was answered on the way here.
+    pub fn answered(&self) {
+        self.settlement().begin();
+    }
+
     /// Ready with [`Session::settled`] once it is more than `seen`. Only one task may wait.
     pub fn poll_settled(&self, cx: &mut Context<'_>, seen: u64) -> Poll<u64> {
         let mut inner = self.settlement().lock();

@@ -21,5 +21,5 @@ mod tls;
 pub use c2s::{C2sConfig, C2sStream, Ending, HostConfig, Input, Output, StreamEvent, TlsPolicy};
 pub use framing::Framing;
 pub use messages::{Message, messages};
-pub use question::{Answer, Password, Question, Ticket};
+pub use question::{Answer, NotResumed, Password, Question, Resumed, Ticket};
 pub use tls::{PeerCertificate, TlsInfo, TlsVersion};

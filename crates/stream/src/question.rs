@@ -62,6 +62,16 @@ pub enum Question {
         /// An unpredictable resourcepart, for the server's choice.
         fallback: String,
     },
+    /// Goes on with a session whose connection was lost, or seems to be still there (XEP-0198 §5).
+    /// Answer: [`Answer::Resumed`].
+    Resume {
+        /// The account that logged in. Sessions of others are as good as none.
+        account: BareJid,
+        /// The session's id, as the client says.
+        previd: String,
+        /// How many stanzas of that session the client has handled.
+        handled: u32,
+    },
     /// A registration request (XEP-0077) of a client that has not logged in: an iq with a
     /// `jabber:iq:register` query. Answer: [`Answer::Xml`] with the complete reply.
     Register {
@@ -96,6 +106,8 @@ pub enum Answer {
     Account(Result<BareJid, SaslFailure>),
     /// The full JID of the new session. For an error the client may try again.
     Bound(Result<FullJid, StanzaError>),
+    /// The session is on this stream now, or why not.
+    Resumed(Result<Resumed, NotResumed>),
     /// First-level elements to write as they are; nothing if empty.
     Xml(Vec<u8>),
     /// The complete reply to who has shown an invitation.
@@ -104,6 +116,32 @@ pub enum Answer {
         reply: Vec<u8>,
         /// The token, if it lets its bearer register.
         token: Option<String>,
+    },
+}
+
+/// A session that goes on (XEP-0198 §5).
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// Its full JID.
+    pub jid: FullJid,
+    /// How many stanzas of the client it has handled.
+    pub handled: u32,
+}
+
+/// Why a session does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// The account has no such session (any more).
+    NotFound {
+        /// How many stanzas of the client it had handled, if that is still known.
+        handled: Option<u32>,
+    },
+    /// The client says that it has handled more than it was sent.
+    TooHigh {
+        /// What it says.
+        handled: u32,
+        /// What it was sent.
+        sent: u32,
     },
 }
 

@@ -57,6 +57,10 @@ fn limits(config: &Config) -> Limits {
         offline_bytes: limits.offline_bytes.0,
         idle_accounts: bytes(limits.idle_accounts.into()),
         stanza_bytes: bytes(limits.stanza_bytes.0),
+        resume_ms: limits.resumption.0 * 1000,
+        hibernating: bytes(limits.hibernating_per_account.into()),
+        unacked_bytes: bytes(limits.unacknowledged_bytes.0),
+        unacked_stanzas: bytes(limits.unacknowledged_stanzas.into()),
     }
 }
 

@@ -12,10 +12,11 @@ use tercet_core::{
     BareJid, Frame, FullJid, Limits, OwnedElement, SaslFailure, StanzaError, StreamCondition,
     StreamError, StreamParser,
 };
+use tercet_stream::c2s::sm;
 use tercet_stream::sasl::Credentials;
 use tercet_stream::{
-    Answer, C2sConfig, C2sStream, Framing, HostConfig, Input, Output, Question, StreamEvent,
-    Ticket, TlsInfo, TlsPolicy, messages,
+    Answer, C2sConfig, C2sStream, Framing, HostConfig, Input, NotResumed, Output, Question,
+    Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy, messages,
 };
 
 use crate::Target;
@@ -37,6 +38,10 @@ pub(crate) const TARGET: Target = Target {
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdWxpZXQscj14</auth>",
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>",
         "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>",
+        "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+        "<resume xmlns='urn:xmpp:sm:3' previd='id' h='3'/>",
+        "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+        "<r xmlns='urn:xmpp:sm:3'/>",
         "</response>",
         "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
         "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>",
@@ -196,6 +201,22 @@ impl Driver {
                     );
                     assert!(self.bound.replace(full).is_none(), "one resource a stream");
                 }
+                Output::Reply(bytes) => self.read(&bytes),
+                Output::Enable(enable) => {
+                    let id = enable.resume.then_some(("id", 600));
+                    self.read(&sm::enabled(id));
+                }
+                Output::AckRequested(received) => {
+                    assert!(
+                        self.stream.received().is_none_or(|now| received <= now),
+                        "no stanza is acknowledged before it has come"
+                    );
+                }
+                Output::Acked(_) => {}
+                Output::Resumed(full, reply) => {
+                    self.read(&reply);
+                    assert!(self.bound.replace(full).is_none(), "one resource a stream");
+                }
                 Output::Event(StreamEvent::Authenticated { account, .. }) => {
                     assert_eq!(
                         self.proven.as_ref(),
@@ -286,6 +307,18 @@ impl Driver {
                         .map_err(|_| StanzaError::bad_request()),
                 )
             }
+            Question::Resume {
+                account,
+                previd,
+                handled,
+            } => Answer::Resumed(match previd.as_str() {
+                "id" if handled < 10 => Ok(Resumed {
+                    jid: account.with_resource("r").expect("a resource"),
+                    handled: 5,
+                }),
+                "id" => Err(NotResumed::TooHigh { handled, sent: 9 }),
+                _ => Err(NotResumed::NotFound { handled: None }),
+            }),
             _ => Answer::Xml(Vec::new()),
         };
         self.input(Input::Answer(ticket, answer));

@@ -10,6 +10,7 @@ pub(crate) use guest::remove_left_guests;
 pub(crate) use table::AccountTable;
 use table::Queued;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
@@ -17,7 +18,7 @@ use tercet_core::{BareJid, Stanza};
 
 use crate::module::{Slot, Slots};
 use crate::roster::Roster;
-use crate::session::Session;
+use crate::session::{Id, Session};
 
 /// An account's live state: loaded at first need, kept while it has sessions and for a while after.
 pub struct Account {
@@ -34,6 +35,8 @@ pub struct AccountState {
     pub resources: SmallVec<[Resource; 2]>,
     /// The contacts.
     pub roster: Roster,
+    /// Sessions that could have been resumed and have ended, with what they had handled; the last few.
+    pub(crate) ended: VecDeque<(Id, u32)>,
     /// The account has been removed; nothing may be written for it any more.
     pub removed: bool,
 }
@@ -87,6 +90,7 @@ impl Account {
         let state = AccountState {
             resources: SmallVec::new(),
             roster,
+            ended: VecDeque::new(),
             removed: false,
         };
         Account {

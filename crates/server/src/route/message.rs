@@ -47,17 +47,7 @@ impl Server {
         let mut to = SmallVec::new();
         let outcome = match deliver(&state, kind, passage.edited(&effects), &mut to) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
-            Delivery::Fallback => match self.fallback(account, passage, &mut effects) {
-                // What is in the archive is not lost, and its sender need not know who reads it when.
-                Flow::Continue | Flow::Bounce(_) if effects.has_kept() => Ok(()),
-                // RFC 6121 §8.5.2.2.1: nobody keeps it.
-                Flow::Continue => Err(StanzaError::service_unavailable()),
-                Flow::Bounce(error) => {
-                    effects = Effects::new();
-                    Err(error)
-                }
-                Flow::Handled | Flow::Drop => Ok(()),
-            },
+            Delivery::Fallback => self.message_for_later(account, passage, &mut effects),
             Delivery::Resource
             | Delivery::MostAvailable
             | Delivery::AllAvailable
@@ -81,6 +71,47 @@ impl Server {
             self.bounce(passage, &error);
         }
         rest
+    }
+
+    /// A message that a session got and did not acknowledge before it ended: it has passed the stages, been archived and copied.
+    /// The sender is to be told of an error once the account's lock is released.
+    pub(super) fn message_again(
+        self: &Arc<Self>,
+        state: &AccountState,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+    ) -> (Result<(), StanzaError>, Routed) {
+        let mut effects = Effects::new();
+        let kind = passage.stanza.message_type();
+        let outcome = match deliver(state, kind, passage, &mut SmallVec::new()) {
+            Delivery::Refuse => Err(StanzaError::service_unavailable()),
+            Delivery::Fallback => self.message_for_later(account, passage, &mut effects),
+            Delivery::Resource
+            | Delivery::MostAvailable
+            | Delivery::AllAvailable
+            | Delivery::Ignore => Ok(()),
+        };
+        (outcome, self.finish(passage, effects))
+    }
+
+    /// A message that nobody gets now.
+    fn message_for_later(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        match self.fallback(account, passage, effects) {
+            // What is in the archive is not lost, and its sender need not know who reads it when.
+            Flow::Continue | Flow::Bounce(_) if effects.has_kept() => Ok(()),
+            // RFC 6121 §8.5.2.2.1: nobody keeps it.
+            Flow::Continue => Err(StanzaError::service_unavailable()),
+            Flow::Bounce(error) => {
+                *effects = Effects::new();
+                Err(error)
+            }
+            Flow::Handled | Flow::Drop => Ok(()),
+        }
     }
 
     /// RFC 6121 §8.5.1: messages to unknown names meet what messages to an account whose user is away meet, so that nobody

@@ -10,10 +10,13 @@ mod iq;
 mod message;
 mod paced;
 mod presence;
+mod remains;
+mod resume;
 mod rules;
 mod session;
 
 pub(crate) use contact::ChangeError;
+pub use resume::{NotResumed, Resumed};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError, mint_resource};
 
-use super::{Routed, contact::plain_presence};
+use super::{Routed, contact::plain_presence, resume::oldest_hibernating};
 use crate::account::Resource;
 use crate::outbox::Outbox;
 use crate::server::{Server, store_failure};
@@ -46,9 +46,15 @@ impl Server {
                 match state.resource(session.jid().resource()) {
                     Some(rival) => rival.session.clone(),
                     None if state.resources.len() >= self.limits().sessions => {
-                        // RFC 6120 §7.6.2.1
-                        return Err(StanzaError::resource_constraint()
-                            .text("too many devices are connected"));
+                        match oldest_hibernating(&state) {
+                            // Who is there comes before who may come back.
+                            Some((_, oldest)) => oldest,
+                            // RFC 6120 §7.6.2.1
+                            None => {
+                                return Err(StanzaError::resource_constraint()
+                                    .text("too many devices are connected"));
+                            }
+                        }
                     }
                     None => {
                         state.resources.push(Resource {
@@ -69,30 +75,43 @@ impl Server {
         }
     }
 
-    /// Ends a session: its resource is gone, and who saw its presence sees that. Later calls do nothing.
+    /// Ends a session: its resource is gone, and who saw its presence sees that. What its client has not acknowledged, if it
+    /// acknowledges, goes on to others. Later calls do nothing.
     pub fn unbind(self: &Arc<Self>, session: &Arc<Session>) -> Routed {
         if !session.end() {
             return Routed::Done;
         }
         let account = session.account();
         let _order = session.presence_order();
-        let (subscribers, last) = {
+        let (subscribers, last, left) = {
             let mut state = account.lock();
             let place = state
                 .resources
                 .iter()
                 .position(|r| Arc::ptr_eq(&r.session, session));
-            let was_available = place.is_some_and(|i| state.resources.remove(i).is_available());
+            let gone = place.map(|i| state.resources.remove(i));
+            let was_available = gone.as_ref().is_some_and(Resource::is_available);
             let subscribers =
                 was_available.then(|| state.roster.subscribers().cloned().collect::<Vec<_>>());
-            (subscribers, state.resources.is_empty())
+            let left = match gone {
+                Some(gone) => self.hand_on(&mut state, &gone),
+                None => Vec::new(),
+            };
+            (subscribers, state.resources.is_empty(), left)
         };
+        let left = self.tell_senders(left);
         // RFC 6121 §4.5.1: the server says goodbye where the client did not.
         let gone = plain_presence("unavailable");
         let routed = self.withdraw(session, &gone, subscribers.as_deref());
         if last {
             self.accounts().idle(account.jid());
         }
-        routed
+        match left {
+            Some(left) => Routed::later(async move {
+                routed.wait().await;
+                left.await;
+            }),
+            None => routed,
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use tercet_core::{BareJid, FullJid, SaslFailure, Stanza, StreamCondition, StreamError};
 
+use super::sm::Enable;
+
 use crate::question::{Answer, Question, Ticket};
 use crate::sasl::Mechanism;
 use crate::tls::TlsInfo;
@@ -42,6 +44,20 @@ pub enum Output {
     Stanza(Stanza),
     /// The client has bound this full JID, and is told so in the [`Output::Write`] before.
     Bound(FullJid),
+    /// A stanza for a bound client in the place of the one that was asked: goes where all stanzas
+    /// for it go, so that it is counted with them.
+    Reply(Vec<u8>),
+    /// The client wants its stanzas counted (XEP-0198 §3). Those that it has sent behind this are
+    /// counted already; those for it are from the [`enabled`](super::sm::enabled) answer on.
+    Enable(Enable),
+    /// The client wants to know how many of its stanzas have been handled: answer with an
+    /// [`ack`](super::sm::ack) once that is so for these, which are all that came before.
+    AckRequested(u32),
+    /// The client has handled so many of the stanzas for it.
+    Acked(u32),
+    /// The session that the client has asked for is on this stream now. Send these bytes, then
+    /// every stanza that the client has not handled, then what follows.
+    Resumed(FullJid, Vec<u8>),
     /// Something worth counting, logging or acting on.
     Event(StreamEvent),
     /// The stream is over. Send what was written before, end TLS, shut down the sending side. Then

@@ -86,7 +86,10 @@ pub(super) fn on_answer(
             cx.push(Output::Bound(jid.clone()));
             // Of use to negotiations only.
             cx.tls = None;
-            Ok(State::Bound { jid })
+            Ok(State::Bound {
+                jid,
+                received: None,
+            })
         }
         Answer::Bound(Err(error)) => refused(cx, account, request, &error),
         _ => Err(StreamCondition::InternalServerError.into()),

@@ -1,7 +1,7 @@
 //! A stream with a bound resource: judging the client's stanzas (RFC 6120 §8.1.2.1).
 
 use tercet_core::{FullJid, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError};
-use tercet_core::{iq_result, ns};
+use tercet_core::{error_reply, iq_result, ns};
 
 use super::bind::is_request;
 use super::context::Context;
@@ -37,16 +37,20 @@ fn on_iq(cx: &mut Context, jid: &FullJid, stanza: Stanza) -> Option<Stanza> {
     match stanza.payload().map(|payload| payload.ns()) {
         // RFC 6120 §7.6.2.2: one resource a stream.
         Some(ns::BIND) if is_request(&stanza, "bind", ns::BIND, &jid.bare()) => {
-            cx.reply_error(&stanza, &StanzaError::not_allowed(), from);
+            cx.reply(|out| {
+                error_reply(&stanza, &StanzaError::not_allowed(), from, None, out);
+            });
             None
         }
         // RFC 3921 §3: nothing is left to be done.
         Some(ns::SESSION) if is_request(&stanza, "session", ns::SESSION, &jid.bare()) => {
-            if stanza.iq_type() == Some(IqType::Set) {
-                cx.write(|_, out| iq_result(&stanza, from, None, b"", out));
-            } else {
-                cx.reply_error(&stanza, &StanzaError::bad_request(), from);
-            }
+            cx.reply(|out| {
+                if stanza.iq_type() == Some(IqType::Set) {
+                    iq_result(&stanza, from, None, b"", out);
+                } else {
+                    error_reply(&stanza, &StanzaError::bad_request(), from, None, out);
+                }
+            });
             None
         }
         _ => Some(stanza),

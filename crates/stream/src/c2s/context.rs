@@ -114,6 +114,13 @@ impl Context {
         });
     }
 
+    /// A stanza for a bound client.
+    pub(super) fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.push(Output::Reply(out));
+    }
+
     pub(super) fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
     }

@@ -4,6 +4,7 @@ use tercet_core::{XmlWriter, ns};
 
 use super::config::TlsPolicy;
 use super::context::Context;
+use super::sm;
 use crate::sasl::Offer;
 
 /// XEP-0440 0.4.2.
@@ -81,6 +82,8 @@ fn after_login(cx: &Context, w: &mut XmlWriter) {
     // RFC 3921 §3, for clients that insist; a no-op, which <optional/> says.
     w.start("session").attr("xmlns", ns::SESSION);
     w.leaf("optional", &[]).end();
+    // XEP-0198 §3: behind the binding of a resource, or in its place.
+    w.leaf("sm", &[("xmlns", sm::NS)]);
     w.raw(cx.host().features.as_bytes());
     let idle = cx.config.idle_timeout.filter(|_| !cx.framer.is_watched());
     let idle = idle.map(|timeout| timeout.as_secs());

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::api::{Ending, Output, StreamEvent};
 use super::context::{Context, too_many_attempts};
-use super::features;
 use super::state::{Attempt, Pending, State};
+use super::{features, sm};
 use crate::question::{Answer, Question};
 use crate::sasl::{Exchange, Mechanism, Offer, Scope, Step, Success};
 
@@ -25,6 +25,10 @@ pub(super) fn on_element(cx: &mut Context, element: Element<'_>) -> Result<State
         // Nothing is under way that could be aborted or gone on with.
         (ns::SASL, "abort") => failed(cx, None, None, SaslFailure::Aborted),
         (ns::SASL, "response") => failed(cx, None, None, SaslFailure::MalformedRequest),
+        (sm::NS, "enable" | "resume") => {
+            sm::too_early(cx);
+            Ok(State::Negotiating)
+        }
         _ => Err(StreamCondition::UnsupportedStanzaType.into()),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Offered: STARTTLS and TLS from the first byte (XEP-0368), SASL with channel bindings announced
 //! by XEP-0440 and protected by XEP-0474, resource binding, the old session request as a no-op,
-//! in-band registration before a login (XEP-0077), limits announced by XEP-0478.
+//! in-band registration before a login (XEP-0077), limits announced by XEP-0478, acknowledgements
+//! and resumption (XEP-0198).
 //!
 //! The states are in `state.rs`; what is negotiated in them is a file each.
 
@@ -14,6 +15,7 @@ mod context;
 mod features;
 mod login;
 mod opening;
+pub mod sm;
 mod state;
 
 use std::sync::Arc;
@@ -112,7 +114,8 @@ impl C2sStream {
     }
 
     /// Takes bytes from the front of `input` until a stanza is complete, and gives it: call again.
-    /// `None`: all of `input` was taken. Drain [`poll_output`](Self::poll_output) then, at the
+    /// `None`: all of `input` was taken, or what is left has to wait until a resource is bound or a
+    /// session resumed. Drain [`poll_output`](Self::poll_output) then, at the
     /// latest, and in any case before the next call if there was output before this one.
     ///
     /// Gives the same stanzas as [`handle`](Self::handle) with [`Input::Bytes`] would put out. No
@@ -125,7 +128,7 @@ impl C2sStream {
         self.cx.now = now;
         self.timers.last_received = now;
         loop {
-            let Some(State::Bound { jid }) = &self.state else {
+            let Some(State::Bound { jid, received }) = &mut self.state else {
                 if self.step(input) {
                     continue;
                 }
@@ -133,6 +136,7 @@ impl C2sStream {
             };
             let error = match self.cx.framer.next(input) {
                 Ok(Some(Frame::Stanza(stanza))) => {
+                    sm::count(received);
                     match bound::on_stanza(&mut self.cx, jid, stanza) {
                         Ok(Some(stanza)) => return Some(stanza),
                         Ok(None) => continue,
@@ -177,6 +181,16 @@ impl C2sStream {
         self.cx.framer.limits().stanza_bytes as usize
     }
 
+    /// How many stanzas of the client have come since it has had them counted (XEP-0198), modulo
+    /// 2^32; `None` if it has not. Counts what was given out, and what needed no more than a
+    /// [`Output::Reply`].
+    pub fn received(&self) -> Option<u32> {
+        match self.state {
+            Some(State::Bound { received, .. }) => received,
+            _ => None,
+        }
+    }
+
     /// Whether everything is over: the client has closed the connection after the end of the
     /// stream, or had its time to.
     pub fn is_closed(&self) -> bool {
@@ -198,11 +212,16 @@ impl C2sStream {
         while let Some(stanza) = self.receive(now, input) {
             self.cx.push(Output::Stanza(stanza));
         }
+        if !input.is_empty() {
+            self.park(input);
+        }
     }
 
     /// One frame in a state other than bound. Whether there is more to do.
     fn step(&mut self, input: &mut &[u8]) -> bool {
         match &self.state {
+            // What comes behind can wait where it is.
+            Some(State::Waiting(_, pending)) if pending.is_login_done() => return false,
             Some(State::Waiting(..)) => {
                 self.park(input);
                 return false;

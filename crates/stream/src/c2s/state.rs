@@ -10,7 +10,7 @@
 //!  │         v   v              │                                    │
 //!  │        Authenticating <─> Waiting ────── success ───────────────┘
 //!  │
-//!  └─────> Unbound <─ bind ─> Waiting ──> Bound
+//!  └─────> Unbound <─ bind, resume ─> Waiting ──> Bound
 //!
 //!  any ── error, end of stream, end of connection ──> Closing ──> Closed
 //! ```
@@ -21,7 +21,7 @@ use tercet_core::{BareJid, Frame, FullJid, Stanza, StreamCondition, StreamError,
 
 use super::api::{Ending, StreamEvent};
 use super::context::Context;
-use super::{bind, bound, login, opening};
+use super::{bind, bound, login, opening, sm};
 use crate::question::{Answer, Ticket};
 use crate::sasl::{Exchange, Mechanism};
 
@@ -40,7 +40,11 @@ pub(super) enum State {
     /// The client has logged in, but has no resource yet.
     Unbound { account: BareJid },
     /// The stream carries stanzas.
-    Bound { jid: FullJid },
+    Bound {
+        jid: FullJid,
+        /// Stanzas of the client, since it has them counted.
+        received: Option<u32>,
+    },
     /// Over; the client has until then to close the connection.
     Closing { until: Instant },
     /// Nothing left to do.
@@ -60,6 +64,15 @@ pub(super) enum Pending {
     Login(Attempt),
     Register,
     Bind { account: BareJid, request: Stanza },
+    Resume { account: BareJid, previd: String },
+}
+
+impl Pending {
+    /// Whether what the client sends behind is that of a client that has logged in, whatever the
+    /// answer.
+    pub(super) fn is_login_done(&self) -> bool {
+        matches!(self, Pending::Bind { .. } | Pending::Resume { .. })
+    }
 }
 
 impl State {
@@ -72,7 +85,12 @@ impl State {
             // RFC 6120 §4.6.1: white space between elements means nothing.
             Frame::Whitespace => return Ok(self),
             // RFC 6120 §4.4: the other side closes its stream, so we close ours.
-            Frame::End => return Ok(cx.end(Ending::ByPeer)),
+            Frame::End => {
+                if let State::Bound { received, .. } = self {
+                    sm::before_end(cx, received);
+                }
+                return Ok(cx.end(Ending::ByPeer));
+            }
             Frame::Element(element) if element.root().is("error", ns::STREAMS) => {
                 let condition = element
                     .root()
@@ -99,11 +117,19 @@ impl State {
             (State::Unbound { account }, Frame::Stanza(stanza)) => {
                 bind::on_stanza(cx, account, stanza)
             }
-            (State::Bound { jid }, Frame::Stanza(stanza)) => {
+            (State::Bound { jid, mut received }, Frame::Stanza(stanza)) => {
+                sm::count(&mut received);
                 if let Some(stanza) = bound::on_stanza(cx, &jid, stanza)? {
                     cx.push(super::Output::Stanza(stanza));
                 }
-                Ok(State::Bound { jid })
+                Ok(State::Bound { jid, received })
+            }
+            (State::Bound { jid, mut received }, Frame::Element(element)) => {
+                sm::on_element(cx, &mut received, element.root())?;
+                Ok(State::Bound { jid, received })
+            }
+            (State::Unbound { account }, Frame::Element(element)) => {
+                sm::on_element_unbound(cx, account, element.root())
             }
             // A WebSocket's first message; on TCP the parser sees to it.
             (State::Opening { .. }, Frame::Element(_)) => Err(StreamCondition::BadFormat.into()),
@@ -127,6 +153,7 @@ impl State {
             Pending::Login(attempt) => attempt.on_answer(cx, answer),
             Pending::Register => login::on_registered(cx, answer),
             Pending::Bind { account, request } => bind::on_answer(cx, account, &request, answer),
+            Pending::Resume { account, previd } => sm::on_answer(cx, account, &previd, answer),
         }
     }
 

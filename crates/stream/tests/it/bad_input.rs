@@ -115,7 +115,7 @@ fn elements_that_nobody_knows() {
     for input in [
         "<x xmlns='urn:example:x'/>",
         "<x/>",
-        "<enable xmlns='urn:xmpp:sm:3'/>",
+        "<enabled xmlns='urn:xmpp:sm:3'/>",
         "<stream:features/>",
         "<message xmlns='jabber:server'/>",
         "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",

@@ -8,6 +8,7 @@ mod login;
 mod opening;
 mod registration;
 mod rfc6120;
+mod sm;
 mod stanzas;
 mod support;
 mod timers;

@@ -75,7 +75,7 @@ fn the_client_of_rfc_6120_section_9_1_gets_through() {
             client.recv(),
             header.to_owned()
                 + "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
-                   <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
+                   <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session><sm xmlns='urn:xmpp:sm:3'/>\
                    <ver xmlns='urn:xmpp:features:rosterver'/>\
                    <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
                    <idle-seconds>3600</idle-seconds></limits></stream:features>"

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tercet_core::{BareJid, FullJid, SaslFailure, Stanza, StanzaError, StreamCondition};
+use tercet_stream::c2s::sm;
 use tercet_stream::sasl::{ScramHash, ScramKeys, verify_plain};
 use tercet_stream::{
-    Answer, C2sConfig, C2sStream, Ending, Framing, HostConfig, Input, Output, PeerCertificate,
-    Question, StreamEvent, Ticket, TlsInfo, TlsPolicy,
+    Answer, C2sConfig, C2sStream, Ending, Framing, HostConfig, Input, NotResumed, Output,
+    PeerCertificate, Question, Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy,
 };
 
 pub(crate) const HOST: &str = "im.example.com";
@@ -88,6 +89,8 @@ pub(crate) struct Client {
     pub(crate) events: Vec<StreamEvent>,
     pub(crate) stanzas: Vec<String>,
     pub(crate) bound: Vec<FullJid>,
+    /// What was acknowledged.
+    pub(crate) acked: Vec<u32>,
     /// Short forms of the questions.
     pub(crate) asked: Vec<String>,
     pub(crate) tls_wanted: bool,
@@ -109,6 +112,7 @@ impl Client {
             events: Vec::new(),
             stanzas: Vec::new(),
             bound: Vec::new(),
+            acked: Vec::new(),
             asked: Vec::new(),
             tls_wanted: false,
             closed: false,
@@ -163,12 +167,20 @@ impl Client {
 
     fn bytes(&mut self, mut bytes: &[u8], through_receive: bool) {
         if through_receive {
-            while let Some(stanza) = self.stream.receive(self.now, &mut bytes) {
+            loop {
+                while let Some(stanza) = self.stream.receive(self.now, &mut bytes) {
+                    self.drain();
+                    self.stanza(&stanza);
+                }
                 self.drain();
-                self.stanza(&stanza);
+                if bytes.is_empty() {
+                    break;
+                }
+                if self.stream.is_waiting() {
+                    self.input(Input::Bytes(bytes));
+                    break;
+                }
             }
-            assert!(bytes.is_empty(), "all input is taken");
-            self.drain();
         } else {
             self.input(Input::Bytes(bytes));
         }
@@ -279,6 +291,17 @@ impl Client {
                 }
                 Output::Stanza(stanza) => self.stanza(&stanza),
                 Output::Bound(jid) => self.bound.push(jid),
+                Output::Reply(bytes) => self.written.extend_from_slice(&bytes),
+                Output::Enable(enable) => {
+                    let id = enable.resume.then_some(("sm-id", 600));
+                    self.written.extend_from_slice(&sm::enabled(id));
+                }
+                Output::AckRequested(received) => sm::ack(received, &mut self.written),
+                Output::Acked(handled) => self.acked.push(handled),
+                Output::Resumed(jid, bytes) => {
+                    self.bound.push(jid);
+                    self.written.extend_from_slice(&bytes);
+                }
                 Output::Event(event) => self.events.push(event),
                 Output::Close => self.closed = true,
             }
@@ -422,6 +445,23 @@ fn answer(question: &Question) -> Answer {
             Some("taken") => Err(StanzaError::conflict()),
             resource => Ok(account.with_resource(resource.unwrap_or(fallback)).unwrap()),
         }),
+        // Juliet has a session "sm-id", which was sent 10 stanzas and had handled 5.
+        Question::Resume {
+            account,
+            previd,
+            handled,
+        } => Answer::Resumed(match (account.local(), previd.as_str()) {
+            (Some("juliet"), "sm-id") if *handled > 10 => Err(NotResumed::TooHigh {
+                handled: *handled,
+                sent: 10,
+            }),
+            (Some("juliet"), "sm-id") => Ok(Resumed {
+                jid: account.with_resource("balcony").unwrap(),
+                handled: 5,
+            }),
+            (Some("juliet"), "sm-old") => Err(NotResumed::NotFound { handled: Some(3) }),
+            _ => Err(NotResumed::NotFound { handled: None }),
+        }),
         Question::Register { stanza, .. } => {
             let id = stanza.id().unwrap_or_default();
             Answer::Xml(format!("<iq type='result' id='{id}'/>").into_bytes())
@@ -451,6 +491,9 @@ fn short(question: &Question) -> String {
         Question::Bind {
             account, resource, ..
         } => format!("bind {account} to {resource:?}"),
+        Question::Resume {
+            previd, handled, ..
+        } => format!("resume {previd} at {handled}"),
         Question::Register {
             host, invitation, ..
         } => match invitation {

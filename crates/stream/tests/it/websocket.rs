@@ -70,11 +70,13 @@ impl Page {
         self.stream.handle(self.now, input);
         while let Some(output) = self.stream.poll_output() {
             match output {
-                Output::Write(bytes) => self.sent.extend(messages(&bytes).map(|message| {
-                    let mut out = Vec::new();
-                    message.write(&mut out);
-                    without_id(&String::from_utf8(out).unwrap())
-                })),
+                Output::Write(bytes) | Output::Reply(bytes) => {
+                    self.sent.extend(messages(&bytes).map(|message| {
+                        let mut out = Vec::new();
+                        message.write(&mut out);
+                        without_id(&String::from_utf8(out).unwrap())
+                    }));
+                }
                 Output::Ask(ticket, question) => {
                     self.held = Some((ticket, answer(question)));
                 }
@@ -82,6 +84,10 @@ impl Page {
                 Output::Event(event) => self.events.push(event),
                 Output::Close => self.closed = true,
                 Output::Bound(_) => {}
+                Output::Enable(_)
+                | Output::AckRequested(_)
+                | Output::Acked(_)
+                | Output::Resumed(..) => {}
                 Output::StartTls => panic!("TLS lies below a WebSocket"),
             }
         }

@@ -159,6 +159,14 @@ section! {
         idle: Period = Period(3600), in 30..=86_400 => Live;
         /// Bytes that may wait for a client that does not read.
         outbox_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Restart;
+        /// How long a client whose connection is lost may come back to its session (XEP-0198); 0 for not at all.
+        resumption: Period = Period(600), in 0..=86_400 => Restart;
+        /// Sessions of one account that may wait for their clients to come back. Of more, the one ends whose time is up first; what it was to get goes elsewhere.
+        hibernating_per_account: u32 = 8, in 1..=10_000 => Restart;
+        /// Bytes that may be sent to a client and not be acknowledged (XEP-0198) before it gets more.
+        unacknowledged_bytes: Size = Size(2 << 20), in 65_536..=1 << 30 => Restart;
+        /// Stanzas that may be sent to a client and not be acknowledged before it gets more.
+        unacknowledged_stanzas: u32 = 10_000, in 100..=1_000_000 => Restart;
         /// Sessions that one account may have at a time.
         sessions_per_account: u32 = 32, in 1..=10_000 => Restart;
         /// Connections that one address (for IPv6: one /64) may have at a time.

@@ -14,8 +14,10 @@
 //!   the session with `resource-constraint`. If its socket takes nothing for a minute, the connection is dropped.
 //! - The timer is set to the earliest deadline and not moved when that moves away: a message costs no timer work.
 
+mod acks;
 mod end;
 
+use self::acks::Acks;
 use super::carrier::Carrier;
 use super::gate::Pass;
 use super::registry::Registered;
@@ -29,9 +31,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tercet_core::{BareJid, Stanza, StanzaKind};
+use tercet_core::{BareJid, Stanza, StanzaKind, StreamCondition};
 use tercet_server::{Outbox, Receipt, Routed, Session};
-use tercet_stream::{C2sStream, Input, Output, StreamEvent};
+use tercet_stream::{C2sStream, Ending, Input, Output, StreamEvent};
 
 /// Reads in one turn of the task, before others have theirs.
 const READS: u32 = 4;
@@ -52,6 +54,12 @@ pub(super) struct Connection {
     shared: Arc<C2s>,
     outbox: Arc<Outbox>,
     session: Option<Arc<Session>>,
+    /// What the client acknowledges, and is to be told, once it has asked for that.
+    acks: Option<Box<Acks>>,
+    /// The session goes on without this connection.
+    leaves: bool,
+    /// A session that waits for its client to come back as soon as nothing of it is under way here.
+    left: Option<Arc<Session>>,
     /// The account made for an anonymous client; goes with the connection.
     guest: Option<Box<BareJid>>,
     work: Option<Work>,
@@ -75,7 +83,7 @@ pub(super) struct Connection {
     pass: Pass,
     // Last and in this order: who waits for the connection's end finds it gone from everywhere.
     _load: Load,
-    _registered: Registered,
+    registered: Registered,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,6 +131,9 @@ impl Connection {
             shared,
             outbox,
             session: None,
+            acks: None,
+            leaves: false,
+            left: None,
             guest: None,
             work: None,
             timer: Timer::default(),
@@ -137,7 +148,7 @@ impl Connection {
             peer,
             pass,
             _load: load,
-            _registered: registered,
+            registered,
         }
     }
 
@@ -162,7 +173,14 @@ impl Connection {
             if scratch.out.len() > SENT_AT_ONCE {
                 self.send(cx, scratch, now);
             }
-            if self.work.is_some() || self.held.is_some() || self.is_full() {
+            if self.work.is_some() || self.held.is_some() {
+                break;
+            }
+            if self.leaves {
+                self.give_way(now);
+                continue;
+            }
+            if self.is_full() {
                 break;
             }
             if !self.rest.is_empty() {
@@ -186,6 +204,7 @@ impl Connection {
                 break;
             }
         }
+        self.poll_acks(cx, scratch, now);
         self.send(cx, scratch, now);
         if self.phase != Phase::Open && self.poll_end(cx, scratch, now).is_ready() {
             return Poll::Ready(());
@@ -203,8 +222,9 @@ impl Connection {
         if due(self.stalled) || due(self.ending) {
             tracing::debug!(peer = %self.peer, "connection given up");
             self.phase = Phase::Gone;
-            self.unbind();
+            self.leave();
         }
+        self.acks_due(now);
         if self.phase == Phase::Open && due(self.stream.deadline()) {
             // The time for a login is up, whatever is held back.
             self.held = None;
@@ -221,7 +241,8 @@ impl Connection {
             Phase::Gone => return None,
         };
         let carrier = self.carrier.deadline();
-        let all = [stream, carrier, self.held, self.stalled, self.ending];
+        let acks = self.acks.as_ref().and_then(|acks| acks.deadline());
+        let all = [stream, carrier, self.held, self.stalled, self.ending, acks];
         all.into_iter().flatten().min()
     }
 
@@ -273,6 +294,16 @@ impl Connection {
                         self.unbind();
                     }
                 }
+                WorkDone::Resumed(ticket, session, answer) => {
+                    self.session = session.map(|(session, handled)| {
+                        self.acks = Some(Acks::resumed(handled));
+                        session
+                    });
+                    self.stream.handle(now, Input::Answer(ticket, answer));
+                    if self.phase != Phase::Open {
+                        self.leave();
+                    }
+                }
                 WorkDone::Bound(ticket, session, answer) => {
                     self.session = session;
                     self.stream.handle(now, Input::Answer(ticket, answer));
@@ -313,10 +344,27 @@ impl Connection {
                     self.pass.authenticated();
                     tracing::debug!(%jid, peer = %self.peer, "session bound");
                 }
+                Output::Reply(bytes) => self.reply(&bytes),
+                Output::Enable(enable) => self.enable(&enable),
+                Output::AckRequested(count) => self.on_ack_requested(cx, scratch, count),
+                Output::Acked(count) => self.on_acked(count, now),
+                Output::Resumed(jid, reply) => {
+                    self.pass.authenticated();
+                    tracing::debug!(%jid, peer = %self.peer, "session resumed");
+                    self.resumed(&reply, now);
+                }
                 Output::Event(event) => self.event(&event, now),
                 Output::Close => self.close(now),
             }
         }
+    }
+
+    /// A stanza that the stream itself answers a bound client with.
+    fn reply(&mut self, bytes: &[u8]) {
+        if let Some(session) = &self.session {
+            session.answered();
+        }
+        self.outbox.push(|out| out.extend_from_slice(bytes));
     }
 
     fn route(&mut self, cx: &mut Context<'_>, stanza: Stanza, now: Instant) {
@@ -387,8 +435,13 @@ impl Connection {
                 }
             }
             event => {
-                if *event == StreamEvent::Silent {
-                    self.carrier.ask_for_life();
+                match event {
+                    StreamEvent::Silent => self.carrier.ask_for_life(),
+                    // XEP-0198 §7: a session ends by its stream's end; without it the client may come back.
+                    StreamEvent::Ended(
+                        Ending::Lost | Ending::Error(StreamCondition::ConnectionTimeout),
+                    ) => self.leaves = true,
+                    _ => {}
                 }
                 tracing::debug!(peer = %self.peer, ?event, "stream");
             }
@@ -410,6 +463,15 @@ impl Connection {
             scratch.out.extend_from_slice(&taken.bytes);
         }
         self.receipts.extend(taken.receipts);
+        if taken.superseded {
+            // What is for the client goes to the other connection from now on.
+            self.leaves = true;
+            self.detach();
+            return true;
+        }
+        if let Some(acks) = &mut self.acks {
+            acks.sent(taken.acked, now);
+        }
         if let Some(error) = taken.end {
             self.held = None;
             self.stream.handle(now, Input::Close(error));
@@ -427,6 +489,9 @@ impl Connection {
             }
             Poll::Ready(Ok(incoming)) => incoming,
         };
+        if let Some(acks) = &mut self.acks {
+            acks.heard();
+        }
         if let Some(info) = incoming.tls_up {
             tracing::debug!(peer = %self.peer, version = ?info.version, resumed = info.resumed, "TLS is up");
             let info = stream_info(*info, self.direct);

@@ -98,6 +98,11 @@ impl Carrier {
         }
     }
 
+    /// Whether nothing read means that the client says nothing: requests of a BOSH session may be empty, and it may pause.
+    pub(super) fn tells_silence(&self) -> bool {
+        !matches!(self, Carrier::Bosh(_))
+    }
+
     /// The client has been silent for the time set.
     pub(super) fn ask_for_life(&mut self) {
         match self {

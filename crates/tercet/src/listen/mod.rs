@@ -164,7 +164,12 @@ impl Listeners {
         drop(self.accepting);
         let error = StreamError::new(StreamCondition::SystemShutdown);
         self.c2s.registry.end(&error);
-        let _ = tokio::time::timeout(limit, self.c2s.registry.wait_for(0)).await;
+        let drained = async {
+            self.c2s.registry.wait_for(0).await;
+            // Their clients cannot come back; what they were to get is kept for later.
+            self.c2s.server.end_hibernating().await;
+        };
+        let _ = tokio::time::timeout(limit, drained).await;
         self.c2s.registry.count()
     }
 }

@@ -87,6 +87,17 @@ impl Registry {
     }
 }
 
+impl Registered {
+    /// The connection is told to end through another outbox from now on.
+    pub(super) fn replace(&self, outbox: Arc<Outbox>) {
+        let mut state = self.registry.lock();
+        if let Some(error) = &state.end {
+            outbox.end(error.clone());
+        }
+        state.places[self.place] = Some(outbox);
+    }
+}
+
 impl Drop for Registered {
     fn drop(&mut self) {
         let mut state = self.registry.lock();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tercet_core::{
     BareJid, ErrorType, IqType, Limits, SaslFailure, Stanza, StanzaError, error_reply,
 };
-use tercet_server::{AccountError, Outbox, Server, Session, VHost};
+use tercet_server::{AccountError, NotResumed, Outbox, Server, Session, VHost};
 use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
 
 /// What client connections share.
@@ -44,6 +44,8 @@ pub(super) enum WorkDone {
     Routed,
     Answer(Ticket, Answer),
     Bound(Ticket, Option<Arc<Session>>, Answer),
+    /// With the stanzas that the client has handled of the session.
+    Resumed(Ticket, Option<(Arc<Session>, u32)>, Answer),
     /// With the account of an anonymous client, if there is one now.
     Guest(Ticket, Option<BareJid>, Answer),
 }
@@ -159,6 +161,25 @@ impl C2s {
                     WorkDone::Bound(ticket, bound.ok(), answer)
                 }))
             }
+            Question::Resume {
+                account,
+                previd,
+                handled,
+            } => Work::Ask(Box::pin(async move {
+                match server.resume(&account, &previd, handled).await {
+                    Ok(resumed) => {
+                        let answer = Answer::Resumed(Ok(tercet_stream::Resumed {
+                            jid: resumed.session.jid().clone(),
+                            handled: resumed.handled,
+                        }));
+                        WorkDone::Resumed(ticket, Some((resumed.session, handled)), answer)
+                    }
+                    Err(why) => {
+                        let answer = Answer::Resumed(Err(not_resumed(why, handled)));
+                        WorkDone::Resumed(ticket, None, answer)
+                    }
+                }
+            })),
             Question::Anonymous { host } => Work::Ask(Box::pin(async move {
                 let guest = server.create_guest(&host).await;
                 let answer = Answer::Account(guest.as_ref().cloned().map_err(failure));
@@ -239,7 +260,16 @@ async fn answer(server: &Server, question: Question) -> Answer {
         Question::Anonymous { .. }
         | Question::Register { .. }
         | Question::Invitation { .. }
-        | Question::Bind { .. } => Answer::Xml(Vec::new()),
+        | Question::Bind { .. }
+        | Question::Resume { .. } => Answer::Xml(Vec::new()),
+    }
+}
+
+/// What the client is told of why it cannot go on with a session of which it has `handled` so many stanzas.
+fn not_resumed(why: NotResumed, handled: u32) -> tercet_stream::NotResumed {
+    match why {
+        NotResumed::NotFound { handled } => tercet_stream::NotResumed::NotFound { handled },
+        NotResumed::TooHigh { sent } => tercet_stream::NotResumed::TooHigh { handled, sent },
     }
 }
 

@@ -5,16 +5,22 @@ use crate::listen::service::Work;
 use crate::listen::wire::{Scratch, WireError};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tercet_server::Routed;
+use tercet_core::{StreamCondition, StreamError};
+use tercet_server::{Outbox, Routed};
+use tercet_stream::Input;
 
 impl Connection {
     /// The stream is over, with all that it had to say.
     pub(super) fn close(&mut self, now: Instant) {
         self.phase = Phase::Closing;
         self.ending = Some(now + ENDING);
-        self.unbind();
+        match self.leaves {
+            true => self.leave(),
+            false => self.unbind(),
+        }
     }
 
     /// The connection broke.
@@ -26,11 +32,47 @@ impl Connection {
             _ => Phase::Gone,
         };
         self.ending = Some(now + ENDING);
-        self.unbind();
+        self.leave();
+    }
+
+    /// The client may come back: its session stays if it can be resumed, and ends if not.
+    pub(super) fn leave(&mut self) {
+        if !self.session.as_ref().is_some_and(|s| s.is_resumable()) {
+            return self.unbind();
+        }
+        // Those who wait for bytes to be written need not: the session keeps them.
+        for receipt in std::mem::take(&mut self.receipts) {
+            receipt.written();
+        }
+        self.left = self.session.take();
+        self.acks = None;
+        self.detach();
+    }
+
+    /// Lets go of the session that another connection wants; its client is told on this one, should it be there.
+    pub(super) fn give_way(&mut self, now: Instant) {
+        // XEP-0198 §5: the stream of the connection before is closed.
+        let error = StreamError::new(StreamCondition::Conflict)
+            .text("the session goes on with another connection");
+        self.stream.handle(now, Input::Close(error));
+    }
+
+    /// Another outbox in the place of the session's.
+    pub(super) fn detach(&mut self) {
+        let outbox = Arc::new(Outbox::new(self.shared.outbox_bytes()));
+        self.registered.replace(outbox.clone());
+        self.outbox = outbox;
     }
 
     pub(super) fn unbind(&mut self) {
-        self.outbox.close();
+        if self.acks.take().is_some() {
+            // What has not been acknowledged goes on to others.
+            for receipt in std::mem::take(&mut self.receipts) {
+                receipt.written();
+            }
+        } else {
+            self.outbox.close();
+        }
         if let Some(rest) = self.farewell() {
             let earlier = self.work.take();
             self.work = Some(Work::after(earlier, rest));
@@ -65,6 +107,13 @@ impl Connection {
         now: Instant,
     ) -> Poll<()> {
         self.poll_work(cx, now);
+        if self.work.is_none()
+            && let Some(session) = self.left.take()
+            && let Routed::Later(rest) = self.shared.server.disconnect(&session)
+        {
+            self.work = Some(Work::after(None, rest));
+            self.poll_work(cx, now);
+        }
         if self.phase == Phase::Closing {
             match self.carrier.poll_close(cx) {
                 Poll::Ready(Ok(())) => self.phase = Phase::Lingering,
@@ -89,7 +138,12 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // Nothing to do but where the task panicked or the process ends.
-        self.outbox.close();
+        if self.session.is_none() {
+            self.session = self.left.take();
+        }
+        if self.acks.is_none() {
+            self.outbox.close();
+        }
         if let Some(rest) = self.farewell()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {

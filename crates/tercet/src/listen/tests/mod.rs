@@ -5,6 +5,7 @@ mod connections;
 mod http2;
 mod login;
 mod proxies;
+mod resumption;
 mod web;
 
 use std::net::SocketAddr;

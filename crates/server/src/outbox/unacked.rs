@@ -1,0 +1,257 @@
+//! What a client has been sent and has not acknowledged (XEP-0198 §4).
+//!
+//! Each stanza has a number, from 1, and a length; the bytes of those that were taken are kept one behind the other. Elements of
+//! stream management itself go out with the bytes, but are neither counted nor kept.
+//!
+//! **Clients that count wrongly.** Some count what came between their `<enable/>` and our `<enabled/>`, so that what they
+//! acknowledge is ahead by so much. As many as were sent before `<enabled/>` are forgiven, once: the count is moved by what it was
+//! ahead. Anything more ends the stream.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::server::Clock;
+
+/// Stanzas sent after which the client is asked what it has handled.
+const ASK_AFTER: usize = 10;
+/// Bytes sent after which it is asked.
+const ASK_AFTER_BYTES: usize = 32 << 10;
+/// Capacity that is kept while there is nothing to keep.
+const KEPT: usize = 1024;
+
+/// How much is kept before more is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    /// Bytes.
+    pub(crate) bytes: usize,
+    /// Stanzas.
+    pub(crate) stanzas: usize,
+}
+
+/// What the client is to be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Acked {
+    /// Ask for an acknowledgement now, behind what is sent.
+    pub ask: bool,
+    /// Something was sent for which no acknowledgement has been asked: do so when nothing more comes for a while.
+    pub unasked: bool,
+}
+
+/// The client says that it has handled more than it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooHigh {
+    /// How much it was sent, modulo 2^32.
+    pub sent: u32,
+}
+
+/// A stanza whose session has ended before it was acknowledged.
+#[derive(Debug)]
+pub(crate) struct Remaining {
+    pub(crate) bytes: Vec<u8>,
+    /// When it was for the session first, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Unacked {
+    retention: Retention,
+    clock: Arc<Clock>,
+    /// What of the queue's beginning does not count.
+    preface: usize,
+    /// What of the queue behind that has been sent on an earlier connection.
+    again: usize,
+    /// The bytes of the first `held` stanzas.
+    bytes: VecDeque<u8>,
+    held: usize,
+    /// All that have not been acknowledged, those in the queue last.
+    stanzas: VecDeque<Entry>,
+    /// The client can have handled so many of them.
+    sent: usize,
+    /// The client's last count.
+    acked: u32,
+    /// How many those are in truth; the client's count begins again at 2^32.
+    acked_in_all: u64,
+    /// How much the client's count may still turn out to be ahead.
+    slack: u32,
+    /// The client has been asked and has not answered.
+    asked: bool,
+    unasked: usize,
+    unasked_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    len: u32,
+    /// Seconds since 1970.
+    at: u32,
+}
+
+impl Unacked {
+    /// `preface` bytes wait that do not count; `before` stanzas were sent before.
+    pub(super) fn new(
+        retention: Retention,
+        clock: Arc<Clock>,
+        preface: usize,
+        before: u32,
+    ) -> Unacked {
+        Unacked {
+            retention,
+            clock,
+            preface,
+            again: 0,
+            bytes: VecDeque::new(),
+            held: 0,
+            stanzas: VecDeque::new(),
+            sent: 0,
+            acked: 0,
+            acked_in_all: 0,
+            slack: before,
+            asked: false,
+            unasked: 0,
+            unasked_bytes: 0,
+        }
+    }
+
+    /// A stanza of `len` bytes was queued.
+    pub(super) fn push(&mut self, len: usize) {
+        // No stanza is longer than 4 GiB, and no second is later than 2106.
+        self.stanzas.push_back(Entry {
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            at: u32::try_from(self.clock.now_ms() / 1000).unwrap_or(u32::MAX),
+        });
+    }
+
+    /// Bytes of the queue that do not count for its bound.
+    pub(super) fn aside(&self) -> usize {
+        self.preface + self.again
+    }
+
+    /// Whether no more is to be sent before something is acknowledged.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.retention.bytes || self.held >= self.retention.stanzas
+    }
+
+    /// All that was queued is sent.
+    pub(super) fn take(&mut self, queue: &[u8]) -> Acked {
+        let sent = &queue[self.preface..];
+        self.bytes.extend(sent);
+        self.preface = 0;
+        self.again = 0;
+        self.unasked += self.stanzas.len() - self.held;
+        self.unasked_bytes += sent.len();
+        self.held = self.stanzas.len();
+        self.sent = self.held;
+        self.next()
+    }
+
+    /// Whether the client can have handled `count`, and how many that are not acknowledged yet.
+    pub(super) fn check(&self, count: u32) -> Result<usize, TooHigh> {
+        let behind = self.acked.wrapping_sub(count);
+        if behind > 0 && u64::from(behind) <= self.acked_in_all {
+            // An old acknowledgement says nothing new.
+            return Ok(0);
+        }
+        let more = count.wrapping_sub(self.acked) as usize;
+        match more <= self.sent + self.slack as usize {
+            true => Ok(more),
+            false => Err(TooHigh {
+                sent: self.acked.wrapping_add(truncated(self.sent)),
+            }),
+        }
+    }
+
+    /// The client has handled `count`; what is not needed any more goes from `queue` too.
+    pub(super) fn acknowledge(
+        &mut self,
+        count: u32,
+        queue: &mut Vec<u8>,
+    ) -> Result<Acked, TooHigh> {
+        let more = self.check(count)?;
+        let ahead = more.saturating_sub(self.sent);
+        let handled = more - ahead;
+        self.slack -= truncated(ahead);
+        self.acked = self.acked.wrapping_add(truncated(more));
+        self.acked_in_all += more as u64;
+        let len = |entries: &mut dyn Iterator<Item = Entry>| -> usize {
+            entries.map(|entry| entry.len as usize).sum()
+        };
+        let held = handled.min(self.held);
+        let of_held = len(&mut self.stanzas.drain(..held));
+        self.bytes.drain(..of_held);
+        self.held -= held;
+        // Resumed, and acknowledged before it was sent again.
+        let of_queue = len(&mut self.stanzas.drain(..handled - held));
+        queue.drain(self.preface..self.preface + of_queue);
+        self.again = self.again.saturating_sub(of_queue);
+        self.sent -= handled;
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = VecDeque::new();
+            self.stanzas.shrink_to(KEPT / size_of::<Entry>());
+        }
+        self.asked = false;
+        self.unasked = self.unasked.min(self.held);
+        self.unasked_bytes = self.unasked_bytes.min(self.bytes.len());
+        Ok(self.next())
+    }
+
+    /// Whether to ask the client now; if so, it counts as asked.
+    pub(super) fn ask(&mut self) -> bool {
+        let ask = !self.asked && self.held > 0;
+        if ask {
+            self.asked = true;
+            self.unasked = 0;
+            self.unasked_bytes = 0;
+        }
+        ask
+    }
+
+    /// Puts `reply` and what was not acknowledged before what is queued.
+    pub(super) fn resume(&mut self, reply: &[u8], queue: &mut Vec<u8>) {
+        let mut bytes = Vec::with_capacity(reply.len() + self.bytes.len() + queue.len());
+        bytes.extend_from_slice(reply);
+        let (front, back) = self.bytes.as_slices();
+        bytes.extend_from_slice(front);
+        bytes.extend_from_slice(back);
+        bytes.extend_from_slice(&queue[self.preface..]);
+        *queue = bytes;
+        self.preface = reply.len();
+        self.again += self.bytes.len();
+        self.bytes = VecDeque::new();
+        self.held = 0;
+        self.asked = false;
+        self.unasked = 0;
+        self.unasked_bytes = 0;
+    }
+
+    /// Every stanza that was not acknowledged, with those in `queue`.
+    pub(super) fn remaining(mut self, queue: &[u8]) -> Vec<Remaining> {
+        self.bytes.extend(&queue[self.preface..]);
+        let bytes = self.bytes.make_contiguous();
+        let mut at = 0;
+        self.stanzas
+            .iter()
+            .map(|entry| {
+                let begin = at;
+                at += entry.len as usize;
+                Remaining {
+                    bytes: bytes[begin..at].to_vec(),
+                    at_ms: u64::from(entry.at) * 1000,
+                }
+            })
+            .collect()
+    }
+
+    fn next(&mut self) -> Acked {
+        let much = self.unasked >= ASK_AFTER || self.unasked_bytes >= ASK_AFTER_BYTES;
+        let ask = (much || self.is_full()) && self.ask();
+        Acked {
+            ask,
+            unasked: !self.asked && self.held > 0,
+        }
+    }
+}
+
+/// Counts of stanzas are modulo 2^32 (XEP-0198 §4), and the queues are far shorter.
+fn truncated(count: usize) -> u32 {
+    count as u32
+}

@@ -1,0 +1,171 @@
+//! Sessions whose client acknowledges what it gets, and comes back when its connection is lost (XEP-0198).
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use tercet_core::BareJid;
+use tercet_stream::c2s::sm::{self, Enable};
+
+use super::Routed;
+use crate::account::AccountState;
+use crate::outbox::Retention;
+use crate::server::Server;
+use crate::session::{Id, Management, Session};
+
+/// A session that a new connection goes on with.
+pub struct Resumed {
+    /// The session. Its outbox gives nothing before [`Outbox::resume`](crate::Outbox::resume).
+    pub session: Arc<Session>,
+    /// Stanzas of the client that it has handled, modulo 2^32.
+    pub handled: u32,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// The account has no such session (any more).
+    NotFound {
+        /// What it had handled, if that is still known.
+        handled: Option<u32>,
+    },
+    /// The client says that it has handled more than it was sent.
+    TooHigh {
+        /// What it was sent.
+        sent: u32,
+    },
+}
+
+impl Server {
+    /// Has the stanzas for the client of `session` acknowledged, and keeps them until then. It is told through its outbox. The
+    /// session can be resumed if the client wants that and `resumable` is true.
+    pub fn enable_management(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        enable: &Enable,
+        resumable: bool,
+    ) {
+        let limits = self.limits();
+        let longest = match enable.resume && resumable {
+            true => limits.resume_ms,
+            false => 0,
+        };
+        // XEP-0198 §5: the client's wish counts up to the server's limit.
+        let wish = enable.max.map_or(u64::MAX, |max| u64::from(max) * 1000);
+        let resume_ms = longest.min(wish);
+        let id = Id::new(self.random());
+        session.manage(Management::new(id, resume_ms, session.begun()));
+        let id = id.to_string();
+        let reply = sm::enabled((resume_ms > 0).then_some((&id, resume_ms / 1000)));
+        let retention = Retention {
+            bytes: limits.unacked_bytes,
+            stanzas: limits.unacked_stanzas,
+        };
+        session
+            .outbox()
+            .enable(retention, self.clock().clone(), &reply);
+    }
+
+    /// The connection of `session` is lost: it hibernates, or ends if it cannot be resumed. No stanza of its client is on its way
+    /// any more.
+    pub fn disconnect(self: &Arc<Self>, session: &Arc<Session>) -> Routed {
+        let management = session.management().filter(|m| m.resume_ms() > 0);
+        let Some(management) = management.filter(|_| session.outbox().is_open()) else {
+            return self.unbind(session);
+        };
+        let until_ms = self.now_ms() + management.resume_ms();
+        session.outbox().detach();
+        self.hibernating()
+            .enter(management.id(), until_ms, session.clone());
+        if !management.hibernate(until_ms) {
+            self.hibernating().leave(management.id());
+            return self.unbind(session);
+        }
+        let oldest = {
+            let state = session.account().lock();
+            oldest_hibernating(&state)
+                .filter(|(count, _)| *count > self.limits().hibernating)
+                .map(|(_, oldest)| oldest)
+        };
+        match oldest {
+            Some(oldest) => self.unbind(&oldest),
+            None => Routed::Done,
+        }
+    }
+
+    /// Finds the session `previd` of `account`, whose client has handled `handled` stanzas, for a new connection. A connection
+    /// that it still has lets go of it first, so that nothing is handled twice.
+    pub async fn resume(
+        self: &Arc<Self>,
+        account: &BareJid,
+        previd: &str,
+        handled: u32,
+    ) -> Result<Resumed, NotResumed> {
+        const UNKNOWN: NotResumed = NotResumed::NotFound { handled: None };
+        let id = Id::parse(previd).ok_or(UNKNOWN)?;
+        // XEP-0198 §5: only sessions of who has logged in; of others not even that they exist can be seen.
+        let account = self.loaded_account(account.as_str()).ok_or(UNKNOWN)?;
+        let gone = || {
+            let state = account.lock();
+            let ended = state.ended.iter().find(|(ended, _)| *ended == id);
+            NotResumed::NotFound {
+                handled: ended.map(|(_, handled)| *handled),
+            }
+        };
+        let found = {
+            let state = account.lock();
+            let mut sessions = state.resources.iter().map(|r| &r.session);
+            sessions
+                .find(|s| {
+                    s.management()
+                        .is_some_and(|m| m.id() == id && m.resume_ms() > 0)
+                })
+                .cloned()
+        };
+        let session = found.ok_or_else(gone)?;
+        let Some(management) = session.management() else {
+            return Err(UNKNOWN);
+        };
+        if let Err(too_high) = session.outbox().check(handled) {
+            let sent = too_high.sent;
+            return Err(NotResumed::TooHigh { sent });
+        }
+        let mut turn = None;
+        // XEP-0198 §5: a stream that is still open is closed.
+        let attached =
+            poll_fn(|cx| management.poll_attach(cx, &mut turn, || session.outbox().supersede()));
+        if !attached.await {
+            return Err(gone());
+        }
+        self.hibernating().leave(id);
+        let handled = session.all_settled().await;
+        Ok(Resumed { session, handled })
+    }
+
+    /// Ends all sessions that hibernate. For the end of the server: what they keep is kept for later.
+    pub async fn end_hibernating(self: &Arc<Self>) {
+        for rest in self.end_hibernating_until(u64::MAX) {
+            rest.wait().await;
+        }
+    }
+
+    /// Ends the sessions whose clients have not come back until then.
+    pub(crate) fn end_hibernating_until(self: &Arc<Self>, now_ms: u64) -> Vec<Routed> {
+        let over = self.hibernating().over(now_ms).into_iter();
+        // One may have been resumed since.
+        over.filter(|session| session.is_hibernating())
+            .map(|session| self.unbind(&session))
+            .collect()
+    }
+}
+
+/// How many sessions of an account hibernate, and the one that will end first.
+pub(super) fn oldest_hibernating(state: &AccountState) -> Option<(usize, Arc<Session>)> {
+    let hibernating = || {
+        state.resources.iter().filter_map(|r| {
+            let until = r.session.management()?.hibernates_until()?;
+            Some((until, &r.session))
+        })
+    };
+    let oldest = hibernating().min_by_key(|(until, _)| *until)?.1.clone();
+    Some((hibernating().count(), oldest))
+}

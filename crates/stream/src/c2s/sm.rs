@@ -1,0 +1,244 @@
+//! Stream management (XEP-0198 1.6.3): counting stanzas, acknowledging them, going on with a session.
+//!
+//! The stream counts what comes from the client, from `<enable/>` on. What goes to the client is
+//! counted where it waits, in the session's outbox, from `<enabled/>` on; acknowledgements are due
+//! when what was counted is safe. Both are the driver's, to whom requests are given out in their
+//! order.
+//!
+//! Real clients: whoever sends acknowledgements or requests without having enabled them is not
+//! heard, and loses nothing by it.
+
+use tercet_core::{BareJid, Element, StanzaError, StreamCondition, StreamError, XmlWriter};
+
+use super::api::Output;
+use super::context::Context;
+use super::state::{Pending, State};
+use crate::question::{Answer, NotResumed, Question, Resumed};
+
+/// The namespace of stream management.
+pub const NS: &str = "urn:xmpp:sm:3";
+
+/// What a client asks for with `<enable/>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enable {
+    /// That its session can go on after its connection is lost.
+    pub resume: bool,
+    /// For so many seconds, if it says.
+    pub max: Option<u32>,
+}
+
+/// The answer to `<enable/>`: with the session's id and for how many seconds it can be resumed, if
+/// it can.
+pub fn enabled(resumable: Option<(&str, u64)>) -> Vec<u8> {
+    let mut w = XmlWriter::new();
+    w.start("enabled").attr("xmlns", NS);
+    if let Some((id, max)) = resumable {
+        // XEP-0198 §5: the id stands for a session of this account alone; there is no location.
+        w.attr("id", id)
+            .attr("resume", "true")
+            .attr("max", &max.to_string());
+    }
+    w.end();
+    w.finish()
+}
+
+/// Appends an acknowledgement: so many stanzas of the client have been handled.
+pub fn ack(handled: u32, out: &mut Vec<u8>) {
+    append(out, |w| {
+        // XEP-0198 §4: an acknowledgement has a count.
+        w.leaf("a", &[("xmlns", NS), ("h", &handled.to_string())]);
+    });
+}
+
+/// Appends a request for an acknowledgement.
+pub fn request(out: &mut Vec<u8>) {
+    append(out, |w| {
+        w.leaf("r", &[("xmlns", NS)]);
+    });
+}
+
+/// The end of a stream whose client says that it has handled more stanzas than it was sent.
+pub fn too_high(handled: u32, sent: u32) -> StreamError {
+    let mut w = XmlWriter::new();
+    // XEP-0198 §6: with both numbers, so that people can see what went wrong.
+    w.leaf(
+        "handled-count-too-high",
+        &[
+            ("xmlns", NS),
+            ("h", &handled.to_string()),
+            ("send-count", &sent.to_string()),
+        ],
+    );
+    StreamError::new(StreamCondition::UndefinedCondition)
+        .text("more stanzas acknowledged than were sent")
+        .app(w.finish())
+}
+
+/// Another stanza of the client. XEP-0198 §4: the count goes on at zero behind 2^32-1.
+#[inline]
+pub(super) fn count(received: &mut Option<u32>) {
+    if let Some(count) = received {
+        *count = count.wrapping_add(1);
+    }
+}
+
+/// An element from a client that has bound a resource.
+pub(super) fn on_element(
+    cx: &mut Context,
+    received: &mut Option<u32>,
+    element: Element<'_>,
+) -> Result<(), StreamError> {
+    if element.ns() != NS {
+        // RFC 6120 §4.9.3.24: neither a stanza nor part of a negotiation.
+        return Err(StreamCondition::UnsupportedStanzaType.into());
+    }
+    match element.name() {
+        "enable" if received.is_some() => {
+            // XEP-0198 §3: a client asks at most once.
+            Err(StreamError::new(StreamCondition::PolicyViolation)
+                .text("stream management is enabled already"))
+        }
+        "enable" => {
+            *received = Some(0);
+            cx.push(Output::Enable(Enable {
+                resume: element.attr("resume").is_some_and(|v| is_true(&v)),
+                max: element.attr("max").and_then(|max| max.trim().parse().ok()),
+            }));
+            Ok(())
+        }
+        "r" => {
+            if let Some(received) = *received {
+                cx.push(Output::AckRequested(received));
+            }
+            Ok(())
+        }
+        "a" => {
+            if received.is_some() {
+                cx.push(Output::Acked(handled(element)?));
+            }
+            Ok(())
+        }
+        // XEP-0198 §5: in the place of binding a resource.
+        "resume" => {
+            failed(cx, &StanzaError::unexpected_request(), None);
+            Ok(())
+        }
+        _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+    }
+}
+
+/// An element from a client that has logged in and not bound.
+pub(super) fn on_element_unbound(
+    cx: &mut Context,
+    account: BareJid,
+    element: Element<'_>,
+) -> Result<State, StreamError> {
+    match (element.ns(), element.name()) {
+        (NS, "resume") => {
+            let (Some(previd), Ok(handled)) = (element.attr("previd"), handled(element)) else {
+                failed(cx, &StanzaError::bad_request(), None);
+                return Ok(State::Unbound { account });
+            };
+            let previd = previd.into_owned();
+            let ticket = cx.ask(Question::Resume {
+                account: account.clone(),
+                previd: previd.clone(),
+                handled,
+            });
+            let pending = Pending::Resume { account, previd };
+            Ok(State::Waiting(ticket, Box::new(pending)))
+        }
+        // XEP-0198 §3: not before a resource is bound.
+        (NS, "enable") => {
+            too_early(cx);
+            Ok(State::Unbound { account })
+        }
+        _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+    }
+}
+
+/// XEP-0198 §3: nothing of this before a login, and no session without a resource.
+pub(super) fn too_early(cx: &mut Context) {
+    failed(cx, &StanzaError::unexpected_request(), None);
+}
+
+/// The client ends its stream. XEP-0198 §4: it is told what has been handled.
+pub(super) fn before_end(cx: &mut Context, received: Option<u32>) {
+    if let Some(received) = received {
+        cx.push(Output::AckRequested(received));
+    }
+}
+
+/// The session has been found, or not.
+pub(super) fn on_answer(
+    cx: &mut Context,
+    account: BareJid,
+    previd: &str,
+    answer: Answer,
+) -> Result<State, StreamError> {
+    match answer {
+        Answer::Resumed(Ok(Resumed { jid, handled })) => {
+            let mut w = XmlWriter::new();
+            // XEP-0198 §5: which session, and how many of the client's stanzas it has handled.
+            w.leaf(
+                "resumed",
+                &[
+                    ("xmlns", NS),
+                    ("h", &handled.to_string()),
+                    ("previd", previd),
+                ],
+            );
+            cx.push(Output::Resumed(jid.clone(), w.finish()));
+            // Of use to negotiations only.
+            cx.tls = None;
+            Ok(State::Bound {
+                jid,
+                received: Some(handled),
+            })
+        }
+        // XEP-0198 §5: the client may bind a resource now; it has not done anything wrong.
+        Answer::Resumed(Err(NotResumed::NotFound { handled })) => {
+            cx.bindings += 1;
+            failed(cx, &StanzaError::item_not_found(), handled);
+            if cx.bindings >= cx.config.max_attempts {
+                return Err(super::context::too_many_attempts());
+            }
+            Ok(State::Unbound { account })
+        }
+        Answer::Resumed(Err(NotResumed::TooHigh { handled, sent })) => Err(too_high(handled, sent)),
+        _ => Err(StreamCondition::InternalServerError.into()),
+    }
+}
+
+/// XEP-0198 §6: why something could not be had, as a stanza error's condition.
+fn failed(cx: &mut Context, error: &StanzaError, handled: Option<u32>) {
+    cx.write_xml(|w| {
+        w.start("failed").attr("xmlns", NS);
+        if let Some(handled) = handled {
+            w.attr("h", &handled.to_string());
+        }
+        w.leaf(
+            error.condition.as_str(),
+            &[("xmlns", tercet_core::ns::STANZAS)],
+        );
+        w.end();
+    });
+}
+
+/// The count that an acknowledgement must have (XEP-0198 §4).
+fn handled(element: Element<'_>) -> Result<u32, StreamError> {
+    let count = element.attr("h").and_then(|h| h.trim().parse().ok());
+    count.ok_or_else(|| {
+        StreamError::new(StreamCondition::InvalidXml).text("an acknowledgement without its count")
+    })
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(value.trim(), "true" | "1")
+}
+
+fn append(out: &mut Vec<u8>, write: impl FnOnce(&mut XmlWriter)) {
+    let mut w = XmlWriter::into(std::mem::take(out));
+    write(&mut w);
+    *out = w.finish();
+}
