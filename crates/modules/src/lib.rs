@@ -15,6 +15,7 @@ pub mod escape;
 pub mod hints;
 pub mod invites;
 pub mod last;
+pub mod mam;
 pub mod notable;
 pub mod offline;
 pub mod ping;
@@ -43,6 +44,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<admin::Admin>();
     b.add::<delay::Delay>();
     b.add::<stable_id::StableId>();
+    b.add::<mam::Mam>();
     b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
     b.add::<report::Reporting>();
@@ -64,6 +66,8 @@ pub static KINDS: &[&Kind] = &[
     &invites::INVITED,
     &invites::RESERVED,
     &last::LAST,
+    &mam::ARCHIVE,
+    &mam::ARCHIVE_PREFS,
     &offline::OFFLINE,
     &offline::ABSENT,
     &private::PRIVATE,

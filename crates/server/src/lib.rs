@@ -19,9 +19,9 @@ mod vhost;
 pub use account::{Account, AccountError, AccountRecord, AccountState};
 pub use asked::Answered;
 pub use outbox::{Acked, Outbox, Receipt, Taken, TooHigh, Watch};
-pub use route::{NotResumed, Resumed, Routed};
+pub use route::{NotResumed, Paced, Resumed, Routed};
 pub use server::{
-    Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, store_failure,
+    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, store_failure,
 };
 pub use session::Session;
 pub use vhost::{HostBuilder, VHost};

@@ -75,10 +75,30 @@ pub struct HostInfo {
     pub contacts: Vec<(String, Vec<String>)>,
     /// Where browsers reach the host's pages (`https://example.org:5281`), without a slash at the end; `None` if nowhere.
     pub public_url: Option<String>,
+    /// Whether and how long messages are archived.
+    pub archive: Archiving,
     /// The table `[modules]`: one table a module.
     pub modules: toml::Table,
     /// The limits.
     pub limits: Limits,
+}
+
+/// What a host does with its users' messages once they are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archiving {
+    /// They are kept in an archive.
+    pub enabled: bool,
+    /// For so long, in milliseconds; `None` for ever.
+    pub keep_ms: Option<u64>,
+}
+
+impl Default for Archiving {
+    fn default() -> Self {
+        Archiving {
+            enabled: true,
+            keep_ms: None,
+        }
+    }
 }
 
 /// Bounds that hold for every account.

@@ -46,6 +46,8 @@ pub struct ArchiveQuery {
     pub newest_first: bool,
     /// At most so many.
     pub limit: usize,
+    /// The page ends with the entry that brings its values to so many bytes; 0 for any number.
+    pub bytes: usize,
     /// Only those whose value passes.
     pub filter: Option<Arc<ArchiveFilter>>,
     /// At most so many entries are looked at for the filter; 0 for any number.
@@ -70,19 +72,22 @@ impl ArchiveQuery {
         found: impl Iterator<Item = Result<ArchiveEntry, E>>,
     ) -> Result<ArchivePage, E> {
         let mut page = ArchivePage::default();
-        let mut looked_at = 0;
-        for entry in found {
+        let mut bytes = 0;
+        for (looked_at, entry) in found.enumerate() {
             let entry = entry?;
-            if page.entries.len() == self.limit || (self.look_at > 0 && looked_at == self.look_at) {
+            let full = page.entries.len() == self.limit
+                || (self.look_at > 0 && looked_at == self.look_at)
+                || (self.bytes > 0 && bytes >= self.bytes);
+            if full {
                 return Ok(page);
             }
-            looked_at += 1;
             page.reached = Some(entry.id);
             if self
                 .filter
                 .as_ref()
                 .is_none_or(|passes| passes(&entry.value))
             {
+                bytes += entry.value.len();
                 page.entries.push(entry);
             }
         }

@@ -145,6 +145,14 @@ impl Batch {
         self.push(None, owner, Action::EraseOwner)
     }
 
+    /// Adds the operations of `other` behind those that are in it.
+    pub fn merge(&mut self, other: Batch) -> &mut Batch {
+        self.too_big = self.too_big.take().or(other.too_big);
+        self.bytes += other.bytes;
+        self.ops.extend(other.ops);
+        self
+    }
+
     /// How many operations are in it.
     pub fn len(&self) -> usize {
         self.ops.len()

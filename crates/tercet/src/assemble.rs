@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tercet_server::{Clock, HostInfo, Invitations, Limits, Server};
+use tercet_server::{Archiving, Clock, HostInfo, Invitations, Limits, Server};
 use tercet_store::{Kind, Store, StoreError};
 
 use crate::config::{Config, Host, RegistrationPolicy, Uri};
@@ -34,6 +34,7 @@ pub fn store(folder: &Path) -> Result<Store, StoreError> {
 pub async fn server(config: &Config, store: Store) -> Result<Arc<Server>, AssembleError> {
     let server = Server::new(store, limits(config), Clock::System).await?;
     configure(&server, config)?;
+    tercet_modules::mam::keep_to_retention(&server);
     Ok(server)
 }
 
@@ -84,6 +85,10 @@ fn info(config: &Config, host: &Host) -> HostInfo {
         admins: config.admins.iter().map(|admin| admin.0.clone()).collect(),
         contacts: contacts(host),
         public_url: config.public_url(host),
+        archive: Archiving {
+            enabled: host.archive.enabled,
+            keep_ms: host.archive.keep.map(|keep| keep.0.saturating_mul(1000)),
+        },
         modules: host.modules.0.clone(),
         limits: limits(config),
     }

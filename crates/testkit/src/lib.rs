@@ -45,11 +45,12 @@
 //!
 //! XML is compared by meaning: the order of attributes, prefixes, quotes, and white space between elements do not count; the
 //! order of children and character data do. A stanza must be complete: an attribute or child that the script does not show is a
-//! difference. Three things relax this:
+//! difference. Four things relax this:
 //!
 //! - the value or text `{scansion:any}` stands for any;
 //! - `scansion:strict="false"` on an element allows further attributes and children there;
-//! - `xml:lang` on the stanza itself counts only where the script shows it.
+//! - `xml:lang` on the stanza itself counts only where the script shows it;
+//! - a `stanza-id` (XEP-0359) counts only where the script shows one beside it.
 //!
 //! The same script runs against any [`Peer`]: a server in the same process with a virtual clock, or one at the other end of a
 //! TCP connection ([`TcpPeer`]).

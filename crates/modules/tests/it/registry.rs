@@ -20,6 +20,14 @@ const PROMISES: &[(&str, &str)] = &[
     ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
     ("urn:xmpp:reporting:1", "src/report/report.scs"),
+    ("urn:xmpp:fulltext:0", "src/mam/archive.scs"),
+    ("urn:xmpp:mam:2#extended", "src/mam/archive.scs"),
+    ("urn:xmpp:mam:2#groupchat-field", "src/mam/archive.scs"),
+    ("urn:xmpp:message-retract:1", "src/mam/retract.scs"),
+    (
+        "urn:xmpp:message-retract:1#tombstone",
+        "src/mam/retract.scs",
+    ),
     ("urn:xmpp:sid:0", "src/stable_id/forged.scs"),
 ];
 

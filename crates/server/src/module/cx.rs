@@ -8,6 +8,7 @@ use tercet_store::{Batch, Store};
 
 use super::{Payload, Side, Stage};
 use crate::account::{Account, AccountState};
+use crate::route::Routed;
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -106,7 +107,8 @@ pub struct StanzaCx<'a> {
     pub to: &'a Jid,
     /// The language of the stream that it came on, for a stanza that names none.
     pub lang: Option<&'a str>,
-    /// Who has got the message, in the recipient's [`Stage::Copy`](super::Stage::Copy).
+    /// The account's state and who has got the message, in [`Stage::Archive`](super::Stage::Archive) (nobody yet) and in the
+    /// recipient's [`Stage::Copy`](super::Stage::Copy), which run with the account locked.
     pub delivered: Option<&'a Delivered<'a>>,
     /// What is to be done once all stages agree, and how the stanza's bytes change.
     pub effects: &'a mut Effects,
@@ -196,7 +198,12 @@ pub enum Effect {
         /// The stanza.
         stanza: Stanza,
     },
+    /// Do this, too; the sender's next stanza waits for it.
+    Later(Box<LaterFn>),
 }
+
+/// What an [`Effect::Later`] does.
+pub type LaterFn = dyn FnOnce(&Arc<Server>) -> Routed + Send;
 
 /// What the stages of one stanza ask for.
 #[derive(Default)]

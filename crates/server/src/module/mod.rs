@@ -18,7 +18,9 @@ mod registrar;
 mod slot;
 mod stage;
 
-pub use cx::{Delivered, Edits, Effect, Effects, IqCx, SessionCx, StanzaCx, SubscriptionCx};
+pub use cx::{
+    Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx, SubscriptionCx,
+};
 pub(crate) use registrar::{ConsentFn, Extension, IqEntry, SessionEntry, StageEntry};
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
@@ -177,7 +179,7 @@ pub trait OnStanza: Module {
     /// Looks at one stanza, and decides.
     fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow;
 
-    /// For [`Stage::Fallback`]: what is to be written for a message to a name without an account, so that it takes as long as
+    /// For [`Stage::Archive`] and [`Stage::Fallback`]: what is to be written for a message to a name without an account, so that it takes as long as
     /// one that is kept for an account whose user is away. Names can then not be told apart by the clock.
     fn absent(&self, stanza: &Stanza) -> Option<Batch> {
         let _ = stanza;

@@ -43,7 +43,7 @@ impl Server {
             drop(state);
             return self.message_to_nobody(host, passage, effects);
         }
-        self.archive(account, Side::Recipient, passage, &mut effects);
+        self.archive(account, &state, Side::Recipient, passage, &mut effects);
         let mut to = SmallVec::new();
         let outcome = match deliver(&state, kind, passage.edited(&effects), &mut to) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
@@ -128,7 +128,14 @@ impl Server {
             Addressed::Account
         };
         let keepers = host.stages(StanzaKind::Message, Side::Recipient, Phase::Fallback);
-        match rules::message(passage.stanza.message_type(), addressed) {
+        let delivery = rules::message(passage.stanza.message_type(), addressed);
+        if delivery != Delivery::Refuse {
+            let archives = host.stages(StanzaKind::Message, Side::Recipient, Phase::Archive);
+            for batch in archives.iter().filter_map(|a| (a.absent)(passage.stanza)) {
+                effects.kept.merge(batch);
+            }
+        }
+        match delivery {
             Delivery::AllAvailable | Delivery::Ignore => {}
             Delivery::MostAvailable | Delivery::Fallback if !keepers.is_empty() => {
                 let batches = keepers.iter().filter_map(|k| (k.absent)(passage.stanza));
@@ -137,6 +144,8 @@ impl Server {
                     undo: Box::new(|| ()),
                 }));
             }
+            // What is in the archive of an account that is there is not bounced either.
+            Delivery::MostAvailable | Delivery::Fallback if effects.has_kept() => {}
             _ => self.bounce(passage, &StanzaError::service_unavailable()),
         }
         self.finish(passage, effects)

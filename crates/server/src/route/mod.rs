@@ -18,18 +18,20 @@ mod session;
 pub(crate) use contact::ChangeError;
 pub use resume::{NotResumed, Resumed};
 
+pub use paced::Paced;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tercet_core::{Edit, Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
 
-use crate::account::Account;
-use crate::module::{Delivered, Effect, Effects, Flow, Phase, Side, Stage, StanzaCx};
+use crate::account::{Account, AccountState};
+use crate::module::{Delivered, Effect, Effects, Flow, LaterFn, Phase, Side, Stage, StanzaCx};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 use crate::vhost::VHost;
-use tercet_store::Batch;
+use tercet_store::{Batch, Pending};
 
 /// How far a call got.
 #[must_use = "what comes later must be awaited before the sender's next stanza"]
@@ -63,6 +65,13 @@ impl Routed {
             rest.await;
         }
     }
+}
+
+/// An effect that is being carried out.
+enum Begun {
+    Commit(Pending<()>, Box<dyn FnOnce() + Send>),
+    Send { from: Jid, to: Jid, stanza: Stanza },
+    Later(Box<LaterFn>),
 }
 
 /// A stanza on its way, with the addresses that the server vouches for.
@@ -333,7 +342,7 @@ impl Server {
         }
         // Two devices of one user: what is kept stands in the order of its ids.
         let state = account.lock();
-        self.archive(account, Side::Sender, passage, effects);
+        self.archive(account, &state, Side::Sender, passage, effects);
         if effects.kept.is_empty() || state.removed {
             return Routed::Done;
         }
@@ -344,12 +353,15 @@ impl Server {
     fn archive(
         self: &Arc<Self>,
         account: &Arc<Account>,
+        state: &AccountState,
         side: Side,
         passage: Passage<'_>,
         effects: &mut Effects,
     ) {
         // What it says decides nothing any more.
-        let _ = self.run(account, side, passage, effects, Phase::Archive, None);
+        let delivered = Delivered { state, to: &[] };
+        let delivered = Some(&delivered);
+        let _ = self.run(account, side, passage, effects, Phase::Archive, delivered);
     }
 
     /// Runs the copying stage of one side.
@@ -427,8 +439,9 @@ impl Server {
             .list
             .into_iter()
             .map(|effect| match effect {
-                Effect::Commit { batch, undo } => Ok((self.store().commit(batch), undo)),
-                Effect::Send { from, to, stanza } => Err((from, to, stanza)),
+                Effect::Commit { batch, undo } => Begun::Commit(self.store().commit(batch), undo),
+                Effect::Send { from, to, stanza } => Begun::Send { from, to, stanza },
+                Effect::Later(job) => Begun::Later(job),
             })
             .collect();
         let (server, parcel) = (self.clone(), passage.keep());
@@ -436,13 +449,16 @@ impl Server {
             kept.wait().await;
             for effect in effects {
                 match effect {
-                    Ok((commit, undo)) => {
+                    Begun::Commit(commit, undo) => {
                         if let Err(error) = commit.await {
                             undo();
                             return server.bounce(parcel.passage(), &store_failure(&error));
                         }
                     }
-                    Err((from, to, stanza)) => server.route(&from, &to, &stanza).wait().await,
+                    Begun::Send { from, to, stanza } => {
+                        server.route(&from, &to, &stanza).wait().await;
+                    }
+                    Begun::Later(job) => job(&server).wait().await,
                 }
             }
         })

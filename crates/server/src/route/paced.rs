@@ -5,15 +5,16 @@ use crate::outbox::Outbox;
 /// Bytes that are put in the outbox before it is waited until they are written.
 const IN_FLIGHT: usize = 64 << 10;
 
-/// Puts stanzas in an outbox no faster than its client reads them. For what has no bound of its own because others decide how
+/// Puts stanzas in an [`Outbox`] no faster than its client reads them. For what has no bound of its own because others decide how
 /// much it is.
-pub(super) struct Paced<'a> {
+pub struct Paced<'a> {
     outbox: &'a Outbox,
     in_flight: usize,
 }
 
 impl<'a> Paced<'a> {
-    pub(super) fn new(outbox: &'a Outbox) -> Self {
+    /// For the session whose outbox it is.
+    pub fn new(outbox: &'a Outbox) -> Self {
         Paced {
             outbox,
             in_flight: 0,
@@ -21,7 +22,7 @@ impl<'a> Paced<'a> {
     }
 
     /// Waits until what was appended has been written, if it is much. False when the session is ending.
-    pub(super) async fn ready(&mut self) -> bool {
+    pub async fn ready(&mut self) -> bool {
         if self.in_flight < IN_FLIGHT {
             return true;
         }
@@ -30,7 +31,7 @@ impl<'a> Paced<'a> {
     }
 
     /// Appends a stanza; [`ready`](Self::ready) comes before. False when the session is ending.
-    pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let in_flight = &mut self.in_flight;
         self.outbox.push(|out| {
             let before = out.len();

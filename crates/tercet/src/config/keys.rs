@@ -203,10 +203,12 @@ section! {
 }
 
 section! {
-    /// The message archive.
+    /// The message archive: what users send and receive is kept on the server, so that all their devices show the same history.
     Archive "archive" {
-        /// Whether messages are archived (XEP-0313).
-        enabled: bool = false => Reserved;
+        /// Whether messages are archived (XEP-0313). Each user may still choose which (XEP-0441).
+        enabled: bool = true => Live;
+        /// How long. Older messages are deleted, a few at a time. Left out, they are kept until their account is deleted.
+        keep: Option<Period> = None, in 86_400..=3_153_600_000, like "\"365 d\"" => Live;
     }
 }
 

@@ -44,8 +44,6 @@ pub struct Config {
     pub http: Http,
     /// Bounds.
     pub limits: Limits,
-    /// The archive.
-    pub archive: Archive,
     /// Logging.
     pub log: Log,
 }
@@ -61,6 +59,8 @@ pub struct Host {
     pub login: Login,
     /// Who may make an account on it.
     pub registration: Registration,
+    /// Whether and how long its users' messages are archived.
+    pub archive: Archive,
     /// Whom to ask.
     pub contact: Contact,
     /// The extensions' own settings.
@@ -133,6 +133,7 @@ impl Config {
             tls,
             login,
             registration,
+            archive,
             contact,
             modules: reader.modules(&Modules::default()),
         };
@@ -159,7 +160,6 @@ impl Config {
             listen,
             http,
             limits,
-            archive,
             log,
         };
         (config, reader.finish())
@@ -250,13 +250,13 @@ impl Config {
         flatten(&mut keys, None, &self.listen);
         flatten(&mut keys, None, &self.http);
         flatten(&mut keys, None, &self.limits);
-        flatten(&mut keys, None, &self.archive);
         flatten(&mut keys, None, &self.log);
         for host in &self.hosts {
             let name = Some(host.domain.as_str());
             flatten(&mut keys, name, &host.tls);
             flatten(&mut keys, name, &host.login);
             flatten(&mut keys, name, &host.registration);
+            flatten(&mut keys, name, &host.archive);
             flatten(&mut keys, name, &host.contact);
             for (key, value) in host.modules.flat() {
                 keys.push(Flat::new(name, &key, Some(value), Effect::Live));
@@ -311,6 +311,7 @@ impl Host {
             tls,
             login: reader.section(&shared.login),
             registration: reader.section(&shared.registration),
+            archive: reader.section(&shared.archive),
             contact: reader.section(&shared.contact),
             modules: reader.modules(&shared.modules),
         }

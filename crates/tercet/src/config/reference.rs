@@ -32,14 +32,14 @@ fn tables() -> [Table; 10] {
         table::<Login>(true),
         table::<Registration>(true),
         table::<Limits>(false),
-        table::<Archive>(false),
+        table::<Archive>(true),
         table::<Contact>(true),
         table::<Log>(false),
     ]
 }
 
 const HOST: &str = "Further domains, one `[[host]]` table each, and settings of one domain alone. Each has a `domain`; the tables \
-    `[host.tls]`, `[host.login]`, `[host.registration]` and `[host.contact]` below it change what the tables of the same name say for the whole \
+    `[host.tls]`, `[host.login]`, `[host.registration]`, `[host.archive]` and `[host.contact]` below it change what the tables of the same name say for the whole \
     server. With `[[host]]` tables and no `domain` above, only those domains are served. A further domain is served from the next reload on; one that is taken away, until the next restart.";
 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";

@@ -119,7 +119,7 @@ enabled = true
     assert!(!host.tls.required);
     assert_eq!(host.registration.policy, RegistrationPolicy::Open);
     assert!(!config.limits.rates);
-    assert!(config.archive.enabled);
+    assert!(host.archive.enabled);
 }
 
 #[test]
@@ -238,7 +238,7 @@ abuse = "mailto:abuse@example.org"
          t.toml:15:16: limits.stanza_bytes: 1 KiB is outside 10000 B to 16 MiB\n\
          t.toml:16:8: limits.idle: expected a time such as \"30 s\", \"15 min\", \"2 h\" or \"7 d\", or a number of seconds, found \"soon\"\n\
          t.toml:18:7: host: every [[host]] needs its own domain\n\
-         t.toml:18:7: host.limits: unknown key; known here: domain, tls, login, registration, contact, modules\n\
+         t.toml:18:7: host.limits: unknown key; known here: domain, tls, login, registration, archive, contact, modules\n\
          t.toml:20:2: lgo: unknown key; did you mean log?\n\
          t.toml:23:9: log.level: \"inof\" is not error, warn, info, debug, trace or off, also by part as in \"info,tercet_stream=debug\"; did you mean \"info\"?\n\
          t.toml:25:9: contact.abuse: expected a list, each an address with its scheme, such as \"mailto:abuse@example.org\", found a string"

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn laboratory_settings_and_reserved_keys_are_pointed_out() {
-        let text = "registration.policy = \"open\"\n[tls]\nrequired = false\n[limits]\nrates = false\n[archive]\nenabled = true\n";
+        let text = "registration.policy = \"open\"\n[tls]\nrequired = false\n[limits]\nrates = false\n[listen]\ncomponent = 5348\n";
         let (config, faults) = Config::parse(text, Path::new(""));
         assert_eq!(faults, []);
         let subjects: Vec<_> = settings(&config)
@@ -189,7 +189,7 @@ mod tests {
             "limits.rates",
             "tls.required of localhost",
             "registration.policy of localhost",
-            "archive.enabled",
+            "listen.component",
         ];
         assert_eq!(subjects, expected.map(|s| (Verdict::Warning, s.to_owned())));
         assert_eq!(settings(&Config::default()), []);
