@@ -1,5 +1,5 @@
 # Sourced by `run` and `kill9`: `prepare` makes the Python environment, compiles the libstrophe client and
-# installs the clients for the web (xmpp.js, playwright-core). All are kept in the cache folder, one per state of the files they are made from.
+# installs the clients for the web (xmpp.js, strophe.js, playwright-core). All are kept in the cache folder, one per state of the files they are made from.
 prepare() {
     local here root state
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,5 +1,6 @@
-"""@xmpp/client (xmpp.js) as a client of the scenarios, over WebSocket, through `clients/web/client.mjs`."""
+"""Clients of the web: @xmpp/client (xmpp.js) and strophe.js, through the programs in `clients/web`."""
 
+import asyncio
 import os
 
 from .scenario import Account, Stage
@@ -17,3 +18,30 @@ class Web(Strophe):
 
     def __str__(self) -> str:
         return f"xmpp.js {self.jid}"
+
+
+class StropheJs(Strophe):
+    """One connection of strophe.js, over BOSH or WebSocket, through `clients/web/strophe.mjs`."""
+
+    def __init__(self, stage: Stage, account: Account, by: str = "bosh", *, password: str | None = None):
+        super().__init__(stage, account, None)
+        at = f"{stage.server.address}:{stage.server.http_port}"
+        service = f"http://{at}/bosh" if by == "bosh" else f"ws://{at}/ws"
+        self._by = by
+        self._command = ["node", os.path.join(os.environ["E2E_WEB"], "strophe.mjs"), account.jid,
+                         password or account.password, service]
+
+    def __str__(self) -> str:
+        return f"strophe.js by {self._by} {self.jid}"
+
+    def lose(self, count: int) -> None:
+        """The next answers get lost on their way."""
+        self.send(f"!lose {count}")
+
+    async def reload(self, how: str = "reload") -> None:
+        """The page is loaded again (`reload`), or another one goes on (`attach`); the session stays."""
+        self._login = asyncio.get_running_loop().create_future()
+        self.send(f"!{how}")
+        assert await asyncio.wait_for(self._login, 10) == f"CONNECTED {self.jid}"
+        self.send("<presence/>")
+        await self.settle()
