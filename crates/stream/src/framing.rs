@@ -145,6 +145,18 @@ impl Framer {
         }
     }
 
+    /// Whether a client can be sent elsewhere.
+    pub(crate) fn can_move(&self) -> bool {
+        matches!(self.framing, Framing::WebSocket { .. })
+    }
+
+    /// RFC 7395 §3.6.1: the end of this stream, and where to open the next.
+    pub(crate) fn write_move(&self, uri: &str, out: &mut Vec<u8>) {
+        let mut w = XmlWriter::into(std::mem::take(out));
+        w.leaf("close", &[("xmlns", ns::FRAMING), ("see-other-uri", uri)]);
+        *out = w.finish();
+    }
+
     /// RFC 6120 §4.6.1: white space keeps a connection alive without meaning anything.
     pub(crate) fn write_keep_alive(&self, out: &mut Vec<u8>) {
         match self.framing {

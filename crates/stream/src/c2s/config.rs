@@ -25,6 +25,8 @@ pub struct C2sConfig {
     pub idle_timeout: Option<Duration>,
     /// Time for the client to close the connection after the stream's end.
     pub close_timeout: Duration,
+    /// Where a client on a WebSocket is sent when the server ends (RFC 7395 §3.6.1).
+    pub see_other_uri: Option<String>,
     /// Failed logins and failed bindings: of each at most so many a stream.
     pub max_attempts: u32,
     /// Registration requests: at most so many a stream.
@@ -53,6 +55,7 @@ impl C2sConfig {
             keep_alive_after: Some(Duration::from_secs(180)),
             idle_timeout: Some(Duration::from_secs(3600)),
             close_timeout: Duration::from_secs(5),
+            see_other_uri: None,
             max_attempts: 10,
             max_registrations: 10,
             registering_timeout: Duration::from_secs(30),

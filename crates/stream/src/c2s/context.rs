@@ -180,6 +180,13 @@ impl Context {
         if !self.header_sent {
             self.write_header(None, Some("1.0"));
         }
+        if error.condition == StreamCondition::SystemShutdown
+            && let Some(uri) = self.config.see_other_uri.clone()
+            && self.framer.can_move()
+        {
+            self.write(|framer, out| framer.write_move(&uri, out));
+            return self.hang_up(Ending::Error(error.condition));
+        }
         self.write_xml(|w| error.write(w));
         self.end(Ending::Error(error.condition))
     }

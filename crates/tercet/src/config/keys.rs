@@ -91,6 +91,12 @@ section! {
         /// for the domain that the link is about. Left out, it is the port of `https` under that domain (`https://example.org:5281`), for `localhost`
         /// that of `http`. Set it where a reverse proxy stands in front.
         public_url: Option<BaseUrl> = None, like "\"https://chat.example.org\"" => Live;
+        /// The addresses at which everybody reaches the ports `c2s_tls` and `https`, which the server cannot know by itself. With them, `host-meta.json` has
+        /// what XEP-0487 adds; its clients then ask the DNS for nothing. Leave them out where a reverse proxy stands in front.
+        public_addresses: Vec<IpAddr> = Vec::new(), like "[\"192.0.2.1\", \"2001:db8::1\"]" => Restart;
+        /// Where web clients go on when this server ends, as in a cluster or before a move: the address of another WebSocket (`wss:`) or BOSH (`https:`) for the
+        /// same accounts. Clients that connect from then on are sent there (RFC 7395, `see-other-uri`).
+        drain_uri: Option<Uri> = None, like "\"wss://other.example.org/ws\"" => Live;
         /// Reverse proxies: addresses or networks. What they say about their clients in `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, or in
         /// `Forwarded` (RFC 7239), is believed: limits and logs are about the client then. From everybody else it is ignored. A proxy has to set these
         /// fields itself, or to remove what a client sends in them; a request in which both kinds name different clients is refused.

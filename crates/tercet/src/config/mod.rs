@@ -117,7 +117,18 @@ impl Config {
         if listen.balancers.is_empty() != listen.balanced.is_empty() {
             reader.fault("listen", "set balancers and balanced together, or neither");
         }
-        let http = reader.section(&Http::default());
+        let http: Http = reader.section(&Http::default());
+        if let Some(Uri(uri)) = &http.drain_uri
+            && !["wss://", "https://"]
+                .iter()
+                .any(|scheme| uri.starts_with(scheme))
+        {
+            // RFC 7395 §3.6.1: clients follow no address that is less secure than where they are.
+            reader.fault(
+                "http",
+                "http.drain_uri has to begin with wss:// or https://",
+            );
+        }
         let mut tls = reader.section(&Tls::default());
         check_pair(&mut reader, &tls);
         resolve(folder, &mut tls);

@@ -48,6 +48,17 @@ fn without_a_file_it_is_localhost_on_this_machine_alone() {
 }
 
 #[test]
+fn web_clients_are_sent_to_secure_places_only() {
+    let config = good("http.drain_uri = \"wss://other.example/ws\"");
+    assert!(config.http.drain_uri.is_some());
+    let said = faults("http.drain_uri = \"ws://other.example/ws\"");
+    assert!(
+        said.contains("has to begin with wss:// or https://"),
+        "{said}"
+    );
+}
+
+#[test]
 fn trusted_proxies_are_addresses_and_networks() {
     assert_eq!(Config::default().http.trusted_proxies, []);
     let config = good("http.trusted_proxies = [\"::1\", \"10.0.0.0/8\"]");

@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
 use balancer::Balancers;
-use http::Site;
 pub use http::{BoshLimits, HttpSettings, Times};
+use http::{Ports, Site};
 use service::C2s;
 pub use settings::{CertificateSettings, Settings, private_addresses};
 
@@ -98,14 +98,19 @@ impl Listeners {
             settings.gate,
             settings.streams,
         );
-        let https = sockets
-            .iter()
-            .find(|socket| socket.purpose == Purpose::Https)
-            .map(|socket| socket.address.port());
+        let port = |purpose| {
+            let mut sockets = sockets.iter();
+            let socket = sockets.find(|socket| socket.purpose == purpose)?;
+            Some(socket.address.port())
+        };
+        let ports = Ports {
+            https: port(Purpose::Https),
+            c2s_tls: port(Purpose::C2sTls),
+        };
         let site = Site::new(
             c2s.clone(),
             TlsAcceptor::for_web(certificates.clone())?,
-            https,
+            ports,
             settings.web,
         );
         let (balancers, balanced) = (settings.balancers, settings.balanced);

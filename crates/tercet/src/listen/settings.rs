@@ -60,6 +60,7 @@ impl Settings {
             web: HttpSettings {
                 url: config.http.public_url.clone(),
                 trusted: config.http.trusted_proxies.clone(),
+                addresses: config.http.public_addresses.clone(),
                 client_assets: config.http.client_assets.clone(),
                 bosh: config.http.bosh.then_some(BoshLimits {
                     sessions: config.limits.bosh_sessions as usize,
@@ -144,6 +145,7 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
     let mut streams = C2sConfig::new(host(&config.hosts[0]), config.hosts[1..].iter().map(host));
     streams.before_login = bounds(limits.stanza_bytes_before_login.0, XmlLimits::BEFORE_LOGIN);
     streams.after_login = bounds(limits.stanza_bytes.0, XmlLimits::AFTER_LOGIN);
+    streams.see_other_uri = config.http.drain_uri.as_ref().map(|uri| uri.0.clone());
     streams.login_timeout = Duration::from_secs(limits.unauthenticated.0);
     let idle = Duration::from_secs(limits.idle.0);
     streams.idle_timeout = Some(idle);

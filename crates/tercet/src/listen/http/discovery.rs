@@ -1,10 +1,16 @@
-//! Where web clients get in (XEP-0156): from the listeners that are really open.
+//! Where clients get in (XEP-0156 2.0.0, XEP-0487 0.1.0): from the listeners that are really open.
+//!
+//! XEP-0487 wants the addresses of each way in, and clients that read it ask nothing else; so its part is there only where
+//! `http.public_addresses` says them, and only over TLS. Left out of it: `public-key-pins-sha-256`, because a pin has to be
+//! announced long before its key is used, and certificates are renewed by others; `ech`, which rustls' servers have not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 use tercet_core::XmlWriter;
 
 use super::Http;
@@ -15,6 +21,10 @@ use super::resource::{Resource, plain};
 const WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
 /// XEP-0156 §2.1.
 const BOSH: &str = "urn:xmpp:alt-connections:xbosh";
+/// XEP-0487 §2.
+const TLS: &str = "urn:xmpp:alt-connections:tls";
+/// Seconds for which a client may believe what it reads.
+const TTL: u32 = 3600;
 /// RFC 6415 §2.
 const XRD: &str = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
 
@@ -27,7 +37,7 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
             .get(move |visit: Visit| async move { xml(&links(&one, &visit)) }),
         Resource::at("/.well-known/host-meta.json")
             .cors("")
-            .get(move |visit: Visit| async move { json(&links(&other, &visit)) }),
+            .get(move |visit: Visit| async move { json(&other, &visit) }),
     ]
 }
 
@@ -50,18 +60,42 @@ fn xml(links: &Links) -> Response {
 }
 
 /// `/.well-known/host-meta.json`.
-fn json(links: &Links) -> Response {
+fn json(http: &Http, visit: &Visit) -> Response {
+    let link = |(rel, href): (&str, String)| json!({ "rel": rel, "href": href });
+    let mut links: Vec<_> = links(http, visit).into_iter().map(link).collect();
+    let ips = &http.addresses;
+    // XEP-0487 §3: over secure connections only. Behind a proxy it is not known where the web is.
+    let told = !ips.is_empty() && visit.secure && !visit.is_proxied() && http.url.is_none();
+    if told {
+        for (number, link) in links.iter_mut().enumerate() {
+            ways(link, 20 + 10 * number, &visit.host, ips);
+        }
+        if let (Some(port), Some(host)) = (http.c2s_tls, http.c2s.host_for(&visit.host)) {
+            let mut link = json!({ "rel": TLS, "port": port });
+            ways(&mut link, 10, host.domain(), ips);
+            links.push(link);
+        }
+    }
     if links.is_empty() {
         return plain(StatusCode::NOT_FOUND);
     }
-    let link = |(rel, href): &(&str, String)| serde_json::json!({ "rel": rel, "href": href });
-    let links: Vec<_> = links.iter().map(link).collect();
-    let document = serde_json::json!({ "links": links });
+    let document = match told {
+        true => json!({ "xmpp": { "ttl": TTL }, "links": links }),
+        false => json!({ "links": links }),
+    };
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (content_type, document.to_string()).into_response()
 }
 
-/// The ways in for a client like this one; none without TLS (XEP-0156 §2.2).
+/// XEP-0487 §2: what each link has besides. The smallest priority comes first (RFC 2782).
+fn ways(link: &mut Value, priority: usize, name: &str, ips: &[IpAddr]) {
+    link["priority"] = json!(priority);
+    link["weight"] = json!(0);
+    link["sni"] = json!(name);
+    link["ips"] = json!(ips);
+}
+
+/// The ways in for a web client like this one; none without TLS (XEP-0156 §2.2).
 fn links(http: &Http, visit: &Visit) -> Links {
     let Some(base) = http.base(visit) else {
         return Links::new();

@@ -34,6 +34,7 @@ mod site;
 mod status;
 mod upgrade;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,8 @@ pub struct HttpSettings {
     pub url: Option<BaseUrl>,
     /// The reverse proxies that are believed.
     pub trusted: Vec<Network>,
+    /// Where all of the internet finds the listeners.
+    pub addresses: Vec<IpAddr>,
     /// The folder with the files of the web client that are not in the program.
     pub client_assets: Option<PathBuf>,
     /// The bounds of BOSH, if it is served.
@@ -95,6 +98,7 @@ impl Default for HttpSettings {
             times: Times::default(),
             url: None,
             trusted: Vec::new(),
+            addresses: Vec::new(),
             client_assets: None,
             bosh: Some(BoshLimits::default()),
         }
@@ -112,11 +116,22 @@ impl Default for Times {
     }
 }
 
+/// The ports with TLS that are listened on.
+#[derive(Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) https: Option<u16>,
+    pub(super) c2s_tls: Option<u16>,
+}
+
 /// What the handlers of all resources share.
 pub(super) struct Http {
     c2s: Arc<C2s>,
     /// The port with TLS, if it is listened on.
     https: Option<u16>,
+    /// The port of streams with direct TLS, if it is listened on.
+    c2s_tls: Option<u16>,
+    /// Where all of the internet finds us, if that has been said.
+    addresses: Vec<IpAddr>,
     /// Where browsers reach us, if that has been said.
     url: Option<BaseUrl>,
     /// The web client's library for end-to-end encryption.
@@ -126,11 +141,12 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// `https`: the port with TLS, if it is listened on.
-    fn new(c2s: Arc<C2s>, https: Option<u16>, settings: &HttpSettings) -> Arc<Http> {
+    fn new(c2s: Arc<C2s>, ports: Ports, settings: &HttpSettings) -> Arc<Http> {
         Arc::new(Http {
             c2s,
-            https,
+            https: ports.https,
+            c2s_tls: ports.c2s_tls,
+            addresses: settings.addresses.clone(),
             url: settings.url.clone(),
             omemo: chat::Omemo::read(settings.client_assets.as_deref()),
             bosh: settings.bosh,

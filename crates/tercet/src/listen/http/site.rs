@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::answer::{Answer, Line, Requests, UnderWay};
 use super::io::HttpIo;
 use super::request::{self, Counted};
-use super::{FIELDS, Http, HttpSettings, Times, resource, resources};
+use super::{FIELDS, Http, HttpSettings, Ports, Times, resource, resources};
 use crate::config::Network;
 use crate::listen::gate::{Gate, Pass};
 use crate::listen::service::C2s;
@@ -72,15 +72,14 @@ pub(in crate::listen) struct Site {
 }
 
 impl Site {
-    /// `https`: the port with TLS, if it is listened on.
     pub(in crate::listen) fn new(
         c2s: Arc<C2s>,
         tls: TlsAcceptor,
-        https: Option<u16>,
+        ports: Ports,
         settings: HttpSettings,
     ) -> Arc<Site> {
         let gate = c2s.gate.clone();
-        let http = Http::new(c2s, https, &settings);
+        let http = Http::new(c2s, ports, &settings);
         let mut router = Router::new().fallback(resource::missing);
         for resource in resources(&http) {
             router = resource.join(router);

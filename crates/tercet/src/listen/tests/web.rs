@@ -263,6 +263,22 @@ fn a_shutdown_tells_pages_too() {
     assert_eq!((texts[1].as_str(), code), (CLOSE, 1000));
 }
 
+#[test]
+fn a_shutdown_sends_pages_to_another_server_where_there_is_one() {
+    let mut scene = Scene::new(|settings| {
+        settings.streams.see_other_uri = Some("wss://other.example/ws?a&b".into());
+    });
+    let mut page = scene.page("romeo");
+    let mut program = scene.session("juliet");
+    let told = std::thread::spawn(move || (page.end(), program.rest()));
+    assert_eq!(scene.drain(), 0);
+    let ((texts, code), rest) = told.join().unwrap();
+    let moved = "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing' \
+                 see-other-uri='wss://other.example/ws?a&amp;b'/>";
+    assert_eq!((texts, code), (vec![moved.to_owned()], 1000));
+    assert!(rest.contains("<system-shutdown "), "{rest}");
+}
+
 /// security.md, line 12.
 #[test]
 fn bad_frames_end_the_connection_with_their_code() {
@@ -346,6 +362,43 @@ fn discovery_names_the_open_port_to_every_origin() {
     );
     let (head, _) = without.get("/bosh", "");
     assert!(head.starts_with("http/1.1 404 "), "{head}");
+}
+
+#[test]
+fn discovery_has_addresses_where_they_were_told_and_over_tls_only() {
+    let scene = Scene::new(|settings| {
+        settings.web.addresses = vec!["192.0.2.1".parse().unwrap()];
+    });
+    let path = "/.well-known/host-meta.json";
+    let ask = |client: &mut Client| -> serde_json::Value {
+        client.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        ));
+        let answer = client.rest();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    let json = ask(&mut scene.https());
+    assert_eq!(json["xmpp"]["ttl"], 3600);
+    let links = json["links"].as_array().unwrap();
+    let rels: Vec<_> = links.iter().map(|link| &link["rel"]).collect();
+    assert_eq!(
+        rels[..],
+        [
+            "urn:xmpp:alt-connections:websocket",
+            "urn:xmpp:alt-connections:xbosh",
+            "urn:xmpp:alt-connections:tls"
+        ]
+    );
+    for link in links {
+        assert_eq!(link["ips"], serde_json::json!(["192.0.2.1"]));
+        assert_eq!(link["sni"], "localhost");
+        assert!(link["priority"].is_u64() && link["weight"].is_u64());
+    }
+    assert_eq!(links[2]["port"], scene.address(Purpose::C2sTls).port());
+    assert_eq!(links[2]["priority"], 10);
+    let open = ask(&mut scene.http());
+    assert!(open.get("xmpp").is_none(), "{open}");
+    assert_eq!(open["links"].as_array().unwrap().len(), 2);
 }
 
 /// security.md, line 12.
