@@ -131,6 +131,10 @@ class Aio:
         return await until(f"message {body!r}", lambda: next(
             (m for m in self.messages if m.body and m.body.any() == body), None))
 
+    def cut(self) -> None:
+        """Cuts the connection without a word; aioxmpp makes another."""
+        self.client.stream._xmlstream.transport._force_close(ConnectionResetError("cut"))
+
     async def close(self) -> None:
         """Ends the stream."""
         if self._connected is not None:

@@ -31,7 +31,7 @@ class Slix:
     def __init__(self, stage: Stage, account: Account, resource: str | None = None, *, direct_tls: bool = False,
                  tls: bool = True, password: str | None = None, mechanism: str | None = None,
                  ca_file: pathlib.Path | None = None, register: bool = False,
-                 certificate: tuple[pathlib.Path, pathlib.Path] | None = None):
+                 certificate: tuple[pathlib.Path, pathlib.Path] | None = None, managed: bool = False):
         jid = account.jid + (f"/{resource}" if resource else "")
         self.account = account
         self.inbox = Inbox()
@@ -48,7 +48,7 @@ class Slix:
         client.enable_direct_tls = direct_tls
         client.enable_starttls = tls and not direct_tls
         client.enable_plaintext = not tls
-        for plugin in PLUGINS:
+        for plugin in PLUGINS + (("xep_0198",) if managed else ()):
             if plugin != "xep_0077" or register:
                 client.register_plugin(plugin)
         if not tls:
@@ -146,6 +146,14 @@ class Slix:
     def cut(self) -> None:
         """Cuts the connection without a word."""
         self._client.abort()
+
+    async def resume(self) -> None:
+        """Connects again, and waits until the session goes on (XEP-0198)."""
+        resumed = asyncio.get_running_loop().create_future()
+        self.xmpp.add_event_handler("session_resumed", lambda _: resumed.done() or resumed.set_result(None),
+                                    disposable=True)
+        self._client.connect(self._server.address, self._server.tls_port if self._direct_tls else self._server.c2s_port)
+        await asyncio.wait_for(resumed, TIMEOUT)
 
     def seen(self) -> str:
         return self.inbox.log()

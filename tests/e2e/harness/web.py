@@ -10,11 +10,25 @@ from .strophe import Strophe
 class Web(Strophe):
     """One connection of xmpp.js. It speaks as libstrophe's program does."""
 
-    def __init__(self, stage: Stage, account: Account, resource: str = "", *, password: str | None = None):
+    def __init__(self, stage: Stage, account: Account, resource: str = "", *, password: str | None = None,
+                 tls: bool = False):
         super().__init__(stage, account, resource or None)
         service = f"ws://{stage.server.address}:{stage.server.http_port}/ws"
-        self._command = ["node", os.path.join(os.environ["E2E_WEB"], "client.mjs"), account.jid,
+        # Whom Node.js trusts besides those it knows.
+        trust = []
+        if tls:
+            service = f"wss://{stage.server.domain}:5281/ws"
+            trust = ["env", f"NODE_EXTRA_CA_CERTS={stage.server.ca_file}", f"WEB_ADDRESS={stage.server.address}"]
+        self._command = trust + ["node", os.path.join(os.environ["E2E_WEB"], "client.mjs"), account.jid,
                          password or account.password, service, resource]
+
+    def cut(self) -> None:
+        """Cuts the connection without a word; xmpp.js makes another."""
+        self._process.stdin.write(b"CUT\n")
+
+    async def resumed(self) -> None:
+        """Waits until the session goes on over another connection."""
+        await self.inbox.expect("<resumed/>", lambda s: s.tag == "{urn:xmpp:sm:3}resumed")
 
     def __str__(self) -> str:
         return f"xmpp.js {self.jid}"

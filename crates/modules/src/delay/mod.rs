@@ -59,6 +59,13 @@ fn is_forged(stanza: &Stanza, to: &Jid, ours: impl Fn(&str) -> bool) -> bool {
     })
 }
 
+/// Whether `message` has the stamp of `domain`, which nobody else gives it.
+pub fn is_stamped(message: &Stanza, domain: &str) -> bool {
+    message.children().any(|child| {
+        child.is("delay", NS) && child.parse().root().attr("from").as_deref() == Some(domain)
+    })
+}
+
 /// Adds the stamp of `domain` to a serialised `message` that has content.
 pub fn stamp(message: &mut Vec<u8>, domain: &str, at_ms: u64, reason: &str) {
     const END: &[u8] = b"</message>";

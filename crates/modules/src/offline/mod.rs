@@ -118,7 +118,10 @@ impl OnStanza for Offline {
         cx.write(Side::Recipient, None, &mut value);
         let now = cx.server.now_ms();
         // XEP-0160 §2: the time at which it was kept.
-        delay::stamp(&mut value, &self.domain, now, "Offline storage");
+        // Of what a session did not acknowledge, the time at which it was for that session.
+        if !delay::is_stamped(cx.stanza, &self.domain) {
+            delay::stamp(&mut value, &self.domain, now, "Offline storage");
+        }
         let mut size = waiting.size();
         let bytes = size.bytes + value.len() as u64;
         if size.entries >= self.limit.entries || bytes > self.limit.bytes {
