@@ -35,17 +35,18 @@ async def history(client: Slix, *, reverse: bool = False, amount: int = 10, **qu
     return found
 
 
-def query(content: str = "", page: str = "") -> str:
+def query(content: str = "", page: str = "", name: str = "") -> str:
     page = page and f"<set xmlns='http://jabber.org/protocol/rsm'>{page}</set>"
-    return f"<query xmlns='urn:xmpp:mam:2'>{content}{page}</query>"
+    return f"<query xmlns='urn:xmpp:mam:2' queryid='{name}'>{content}{page}</query>"
 
 
 async def raw(client, content: str = "", page: str = "") -> tuple[list[str], ET.Element]:
     """A query by hand, for clients without a plugin: the bodies, and what the page was."""
-    answer = await client.iq("set", query(content, page))
+    name = f"raw-{len(client.inbox.log())}"
+    answer = await client.iq("set", query(content, page, name))
     assert answer.get("type") == "result", ET.tostring(answer)
     bodies = []
-    while (got := client.inbox.find(lambda s: s.find(f"{MAM}result") is not None)) is not None:
+    while (got := client.inbox.find(lambda s: s.find(f"{MAM}result[@queryid='{name}']") is not None)) is not None:
         assert got.get("from") == client.account.jid and got.get("to") == client.jid
         bodies.append(got.findtext(f".//{CLIENT}body"))
     return bodies, answer.find(f"{MAM}fin")
