@@ -40,12 +40,32 @@ function seeBack(contact) {
   };
 }
 
+/**
+ * When a page is loaded again, Converse.js 14.0.0 logs in with a new resource, then resumes the old stream (XEP-0198), and goes
+ * on under the new name, which is not that of the stream. It keeps the old one here, if that can be resumed.
+ */
+function keepResource(_converse) {
+  const { Strophe } = converse.env;
+  const { api, session } = _converse;
+  let earlier;
+  session.on("change:jid", () => (earlier = session.previous("jid")));
+  api.listen.on("setUserJID", () => {
+    const resource = earlier && Strophe.getResourceFromJid(earlier);
+    const same = resource && Strophe.getBareJidFromJid(earlier) === session.get("bare_jid");
+    if (!same || !session.get("smacks_stream_id") || api.connection.connected()) return;
+    Object.assign(_converse, { jid: earlier, resource });
+    session.save({ jid: earlier, resource });
+    api.connection.get().jid = earlier;
+  });
+}
+
 converse.plugins.add("tercet", {
   dependencies: ["converse-roster"],
 
   initialize() {
     const { _converse } = this;
     seeBack(_converse.exports.RosterContact.prototype);
+    keepResource(_converse);
     const { elements } = _converse.api;
     const { __ } = _converse;
     elements.define(

@@ -10,7 +10,6 @@ mod commands;
 mod hostile;
 mod in_process;
 mod invites;
-mod mam;
 mod offline;
 mod push;
 mod registration;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::{Pending, StoreError};
 
@@ -15,19 +14,9 @@ pub(super) struct Queue<T> {
 }
 
 struct State<T> {
-    items: VecDeque<Item<T>>,
+    items: VecDeque<(usize, T)>,
     bytes: usize,
-    /// How many of the items are not patient.
-    urgent: usize,
-    /// Patient items wake nobody.
-    resting: bool,
     closed: bool,
-}
-
-struct Item<T> {
-    bytes: usize,
-    patient: bool,
-    item: T,
 }
 
 impl<T> Queue<T> {
@@ -36,8 +25,6 @@ impl<T> Queue<T> {
             state: Mutex::new(State {
                 items: VecDeque::new(),
                 bytes: 0,
-                urgent: 0,
-                resting: false,
                 closed: false,
             }),
             ready: Condvar::new(),
@@ -47,15 +34,13 @@ impl<T> Queue<T> {
     }
 
     /// Makes and queues an item with its answer to come, or answers `Busy` or `Closed` at once. An
-    /// item of no bytes is a question about the queue itself and is never refused as `Busy`. A `patient`
-    /// item does not end a [rest](Queue::rest).
+    /// item of no bytes is a question about the queue itself and is never refused as `Busy`.
     pub(super) fn push<A>(
         &self,
         bytes: usize,
-        patient: bool,
         make: impl FnOnce() -> (T, Pending<A>),
     ) -> Pending<A> {
-        let (pending, wake) = {
+        let pending = {
             let mut state = self.lock();
             if state.closed {
                 return Pending::ready(Err(StoreError::Closed));
@@ -65,18 +50,11 @@ impl<T> Queue<T> {
                 return Pending::ready(Err(StoreError::Busy));
             }
             let (item, pending) = make();
-            state.items.push_back(Item {
-                bytes,
-                patient,
-                item,
-            });
+            state.items.push_back((bytes, item));
             state.bytes += bytes;
-            state.urgent += usize::from(!patient);
-            (pending, !(patient && state.resting))
+            pending
         };
-        if wake {
-            self.ready.notify_one();
-        }
+        self.ready.notify_one();
         pending
     }
 
@@ -95,18 +73,6 @@ impl<T> Queue<T> {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Lets patient items gather, until something else comes or `time` is over. For the only thread that takes items.
-    pub(super) fn rest(&self, time: Duration) {
-        let mut state = self.lock();
-        state.resting = true;
-        let undisturbed = |state: &mut State<T>| state.urgent == 0 && !state.closed;
-        let (mut state, _) = self
-            .ready
-            .wait_timeout_while(state, time, undisturbed)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.resting = false;
     }
 
     /// The next item if there is one.
@@ -138,13 +104,8 @@ impl<T> Queue<T> {
 
 impl<T> State<T> {
     fn take(&mut self) -> Option<T> {
-        let Item {
-            bytes,
-            patient,
-            item,
-        } = self.items.pop_front()?;
+        let (bytes, item) = self.items.pop_front()?;
         self.bytes -= bytes;
-        self.urgent -= usize::from(!patient);
         Some(item)
     }
 }

@@ -66,9 +66,20 @@ class Person {
     return feedback.innerText();
   }
 
+  /** Chooses from a menu, which closes again when the list behind it is drawn anew: then it is opened once more. */
+  async choose(menu, entry) {
+    for (;;) {
+      await menu.locator("button").first().click();
+      try {
+        return await menu.locator(entry).click({ timeout: 2000 });
+      } catch (error) {
+        if (!/not visible|detached/.test(error.message) || (this.tries = (this.tries ?? 0) + 1) > 5) throw error;
+      }
+    }
+  }
+
   async request_contact({ jid, name }) {
-    await this.page.click("#converse-roster converse-dropdown > button, #converse-roster .dropdown-toggle");
-    await this.page.click("#converse-roster .add-contact");
+    await this.choose(this.page.locator("#converse-roster converse-dropdown.dropdown--contacts"), ".add-contact");
     const form = this.page.locator("form.add-xmpp-contact");
     await form.locator("input[name=jid]").fill(jid);
     await form.locator("input[name=name]").fill(name);
@@ -79,8 +90,7 @@ class Person {
   /** Accepts the request of `jid` when it comes. */
   async accept_contact({ jid }) {
     const item = this.page.locator("converse-roster-contact", { has: this.page.locator(`a[data-jid="${jid}"]`) });
-    await item.locator("converse-dropdown button").click();
-    await item.locator(".accept-xmpp-request").click();
+    await this.choose(item.locator("converse-dropdown"), ".accept-xmpp-request");
     const form = this.page.locator("converse-accept-contact-request-modal form");
     await form.locator("button[type=submit]").click();
     await form.waitFor({ state: "hidden" });
@@ -166,9 +176,14 @@ class Person {
     await this.page.screenshot({ path: `${folder}/${name}.png` });
   }
 
-  /** Whether something is wider than the screen. */
-  async overflows() {
-    return this.page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  /** What one can press or write into and that is not whole on the screen, from its left to its right. */
+  async cut_off() {
+    return this.page.evaluate(() =>
+      [...document.querySelectorAll("a, button, input, textarea")]
+        .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.getBoundingClientRect().width > 0)
+        .filter((one) => one.getBoundingClientRect().left < 0 || one.getBoundingClientRect().right > innerWidth + 1)
+        .map((one) => one.outerHTML.slice(0, 120)),
+    );
   }
 
   async has({ selector }) {

@@ -28,7 +28,6 @@ mod discovery;
 mod forwarded;
 mod io;
 mod pace;
-mod pages;
 mod request;
 mod resource;
 mod site;
@@ -117,10 +116,9 @@ impl Default for Times {
     }
 }
 
-/// The ports that are listened on.
+/// The ports with TLS that are listened on.
 #[derive(Clone, Copy)]
 pub(super) struct Ports {
-    pub(super) c2s: Option<u16>,
     pub(super) https: Option<u16>,
     pub(super) c2s_tls: Option<u16>,
 }
@@ -128,7 +126,10 @@ pub(super) struct Ports {
 /// What the handlers of all resources share.
 pub(super) struct Http {
     c2s: Arc<C2s>,
-    ports: Ports,
+    /// The port with TLS, if it is listened on.
+    https: Option<u16>,
+    /// The port of streams with direct TLS, if it is listened on.
+    c2s_tls: Option<u16>,
     /// Where all of the internet finds us, if that has been said.
     addresses: Vec<IpAddr>,
     /// Where browsers reach us, if that has been said.
@@ -143,7 +144,8 @@ impl Http {
     fn new(c2s: Arc<C2s>, ports: Ports, settings: &HttpSettings) -> Arc<Http> {
         Arc::new(Http {
             c2s,
-            ports,
+            https: ports.https,
+            c2s_tls: ports.c2s_tls,
             addresses: settings.addresses.clone(),
             url: settings.url.clone(),
             omemo: chat::Omemo::read(settings.client_assets.as_deref()),
@@ -153,7 +155,7 @@ impl Http {
 
     /// What links begin with, as in `https://example.org:5281`: where a client like this one gets in with TLS, if it does.
     fn base(&self, visit: &Visit) -> Option<String> {
-        match (&self.url, self.ports.https) {
+        match (&self.url, self.https) {
             (Some(url), _) => Some(url.of(&visit.host)),
             // The proxy's word for itself.
             _ if visit.is_proxied() && visit.secure => Some(visit.origin()),
@@ -170,7 +172,6 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
         status::resources(),
         discovery::resources(http),
         chat::resources(http),
-        pages::resources(http),
         upgrade::resources(http),
         bosh::resources(http),
     ];

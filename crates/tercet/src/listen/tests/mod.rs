@@ -4,7 +4,6 @@ mod client;
 mod connections;
 mod http2;
 mod login;
-mod pages;
 mod proxies;
 mod resumption;
 mod web;
@@ -17,11 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tercet_core::BareJid;
-use tercet_server::{Clock, HostInfo, Limits, Server};
+use tercet_server::{Clock, HostInfo, KINDS, Limits, Server};
 use tercet_store::Store;
 
 use super::*;
-use crate::assemble;
 use crate::config::Config;
 use crate::tls::local_ca;
 use client::Client;
@@ -54,7 +52,7 @@ impl Scene {
             .unwrap();
         let cores = Cores::start(NonZeroUsize::new(2)).unwrap();
         let (server, listeners) = runtime.block_on(async {
-            let server = Server::new(Store::memory(&assemble::catalogue()), limits, Clock::System)
+            let server = Server::new(Store::memory(KINDS), limits, Clock::System)
                 .await
                 .unwrap();
             let info = HostInfo {

@@ -110,7 +110,7 @@ fn settings(host: &VHost, only: bool, omemo: bool) -> serde_json::Value {
         "only": only,
         "assets": bundle(),
         "websocket": "/ws",
-        "bosh": null,
+        "bosh": "/bosh",
         "omemo": omemo,
         "register": (host.info().registration == Registration::Open).then_some("/register"),
         "version": tercet_web::CONVERSE_VERSION,
