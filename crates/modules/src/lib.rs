@@ -18,6 +18,7 @@ pub mod last;
 pub mod mam;
 pub mod notable;
 pub mod offline;
+pub mod outage;
 pub mod ping;
 pub mod private;
 pub mod push;
@@ -37,6 +38,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<disco::Disco>();
     b.add::<caps::Caps>();
     b.add::<contact::Contact>();
+    b.add::<outage::Outages>();
     b.add::<escape::Escape>();
     b.add::<register::Register>();
     b.add::<invites::Invites>();
@@ -70,6 +72,7 @@ pub static KINDS: &[&Kind] = &[
     &mam::ARCHIVE_PREFS,
     &offline::OFFLINE,
     &offline::ABSENT,
+    &outage::OUTAGE,
     &private::PRIVATE,
     &push::PUSH,
     &report::REPORTS,

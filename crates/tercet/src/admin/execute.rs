@@ -9,6 +9,7 @@ use tercet_server::{AccountError, AccountRecord, Server};
 
 use super::invites::{self, Wanted};
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
+use super::outages;
 use super::push;
 
 /// Accounts on one page of a list.
@@ -68,6 +69,9 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
         }
         Operation::ListInvites { after } => invites::list(server, after.as_deref()).await,
         Operation::RevokeInvite { token } => invites::revoke(server, &token).await,
+        Operation::SetOutage { domain, outage } => outages::set(server, &domain, &outage).await,
+        Operation::ClearOutage { domain } => outages::clear(server, &domain).await,
+        Operation::ShowOutage { domain } => outages::show(server, &domain).await,
         Operation::ListReports { domain, before } => reports(server, &domain, before).await,
         Operation::ListPush { jid } => push::list(server, account(server, &jid)?).await,
         Operation::TestPush { jid } => push::test(server, account(server, &jid)?).await,

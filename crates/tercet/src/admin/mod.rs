@@ -7,6 +7,7 @@
 pub mod execute;
 mod invites;
 pub mod operation;
+mod outages;
 mod push;
 pub mod socket;
 mod way;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tercet_modules::outage::Outage;
 use zeroize::Zeroize;
 
 /// One administrative operation.
@@ -65,6 +66,23 @@ pub enum Operation {
         /// Its token.
         token: String,
     },
+    /// Says what is wrong with a domain (XEP-0455).
+    SetOutage {
+        /// The domain.
+        domain: String,
+        /// What clients are told.
+        outage: Outage,
+    },
+    /// Nothing is wrong with it any more.
+    ClearOutage {
+        /// The domain.
+        domain: String,
+    },
+    /// What clients are told about a domain.
+    ShowOutage {
+        /// The domain.
+        domain: String,
+    },
     /// A page of what users of one domain have reported, newest first.
     ListReports {
         /// The domain.
@@ -107,6 +125,11 @@ pub enum Answer {
         invites: Vec<Invite>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// What clients are told; `None`: nothing is wrong.
+    Outage {
+        /// As it was set.
+        outage: Option<Outage>,
     },
     /// Devices that are woken.
     Push {

@@ -42,6 +42,9 @@ pub enum Command {
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
+    /// Tell users' clients about an outage
+    #[command(subcommand)]
+    Outage(Outage),
     /// Print docs/configuration.md
     #[command(hide = true)]
     Reference,
@@ -126,6 +129,40 @@ pub enum Report {
     /// List what users have reported, newest first
     List {
         /// Only those of this domain's users
+        domain: Option<String>,
+    },
+}
+
+/// What to tell about an outage (XEP-0455). Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Outage {
+    /// Say that there is one, or that there will be
+    Set {
+        /// What people read
+        message: String,
+        /// The domain [default: all]
+        #[arg(long)]
+        domain: Option<String>,
+        /// It is planned
+        #[arg(long)]
+        planned: bool,
+        /// When it begins, as in 2030-01-31T12:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// When it ends, if that is known
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+    },
+    /// Say that it is over
+    Clear {
+        /// The domain [default: all]
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Show what is told
+    Show {
+        /// The domain [default: all]
+        #[arg(long)]
         domain: Option<String>,
     },
 }

@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 mod init;
 mod invite;
+mod outage;
 mod output;
 mod password;
 mod push;
@@ -72,6 +73,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Report(command)) => {
             report::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Outage(command)) => {
+            outage::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
         Some(Command::Serve) | None => serve::run(arguments),

@@ -182,3 +182,37 @@ fn the_end_is_told_to_clients() {
     assert!(rest.contains("<system-shutdown"), "{rest}");
     assert!(rest.ends_with("</stream:stream>"), "{rest}");
 }
+
+#[test]
+fn an_outage_is_read_by_every_origin_until_it_is_over() {
+    let lab = Lab::with(CONFIG);
+    let served = lab.serve();
+    let ask = |path: &str| {
+        let mut socket = TcpStream::connect(served.address("http")).unwrap();
+        let head = "Host: localhost\r\nOrigin: https://x.example\r\nConnection: close\r\n\r\n";
+        write!(socket, "GET {path} HTTP/1.1\r\n{head}").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let quiet = ask("/outage/localhost");
+    assert!(quiet.starts_with("HTTP/1.1 200 "), "{quiet}");
+    assert!(quiet.contains("access-control-allow-origin: *"), "{quiet}");
+    assert!(quiet.ends_with("\r\n\r\n{}"), "{quiet}");
+    lab.ok("outage set Update --planned --from 2030-01-31T12:00:00Z --until 2030-01-31T13:00:00Z");
+    let told = "{\"planned\":true,\"beginning\":\"2030-01-31T12:00:00Z\",\
+                \"expected_end\":\"2030-01-31T13:00:00Z\",\"message\":{\"default\":\"Update\"}}";
+    let answer = ask("/outage/localhost");
+    assert!(answer.ends_with(told), "{answer}");
+    let shown = lab.ok("outage show").out;
+    assert!(
+        shown.starts_with("localhost  planned, from 2030-01-31T12:00:00Z"),
+        "{shown}"
+    );
+    assert!(ask("/outage/elsewhere.example").starts_with("HTTP/1.1 404 "));
+    lab.ok("outage clear");
+    assert!(ask("/outage/localhost").ends_with("{}"));
+    let wrong = lab.run("outage set x --from soon");
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("is not a time"), "{}", wrong.err);
+}

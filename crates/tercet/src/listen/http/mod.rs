@@ -27,6 +27,7 @@ mod chat;
 mod discovery;
 mod forwarded;
 mod io;
+mod outage;
 mod pace;
 mod request;
 mod resource;
@@ -171,6 +172,7 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
     let groups = [
         status::resources(),
         discovery::resources(http),
+        outage::resources(http),
         chat::resources(http),
         upgrade::resources(http),
         bosh::resources(http),
