@@ -255,3 +255,191 @@ impl Unacked {
 fn truncated(count: usize) -> u32 {
     count as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::outbox::{Outbox, Taken};
+    use std::task::{Context, Poll, Waker};
+
+    const REPLY: &[u8] = b"<enabled/>";
+
+    fn outbox(before: usize, retention: Retention) -> Outbox {
+        let outbox = Outbox::new(1000);
+        for _ in 0..before {
+            assert!(outbox.push(|out| out.extend_from_slice(b"<before/>")));
+        }
+        let clock = Arc::new(Clock::Manual(AtomicU64::new(5_000)));
+        outbox.enable(retention, clock, REPLY);
+        outbox
+    }
+
+    fn managed(before: usize) -> Outbox {
+        let outbox = outbox(
+            before,
+            Retention {
+                bytes: 1000,
+                stanzas: 1000,
+            },
+        );
+        take(&outbox);
+        outbox
+    }
+
+    fn take(outbox: &Outbox) -> (String, Acked) {
+        let Poll::Ready(Taken { bytes, acked, .. }) =
+            outbox.poll_take(&mut Context::from_waker(Waker::noop()))
+        else {
+            return (String::new(), Acked::default());
+        };
+        (String::from_utf8(bytes).unwrap(), acked)
+    }
+
+    fn push(outbox: &Outbox, numbers: std::ops::Range<u32>) {
+        for number in numbers {
+            assert!(outbox.push(|out| out.extend_from_slice(format!("<{number}/>").as_bytes())));
+        }
+    }
+
+    fn text(numbers: std::ops::Range<u32>) -> String {
+        numbers.map(|number| format!("<{number}/>")).collect()
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_goes_out_again_in_order_before_the_rest() {
+        let outbox = managed(0);
+        push(&outbox, 0..5);
+        assert_eq!(take(&outbox).0, text(0..5));
+        outbox.acknowledge(2).unwrap();
+        push(&outbox, 5..7);
+        outbox.resume(3, b"<resumed/>").unwrap();
+        push(&outbox, 7..8);
+        assert_eq!(take(&outbox).0, format!("<resumed/>{}", text(3..8)));
+        outbox.acknowledge(8).unwrap();
+        // Once more, with nothing to be said again.
+        outbox.resume(8, b"<resumed/>").unwrap();
+        assert_eq!(take(&outbox).0, "<resumed/>");
+    }
+
+    #[test]
+    fn what_is_acknowledged_before_it_was_sent_again_is_not() {
+        let outbox = managed(0);
+        push(&outbox, 0..5);
+        take(&outbox);
+        outbox.resume(1, b"<resumed/>").unwrap();
+        outbox.acknowledge(4).unwrap();
+        push(&outbox, 5..6);
+        assert_eq!(take(&outbox).0, "<resumed/><4/><5/>");
+        assert_eq!(outbox.acknowledge(7), Err(TooHigh { sent: 6 }));
+    }
+
+    #[test]
+    fn nobody_has_handled_what_was_not_sent() {
+        let outbox = managed(0);
+        push(&outbox, 0..2);
+        assert_eq!(outbox.acknowledge(1), Err(TooHigh { sent: 0 }));
+        take(&outbox);
+        assert!(outbox.acknowledge(2).is_ok());
+        // Said again, or late: nothing new.
+        assert!(outbox.acknowledge(2).is_ok());
+        assert!(outbox.acknowledge(1).is_ok());
+        assert_eq!(outbox.acknowledge(3), Err(TooHigh { sent: 2 }));
+        assert_eq!(outbox.acknowledge(u32::MAX), Err(TooHigh { sent: 2 }));
+        assert_eq!(outbox.resume(3, b""), Err(TooHigh { sent: 2 }));
+    }
+
+    #[test]
+    fn a_client_that_counts_what_came_before_enabled_is_not_thrown_out() {
+        let outbox = managed(3);
+        push(&outbox, 0..2);
+        take(&outbox);
+        // Two stanzas, and two of those before: all that it was sent is handled, and it is ahead by two.
+        assert!(outbox.acknowledge(4).is_ok());
+        push(&outbox, 2..4);
+        take(&outbox);
+        assert!(outbox.acknowledge(5).is_ok());
+        outbox.resume(5, b"").unwrap();
+        assert_eq!(take(&outbox).0, text(3..4));
+        // No more than were sent before is forgiven.
+        assert!(outbox.acknowledge(7).is_ok());
+        assert_eq!(outbox.acknowledge(8), Err(TooHigh { sent: 7 }));
+    }
+
+    #[test]
+    fn the_client_is_asked_behind_every_tenth_and_once_at_a_time() {
+        let outbox = managed(0);
+        push(&outbox, 0..9);
+        let (ask, unasked) = (true, true);
+        let quiet = Acked {
+            ask: false,
+            unasked,
+        };
+        assert_eq!(take(&outbox).1, quiet);
+        push(&outbox, 9..10);
+        let asked = Acked {
+            ask,
+            unasked: false,
+        };
+        assert_eq!(take(&outbox).1, asked);
+        push(&outbox, 10..30);
+        assert_eq!(take(&outbox).1, Acked::default(), "it was asked");
+        assert!(!outbox.ask());
+        assert_eq!(
+            outbox.acknowledge(10),
+            Ok(asked),
+            "there is enough for another"
+        );
+        assert_eq!(outbox.acknowledge(30), Ok(Acked::default()));
+        assert!(!outbox.ask(), "all is acknowledged");
+    }
+
+    #[test]
+    fn no_more_is_sent_than_may_be_kept() {
+        let outbox = outbox(
+            0,
+            Retention {
+                bytes: 1000,
+                stanzas: 3,
+            },
+        );
+        push(&outbox, 0..4);
+        let (bytes, acked) = take(&outbox);
+        assert_eq!(bytes, format!("<enabled/>{}", text(0..4)));
+        assert!(acked.ask, "it has to be asked, or nothing goes on");
+        push(&outbox, 4..6);
+        assert_eq!(take(&outbox).0, "");
+        assert!(outbox.is_blocked());
+        assert!(!outbox.acknowledge(1).unwrap().unasked);
+        assert!(outbox.is_blocked());
+        outbox.acknowledge(2).unwrap();
+        assert_eq!(take(&outbox).0, text(4..6));
+    }
+
+    #[test]
+    fn the_end_of_a_session_gives_what_was_not_acknowledged_with_its_time() {
+        let outbox = managed(1);
+        push(&outbox, 0..3);
+        take(&outbox);
+        push(&outbox, 3..4);
+        outbox.acknowledge(1).unwrap();
+        let remaining = outbox.finish();
+        let texts: Vec<_> = remaining
+            .iter()
+            .map(|r| (std::str::from_utf8(&r.bytes).unwrap(), r.at_ms))
+            .collect();
+        assert_eq!(texts, [("<1/>", 5_000), ("<2/>", 5_000), ("<3/>", 5_000)]);
+        assert!(!outbox.push(|out| out.push(b'x')));
+    }
+
+    #[test]
+    fn more_than_fits_ends_the_session_and_loses_nothing_of_what_did() {
+        let outbox = managed(0);
+        let long = |out: &mut Vec<u8>| out.extend([b'x'; 600]);
+        assert!(outbox.push(long));
+        assert!(!outbox.push(long));
+        assert!(!outbox.is_open());
+        assert_eq!(outbox.finish().len(), 1);
+    }
+}
