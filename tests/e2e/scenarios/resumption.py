@@ -147,3 +147,18 @@ async def what_waits_for_a_session_is_kept_when_the_server_stops(stage: Stage):
         later = await Slix(beside, account).login()
         for number in range(5):
             await later.inbox.message(f"letter {number}")
+
+
+@scenario(servers=("tercet",))
+async def a_client_that_begins_anew_gets_what_its_session_had_not_acknowledged(stage: Stage):
+    romeo, = await pair(stage, "romeo")
+    account = await stage.account("juliet")
+    before = await Managed(stage, account, "phone").login()
+    await before.cut()
+    for number in range(5):
+        romeo.message(before.jid, f"letter {number}")
+    await romeo.settle()
+    after = await Managed(stage, account, "phone").login(available=False)
+    after.send("<presence/>")
+    await after.until(lambda: len(after.bodies()) >= 5)
+    assert after.bodies() == [f"letter {number}" for number in range(5)], after.bodies()

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use tercet_core::BareJid;
+use tercet_core::{BareJid, StreamCondition};
 use tercet_stream::c2s::sm::{self, Enable};
 
 use super::Routed;
@@ -141,10 +141,22 @@ impl Server {
         Ok(Resumed { session, handled })
     }
 
-    /// Ends all sessions that hibernate. For the end of the server: what they keep is kept for later.
-    pub async fn end_hibernating(self: &Arc<Self>) {
-        for rest in self.end_hibernating_until(u64::MAX) {
-            rest.wait().await;
+    /// Ends all sessions whose clients acknowledge what they get, those that hibernate above all. For the end of the server: what
+    /// was not acknowledged is kept for later.
+    pub async fn end_managed(self: &Arc<Self>) {
+        for account in self.loaded_accounts() {
+            let sessions: Vec<_> = {
+                let state = account.lock();
+                let sessions = state.resources.iter().map(|r| r.session.clone());
+                sessions.filter(|s| s.management().is_some()).collect()
+            };
+            for session in &sessions {
+                // None of them gets what another has left.
+                session.outbox().end(StreamCondition::SystemShutdown.into());
+            }
+            for session in sessions {
+                self.unbind(&session).wait().await;
+            }
         }
     }
 

@@ -169,13 +169,11 @@ impl Listeners {
         drop(self.accepting);
         let error = StreamError::new(StreamCondition::SystemShutdown);
         self.c2s.registry.end(&error);
-        let drained = async {
-            self.c2s.registry.wait_for(0).await;
-            // Their clients cannot come back; what they were to get is kept for later.
-            self.c2s.server.end_hibernating().await;
-        };
-        let _ = tokio::time::timeout(limit, drained).await;
-        self.c2s.registry.count()
+        let _ = tokio::time::timeout(limit, self.c2s.registry.wait_for(0)).await;
+        let cut_off = self.c2s.registry.count();
+        // What clients have not acknowledged is kept for later: they cannot come back to their sessions.
+        let _ = tokio::time::timeout(limit, self.c2s.server.end_managed()).await;
+        cut_off
     }
 }
 

@@ -192,3 +192,28 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_asked_a_while_after_the_first_that_it_was_not_asked_about() {
+        let (mut acks, now) = (Acks::default(), Instant::now());
+        let unasked = Acked {
+            unasked: true,
+            ..Acked::default()
+        };
+        acks.sent(unasked, now);
+        acks.sent(unasked, now + QUIET / 2);
+        assert_eq!(acks.deadline(), Some(now + QUIET));
+        acks.sent(Acked::default(), now);
+        assert_eq!(acks.deadline(), None);
+    }
+
+    #[test]
+    fn counts_go_on_behind_the_highest() {
+        assert!(reaches(5, 5) && reaches(6, 5) && !reaches(4, 5));
+        assert!(reaches(2, u32::MAX) && !reaches(u32::MAX, 2));
+    }
+}
