@@ -82,6 +82,12 @@ const ELSEWHERE: &[Elsewhere] = &[
         "crates/stream/src/sasl/external.rs",
     ),
     (
+        198,
+        "1.6.3",
+        "Stream Management",
+        "crates/stream/src/c2s/sm.rs",
+    ),
+    (
         368,
         "1.1.0",
         "TLS from the first byte, for clients",
