@@ -10,6 +10,7 @@ from .scenario import TIMEOUT, Account, Stage
 
 BODY = "{http://jabber.org/protocol/httpbind}body"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+SM = "urn:xmpp:sm:3"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 NAMESPACES = "xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'"
 
@@ -117,16 +118,30 @@ class Bosh:
 
     async def login(self, **attributes: str) -> "Bosh":
         """A bound resource, available."""
-        await self.open(**attributes)
-        plain = base64.b64encode(f"\0{self.account.local}\0{self.account.password}".encode()).decode()
-        await self.until(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{plain}</auth>", f"{{{SASL}}}success")
-        await self.until("", "{http://etherx.jabber.org/streams}features", to=self.account.domain, xmpp__restart="true")
+        await self.authenticate(**attributes)
         bind = (f"<iq xmlns='jabber:client' type='set' id='bind'><bind xmlns='{BIND}'>"
                 f"<resource>{self.resource}</resource></bind></iq>")
         bound = await self.until(bind, "{jabber:client}iq")
         self.jid = bound.findtext(f"{{{BIND}}}bind/{{{BIND}}}jid")
         await self.until("<presence xmlns='jabber:client'/>", "{jabber:client}presence")
         return self
+
+    async def authenticate(self, **attributes: str) -> None:
+        """A session that has logged in and bound nothing."""
+        await self.open(**attributes)
+        plain = base64.b64encode(f"\0{self.account.local}\0{self.account.password}".encode()).decode()
+        await self.until(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{plain}</auth>", f"{{{SASL}}}success")
+        await self.until("", "{http://etherx.jabber.org/streams}features", to=self.account.domain, xmpp__restart="true")
+
+    async def manage(self) -> str:
+        """Turns stream management on; the name by which the session is resumed."""
+        enabled = await self.until(f"<enable xmlns='{SM}' resume='true'/>", f"{{{SM}}}enabled")
+        return enabled.get("id")
+
+    async def resume(self, name: str, handled: int) -> ET.Element:
+        """Logs in and goes on with a session."""
+        await self.authenticate()
+        return await self.until(f"<resume xmlns='{SM}' previd='{name}' h='{handled}'/>", f"{{{SM}}}resumed")
 
     async def until(self, payload: str, tag: str, **attributes: str) -> ET.Element:
         """Asks, and goes on asking for nothing, until such an element comes."""

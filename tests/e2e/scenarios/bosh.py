@@ -19,13 +19,10 @@ def end_of(answer: bytes) -> tuple[str | None, str | None]:
 
 
 async def waiting(client: Bosh) -> asyncio.Task:
-    """An empty request that is held."""
-    task = client.later()
-    _, pending = await asyncio.wait({task}, timeout=0.5)
-    while not pending:
-        task = client.later()
-        _, pending = await asyncio.wait({task}, timeout=0.5)
-    return task
+    """An empty request that is held: nothing is under way to the client."""
+    ping = f"<iq xmlns='jabber:client' type='get' id='{client.rid}' to='{client.account.domain}'><ping xmlns='urn:xmpp:ping'/></iq>"
+    await client.until(ping, "{jabber:client}iq")
+    return client.later()
 
 
 @scenario(servers=SERVERS)
@@ -232,3 +229,52 @@ async def pages_of_every_origin_may_use_it_and_are_told_how(stage: Stage):
     with urllib.request.urlopen(f"http://{address}:{stage.server.http_port}/.well-known/host-meta.json") as answer:
         links = json.load(answer)["links"]
     assert {"rel": "urn:xmpp:alt-connections:xbosh", "href": f"https://{address}:5281/bosh"} in links, links
+
+
+@scenario(servers=("tercet",))
+async def a_session_whose_requests_stop_is_resumed_by_the_next(stage: Stage):
+    romeo, nurse = await pair(stage, "romeo", "nurse")
+    await subscribe(romeo, nurse)
+    juliet = await Bosh(stage, nurse.account, "page").login()
+    await romeo.inbox.presence(juliet.jid)
+    name = await juliet.manage()
+    await juliet.ask(pause="1")
+    # Another session is the clock: its empty request is answered after two seconds.
+    clock = Bosh(stage, stage.nobody("clock"))
+    await clock.open(wait="2")
+    await clock.ask()
+    assert (await juliet.ask()).get("condition") == "item-not-found"
+    romeo.message(juliet.jid, "while nobody asked")
+    await romeo.fence(romeo.jid)
+    again = Bosh(stage, nurse.account, "page")
+    resumed = await again.resume(name, 0)
+    assert resumed.get("previd") == name
+    while again.inbox.find(lambda s: s.findtext("{jabber:client}body") == "while nobody asked") is None:
+        await again.ask()
+    again.later(message(romeo.jid, "back again"))
+    await romeo.inbox.message("back again", from_=juliet.jid)
+    romeo.inbox.no_presence(juliet.jid, "unavailable")
+
+
+@scenario(servers=("tercet",))
+async def a_session_that_another_page_resumes_is_told_and_loses_nothing(stage: Stage):
+    romeo, = await pair(stage, "romeo")
+    account = await stage.account("juliet")
+    juliet = await Bosh(stage, account, "page").login()
+    name = await juliet.manage()
+    rid, _ = juliet.write(message(romeo.jid, "first"))
+    lost = asyncio.create_task(juliet.send(rid))
+    await romeo.inbox.message("first")
+    romeo.message(juliet.jid, "not acknowledged")
+    await asyncio.wait_for(lost, 10)
+    held = await waiting(juliet)
+    again = Bosh(stage, account, "page")
+    resumed = await again.resume(name, 0)
+    # The message and the ping that followed it.
+    assert resumed.get("h") == "2", resumed.attrib
+    end = await asyncio.wait_for(held, 10)
+    assert (end.get("type"), end.get("condition")) == ("terminate", "remote-stream-error"), ET.tostring(end)
+    assert end.find(".//{urn:ietf:params:xml:ns:xmpp-streams}conflict") is not None, ET.tostring(end)
+    juliet.ended = "conflict"
+    while again.inbox.find(lambda s: s.findtext("{jabber:client}body") == "not acknowledged") is None:
+        await again.ask()

@@ -145,6 +145,13 @@ impl Carrier {
         }
     }
 
+    /// What was sent is safe, whether the client has it or not.
+    pub(super) fn vouch(&mut self) {
+        if let Carrier::Bosh(pipe) = self {
+            pipe.vouch();
+        }
+    }
+
     /// Sends what waits. Ready once nothing does.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -41,9 +41,7 @@ impl Connection {
             return self.unbind();
         }
         // Those who wait for bytes to be written need not: the session keeps them.
-        for receipt in std::mem::take(&mut self.receipts) {
-            receipt.written();
-        }
+        self.vouch();
         self.left = self.session.take();
         self.acks = None;
         self.detach();
@@ -67,15 +65,21 @@ impl Connection {
     pub(super) fn unbind(&mut self) {
         if self.acks.take().is_some() {
             // What has not been acknowledged goes on to others.
-            for receipt in std::mem::take(&mut self.receipts) {
-                receipt.written();
-            }
+            self.vouch();
         } else {
             self.outbox.close();
         }
         if let Some(rest) = self.farewell() {
             let earlier = self.work.take();
             self.work = Some(Work::after(earlier, rest));
+        }
+    }
+
+    /// Tells who waits for bytes to be written that they are safe.
+    fn vouch(&mut self) {
+        self.carrier.vouch();
+        for receipt in std::mem::take(&mut self.receipts) {
+            receipt.written();
         }
     }
 
