@@ -58,6 +58,8 @@ pub struct Session<X> {
     /// When that came, and whether it asked for nothing.
     arrived: Instant,
     empty: bool,
+    /// It was one too many for its time.
+    hasty: bool,
     /// Whether the last answer had nothing in it.
     answered_empty: bool,
     early: BTreeMap<u64, (Request, X)>,
@@ -141,6 +143,7 @@ impl<X: Exchange> Session<X> {
             last: head.rid,
             arrived: now,
             empty: false,
+            hasty: false,
             answered_empty: false,
             early: BTreeMap::new(),
             held: VecDeque::new(),
@@ -186,7 +189,14 @@ impl<X: Exchange> Session<X> {
             self.answer_instead(former);
         }
         // XEP-0124 §14.2: what comes out of order is taken in order.
-        while let Some((request, exchange)) = self.early.remove(&(self.last + 1)) {
+        for others in 0.. {
+            let Some((request, exchange)) = self.early.remove(&(self.last + 1)) else {
+                return;
+            };
+            if others > 0 {
+                // Those before it would have been answered, had it come later.
+                self.settle(now);
+            }
             if let Err((exchange, condition)) = self.process(request, exchange, now) {
                 self.refuse(exchange, condition);
                 return self.fail(condition);
@@ -233,11 +243,15 @@ impl<X: Exchange> Session<X> {
     /// Answers what is to be answered now. To be called at the end of each turn.
     pub fn settle(&mut self, now: Instant) {
         while let Some(first) = self.held.front() {
+            let alone = self.held.len() == 1;
+            let gone = first.exchange.is_gone();
             // XEP-0124 §9: requests are answered in their order.
             let due = match &self.end {
                 End::Over => return,
-                End::Closing(_) => true,
-                End::Open if !self.pending.is_empty() && !first.pauses => true,
+                // What there is to say goes to somebody who is there.
+                _ if gone && !alone => true,
+                End::Closing(_) => !gone,
+                End::Open if !self.pending.is_empty() && !first.pauses && !gone => true,
                 End::Open if self.is_behind() => false,
                 End::Open => {
                     // XEP-0124 §10: all are answered before a pause. §9: no more are held, and none longer, than agreed.
@@ -249,7 +263,7 @@ impl<X: Exchange> Session<X> {
             if !due {
                 return;
             }
-            self.answer(now);
+            self.answer(now, !gone);
         }
     }
 

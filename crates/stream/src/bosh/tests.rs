@@ -8,13 +8,13 @@ use tercet_core::Limits;
 
 use super::*;
 
-/// An exchange with its number, which may be broken off.
+/// An exchange with its number; those below another number are broken off.
 #[derive(Clone, Debug)]
-struct Ex(u64, Rc<Cell<bool>>);
+struct Ex(u64, Rc<Cell<u64>>);
 
 impl Exchange for Ex {
     fn is_gone(&self) -> bool {
-        self.1.get()
+        self.0 < self.1.get()
     }
 }
 
@@ -29,7 +29,7 @@ struct Scene {
     session: Session<Ex>,
     now: Instant,
     exchanges: u64,
-    broken: Rc<Cell<bool>>,
+    broken: Rc<Cell<u64>>,
 }
 
 const SID: &str = "S";
@@ -41,7 +41,7 @@ impl Scene {
             "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh' rid='10' to='a.example' \
              xml:lang='en' xmpp:version='1.0' {attributes}/>"
         );
-        let broken = Rc::new(Cell::new(false));
+        let broken = Rc::new(Cell::new(0));
         let exchange = Ex(0, broken.clone());
         let request = read(&xml).unwrap();
         let session =
@@ -397,18 +397,64 @@ fn empty_requests_come_no_faster_than_agreed() {
     is(scene.ask(15, "", ""), &[(5, "<body/>")]);
     scene.wait(1);
     is(scene.ask(16, "", ""), &[(6, VIOLATION)]);
-    // One too many that is held.
+    // One too many that is held, and again.
     let mut scene = Scene::opened("ver='1.6'");
     scene.ask(11, "", "");
     scene.wait(2);
     is(scene.ask(12, "", ""), &[(1, "<body ack='12'/>")]);
     scene.wait(1);
-    is(scene.ask(13, "", ""), &[(3, VIOLATION), (2, VIOLATION)]);
-    // But not where nobody waits for the one before: a page that was loaded again.
+    is(scene.ask(13, "", ""), &[(2, "<body ack='13'/>")]);
+    scene.wait(1);
+    is(scene.ask(14, "", ""), &[(4, VIOLATION), (3, VIOLATION)]);
+    // But not where nobody waits for the one before.
+    let mut scene = Scene::opened("ver='1.6'");
+    for rid in 11..=20 {
+        scene.broken.set(rid - 10);
+        assert!(scene.ask(rid, "", "").len() < 2);
+    }
+}
+
+#[test]
+fn nothing_is_said_to_who_has_hung_up() {
     let mut scene = Scene::opened("ver='1.6'");
     scene.ask(11, "", "");
-    scene.broken.set(true);
-    is(scene.ask(12, "", ""), &[(1, "<body ack='12'/>")]);
+    scene.broken.set(2);
+    is(scene.hear("<message/>"), &[]);
+    // The next request gets it.
+    is(
+        scene.ask(12, "", ""),
+        &[(1, "<body ack='12'/>"), (2, "<body><message/></body>")],
+    );
+    // Or the same again.
+    scene.ask(13, "", STANZA);
+    scene.broken.set(4);
+    is(scene.hear("<message/>"), &[]);
+    is(
+        scene.ask(13, "", STANZA),
+        &[(3, "<body type='error'/>"), (4, "<body><message/></body>")],
+    );
+    // A page that was loaded again sends two, and they overtake each other.
+    scene.ask(14, "", "");
+    scene.broken.set(6);
+    is(scene.ask(16, "", STANZA), &[]);
+    scene.session.request(
+        read(
+            "<body xmlns='http://jabber.org/protocol/httpbind' sid='S' rid='15'>\
+             <iq xmlns='jabber:client'/></body>",
+        )
+        .unwrap(),
+        Ex(7, scene.broken.clone()),
+        scene.now,
+    );
+    is(
+        scene.hear("<iq/>"),
+        &[(5, "<body ack='15'/>"), (7, "<body ack='16'><iq/></body>")],
+    );
+    // The end waits as well.
+    scene.broken.set(7);
+    scene.session.close();
+    is(scene.turn(), &[]);
+    is(scene.ask(17, "", ""), &[(6, "<body ack='17'/>"), (7, END)]);
 }
 
 #[test]

@@ -71,8 +71,8 @@ impl<X: Exchange> Session<X> {
         self.answers.push_back((former, writer.finish()));
     }
 
-    /// Answers the request that is held longest.
-    pub(super) fn answer(&mut self, now: Instant) {
+    /// Answers the request that is held longest; with something in it only if it is `heard`.
+    pub(super) fn answer(&mut self, now: Instant, heard: bool) {
         let Some(held) = self.held.pop_front() else {
             return;
         };
@@ -88,6 +88,7 @@ impl<X: Exchange> Session<X> {
         // XEP-0124 §10: the answer to a pause has nothing in it.
         while let Some(element) = self.pending.front()
             && !held.pauses
+            && heard
             && (bytes == 0 || bytes + element.len() <= ANSWER_BYTES)
         {
             bytes += element.len();
@@ -96,6 +97,7 @@ impl<X: Exchange> Session<X> {
         self.pending_bytes -= bytes;
         if let End::Closing(error) = &mut self.end
             && self.pending.is_empty()
+            && heard
         {
             // XEP-0124 §13: the oldest is told of the end, the others get nothing.
             let error = error.take();

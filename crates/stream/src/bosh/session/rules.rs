@@ -76,14 +76,19 @@ impl<X: Exchange> Session<X> {
             return Err(Condition::PolicyViolation);
         }
         let empty = payloads.elements.is_empty() && !head.restart;
-        let hasty = empty && now.saturating_duration_since(self.arrived) < self.rules.polling;
-        let violation = match self.is_polling() {
+        let soon = empty && now.saturating_duration_since(self.arrived) < self.rules.polling;
+        if self.is_polling() {
             // XEP-0124 §12: empty requests, answered by nothing, one after the other.
-            true => self.empty && self.answered_empty,
-            // XEP-0124 §11: as many requests as are allowed, the last for nothing.
-            false => open == self.rules.requests,
-        };
-        match hasty && violation {
+            self.hasty = soon && self.empty && self.answered_empty;
+            return match self.hasty {
+                true => Err(Condition::PolicyViolation),
+                false => Ok(payloads),
+            };
+        }
+        // XEP-0124 §11: as many requests as are allowed, the last for nothing. Once may be a page that was loaded again.
+        let again = self.hasty;
+        self.hasty = soon && open == self.rules.requests;
+        match again && self.hasty {
             true => Err(Condition::PolicyViolation),
             false => Ok(payloads),
         }
