@@ -27,6 +27,7 @@ pub mod report;
 pub mod roster;
 pub mod stable_id;
 pub mod time;
+pub mod upload;
 pub mod vcard;
 pub mod version;
 
@@ -59,6 +60,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<last::Last>();
     b.add::<private::Private>();
     b.add::<vcard::VCard>();
+    b.add::<upload::FileUpload>();
 }
 
 /// What the modules keep in the store.
@@ -77,4 +79,6 @@ pub static KINDS: &[&Kind] = &[
     &push::PUSH,
     &report::REPORTS,
     &vcard::VCARD,
+    &upload::UPLOADS,
+    &upload::INDEX,
 ];

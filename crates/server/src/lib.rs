@@ -21,7 +21,8 @@ pub use asked::Answered;
 pub use outbox::{Acked, Outbox, Receipt, Taken, TooHigh, Watch};
 pub use route::{NotResumed, Paced, Resumed, Routed};
 pub use server::{
-    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, store_failure,
+    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, Uploads,
+    store_failure,
 };
 pub use session::Session;
 pub use vhost::{HostBuilder, VHost};

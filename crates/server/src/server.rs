@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tercet_core::{BareJid, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
+use tokio::sync::broadcast;
 
 use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
 use crate::agenda::Agenda;
@@ -77,6 +78,8 @@ pub struct HostInfo {
     pub public_url: Option<String>,
     /// Whether and how long messages are archived.
     pub archive: Archiving,
+    /// Bounds on the files that its users share.
+    pub uploads: Uploads,
     /// The table `[modules]`: one table a module.
     pub modules: toml::Table,
     /// The limits.
@@ -97,6 +100,39 @@ impl Default for Archiving {
         Archiving {
             enabled: true,
             keep_ms: None,
+        }
+    }
+}
+
+/// Bounds on the files that the users of one host share (XEP-0363).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uploads {
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Bytes of one file for a profile.
+    pub profile_file_bytes: u64,
+    /// Bytes of one account's files, those for its profile aside.
+    pub user_bytes: u64,
+    /// Bytes of one account's files for its profile.
+    pub profile_bytes: u64,
+    /// Files of one account, of all sorts.
+    pub user_files: usize,
+    /// Bytes of all files of the host.
+    pub host_bytes: u64,
+    /// How long a file is kept, in milliseconds, unless it is for a profile or permanent.
+    pub retention_ms: u64,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Uploads {
+            file_bytes: 100 << 20,
+            profile_file_bytes: 2 << 20,
+            user_bytes: 1 << 30,
+            profile_bytes: 16 << 20,
+            user_files: 4000,
+            host_bytes: 64 << 30,
+            retention_ms: 30 * 86_400_000,
         }
     }
 }
@@ -173,6 +209,9 @@ impl Clock {
     }
 }
 
+/// Removed accounts that may wait for who wants to know of them.
+const REMOVALS: usize = 256;
+
 /// The hosts by their domain.
 type Hosts = HashMap<Box<str>, Arc<VHost>>;
 
@@ -188,6 +227,7 @@ pub struct Server {
     since_ms: u64,
     agenda: Agenda,
     asked: Asked,
+    removals: broadcast::Sender<BareJid>,
 }
 
 impl Server {
@@ -225,6 +265,7 @@ impl Server {
             since_ms,
             agenda: Agenda::default(),
             asked: Asked::default(),
+            removals: broadcast::channel(REMOVALS).0,
         }))
     }
 
@@ -346,6 +387,16 @@ impl Server {
 
     pub(crate) fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    /// Accounts that are removed from now on, each once nothing of it is in the store any more: for what is kept elsewhere.
+    pub fn removals(&self) -> broadcast::Receiver<BareJid> {
+        self.removals.subscribe()
+    }
+
+    pub(crate) fn tell_removal(&self, account: &BareJid) {
+        // Whether anybody listens is their own affair.
+        let _ = self.removals.send(account.clone());
     }
 
     pub(crate) fn secret(&self) -> &[u8] {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tercet_server::{Archiving, Clock, HostInfo, Invitations, Limits, Server};
+use tercet_server::{Archiving, Clock, HostInfo, Invitations, Limits, Server, Uploads};
 use tercet_store::{Kind, Store, StoreError};
 
 use crate::config::{Config, Host, RegistrationPolicy, Uri};
@@ -89,8 +89,22 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             enabled: host.archive.enabled,
             keep_ms: host.archive.keep.map(|keep| keep.0.saturating_mul(1000)),
         },
+        uploads: uploads(host),
         modules: host.modules.0.clone(),
         limits: limits(config),
+    }
+}
+
+fn uploads(host: &Host) -> Uploads {
+    let upload = &host.upload;
+    Uploads {
+        file_bytes: upload.file_size.0,
+        profile_file_bytes: upload.profile_file_size.0,
+        user_bytes: upload.quota.0,
+        profile_bytes: upload.profile_quota.0,
+        user_files: bytes(upload.files.into()),
+        host_bytes: upload.host_quota.0,
+        retention_ms: upload.retention.0.saturating_mul(1000),
     }
 }
 
@@ -132,6 +146,7 @@ mod tests {
         let config = Config::default();
         let own = format!("{:?}", Limits::default());
         assert_eq!(format!("{:?}", limits(&config)), own);
+        assert_eq!(uploads(&config.hosts[0]), Uploads::default());
 
         let server = Server::new(Store::memory(&catalogue()), limits(&config), Clock::System);
         let runtime = tokio::runtime::Builder::new_current_thread().build();

@@ -135,6 +135,19 @@ impl Peer for InProcess {
                 }
             }
         }
+        if let Some(uploads) = table.remove("upload") {
+            let uploads: BTreeMap<String, u64> = uploads
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[upload]: {error}")))?;
+            for (key, value) in uploads {
+                match key.as_str() {
+                    "file_size" => info.uploads.file_bytes = value,
+                    "profile_file_size" => info.uploads.profile_file_bytes = value,
+                    "quota" => info.uploads.user_bytes = value,
+                    _ => return Err(PeerError::new(format!("transcripts cannot limit {key}"))),
+                }
+            }
+        }
         if let Some(unknown) = table.keys().next() {
             return Err(PeerError::new(format!(
                 "transcripts cannot configure [{unknown}]"
@@ -142,6 +155,7 @@ impl Peer for InProcess {
         }
         let infos = self.domains.iter().map(|domain| HostInfo {
             domain: domain.clone(),
+            public_url: Some(format!("https://{domain}:5281")),
             ..info.clone()
         });
         self.server

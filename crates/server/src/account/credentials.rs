@@ -232,6 +232,7 @@ impl Server {
             live.lock().removed = false;
             return Err(error.into());
         }
+        self.tell_removal(account);
         let sessions: Vec<_> = live
             .lock()
             .resources

@@ -219,6 +219,26 @@ section! {
 }
 
 section! {
+    /// Files that users share (XEP-0363). They lie in the folder `uploads` of the data folder, and go with their account.
+    Upload "upload" {
+        /// Largest file. Clients are told.
+        file_size: Size = Size(100 << 20), in 1024..=1 << 40 => Live;
+        /// Bytes of one account's files; a further upload is refused, with the time at which there will be place.
+        quota: Size = Size(1 << 30), in 1024..=1 << 50 => Live;
+        /// Files of one account.
+        files: u32 = 4000, in 1..=100_000 => Live;
+        /// Bytes of all files of the domain's users.
+        host_quota: Size = Size(64 << 30), in 1024..=1 << 60 => Live;
+        /// How long a file is kept that was uploaded for a message. A change holds for files that are uploaded later.
+        retention: Period = Period(30 * 86_400), in 60..=100 * 366 * 86_400 => Live;
+        /// Largest file for a profile, such as an avatar. Those and files that a client declares permanent are kept as long as their account.
+        profile_file_size: Size = Size(2 << 20), in 1024..=1 << 40 => Live;
+        /// Bytes of one account's files for its profile, which count for nothing else.
+        profile_quota: Size = Size(16 << 20), in 1024..=1 << 50 => Live;
+    }
+}
+
+section! {
     /// Whom to ask: addresses that everybody may see (XEP-0157), as in `["mailto:abuse@example.org", "xmpp:help@example.org"]`.
     Contact "contact" {
         /// For reports of abuse.

@@ -20,7 +20,7 @@ use toml::de::DeTable;
 use fault::{ConfigError, Fault, position};
 pub use keys::{
     Archive, BalancedPort, Contact, General, Http, Limits, Listen, Log, LogFormat, Login,
-    Registration, RegistrationPolicy, Tls,
+    Registration, RegistrationPolicy, Tls, Upload,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -61,6 +61,8 @@ pub struct Host {
     pub registration: Registration,
     /// Whether and how long its users' messages are archived.
     pub archive: Archive,
+    /// The files that its users share.
+    pub upload: Upload,
     /// Whom to ask.
     pub contact: Contact,
     /// The extensions' own settings.
@@ -136,6 +138,7 @@ impl Config {
         let registration = reader.section(&Registration::default());
         let limits = reader.section(&Limits::default());
         let archive = reader.section(&Archive::default());
+        let upload = reader.section(&Upload::default());
         let contact = reader.section(&Contact::default());
         let log = reader.section(&Log::default());
 
@@ -145,6 +148,7 @@ impl Config {
             login,
             registration,
             archive,
+            upload,
             contact,
             modules: reader.modules(&Modules::default()),
         };
@@ -268,6 +272,7 @@ impl Config {
             flatten(&mut keys, name, &host.login);
             flatten(&mut keys, name, &host.registration);
             flatten(&mut keys, name, &host.archive);
+            flatten(&mut keys, name, &host.upload);
             flatten(&mut keys, name, &host.contact);
             for (key, value) in host.modules.flat() {
                 keys.push(Flat::new(name, &key, Some(value), Effect::Live));
@@ -323,6 +328,7 @@ impl Host {
             login: reader.section(&shared.login),
             registration: reader.section(&shared.registration),
             archive: reader.section(&shared.archive),
+            upload: reader.section(&shared.upload),
             contact: reader.section(&shared.contact),
             modules: reader.modules(&shared.modules),
         }

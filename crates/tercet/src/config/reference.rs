@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Archive, Contact, General, Http, Limits, Listen, Log, Login, Registration, Tls};
+use super::keys::{
+    Archive, Contact, General, Http, Limits, Listen, Log, Login, Registration, Tls, Upload,
+};
 use super::section::{Effect, Key, Section};
 
 /// A table as the reference shows it.
@@ -23,7 +25,7 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 10] {
+fn tables() -> [Table; 11] {
     [
         table::<General>(false),
         table::<Listen>(false),
@@ -33,13 +35,14 @@ fn tables() -> [Table; 10] {
         table::<Registration>(true),
         table::<Limits>(false),
         table::<Archive>(true),
+        table::<Upload>(true),
         table::<Contact>(true),
         table::<Log>(false),
     ]
 }
 
 const HOST: &str = "Further domains, one `[[host]]` table each, and settings of one domain alone. Each has a `domain`; the tables \
-    `[host.tls]`, `[host.login]`, `[host.registration]`, `[host.archive]` and `[host.contact]` below it change what the tables of the same name say for the whole \
+    `[host.tls]`, `[host.login]`, `[host.registration]`, `[host.archive]`, `[host.upload]` and `[host.contact]` below it change what the tables of the same name say for the whole \
     server. With `[[host]]` tables and no `domain` above, only those domains are served. A further domain is served from the next reload on; one that is taken away, until the next restart.";
 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";

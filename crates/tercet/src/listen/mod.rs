@@ -19,6 +19,7 @@ mod websocket;
 mod wire;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
 use balancer::Balancers;
+use http::upload::Uploads;
 pub use http::{BoshLimits, HttpSettings, Times};
 use http::{Ports, Site};
 use service::C2s;
@@ -47,6 +49,14 @@ pub enum ListenError {
     Address {
         /// The address with its port.
         address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The folder for files that users share cannot be had.
+    #[error("the folder {folder}: {source}", folder = folder.display())]
+    Uploads {
+        /// The folder.
+        folder: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -73,6 +83,8 @@ pub struct Listeners {
     cores: Arc<Cores>,
     c2s: Arc<C2s>,
     bound: Vec<(SocketAddr, Purpose)>,
+    #[cfg(test)]
+    uploads: Arc<Uploads>,
     /// Ends accepting when it is dropped.
     accepting: watch::Sender<()>,
 }
@@ -107,10 +119,16 @@ impl Listeners {
             https: port(Purpose::Https),
             c2s_tls: port(Purpose::C2sTls),
         };
+        let uploads = Uploads::open(server.clone(), settings.uploads.clone());
+        let uploads = uploads.map_err(|source| ListenError::Uploads {
+            folder: settings.uploads,
+            source,
+        })?;
         let site = Site::new(
             c2s.clone(),
             TlsAcceptor::for_web(certificates.clone())?,
             ports,
+            uploads.clone(),
             settings.web,
         );
         let (balancers, balanced) = (settings.balancers, settings.balanced);
@@ -134,11 +152,16 @@ impl Listeners {
         }
         let watching = watch_certificates(certificates, stopped.clone());
         cores.spawn_on(0, watching).await;
+        cores
+            .spawn_on(0, uploads.clone().keep(stopped.clone()))
+            .await;
         cores.spawn_on(0, keep_time(server, stopped)).await;
         Ok(Listeners {
             cores,
             c2s,
             bound,
+            #[cfg(test)]
+            uploads,
             accepting,
         })
     }

@@ -38,6 +38,8 @@ pub struct Settings {
     pub balancers: Vec<Network>,
     /// The ports on which they do.
     pub balanced: Vec<Purpose>,
+    /// The folder for files that users share.
+    pub uploads: PathBuf,
     /// What one address may do.
     pub gate: GateLimits,
     /// Settings of the streams.
@@ -68,6 +70,7 @@ impl Settings {
                 }),
                 ..HttpSettings::default()
             },
+            uploads: config.data_dir.join("uploads"),
             gate: GateLimits {
                 rates: config.limits.rates,
                 connections: config.limits.connections_per_address,

@@ -34,6 +34,7 @@ mod resource;
 mod site;
 mod status;
 mod upgrade;
+pub(super) mod upload;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ pub(super) use bosh::Pipe;
 use request::Visit;
 use resource::Resource;
 pub(super) use site::{From, Site};
+use upload::Uploads;
 
 /// Sent with every answer, unless the resource has its own.
 const FIELDS: [(HeaderName, &str); 4] = [
@@ -139,10 +141,17 @@ pub(super) struct Http {
     omemo: chat::Omemo,
     /// The bounds of BOSH, if it is served.
     bosh: Option<BoshLimits>,
+    /// The files that users share.
+    uploads: Arc<Uploads>,
 }
 
 impl Http {
-    fn new(c2s: Arc<C2s>, ports: Ports, settings: &HttpSettings) -> Arc<Http> {
+    fn new(
+        c2s: Arc<C2s>,
+        ports: Ports,
+        uploads: Arc<Uploads>,
+        settings: &HttpSettings,
+    ) -> Arc<Http> {
         Arc::new(Http {
             c2s,
             https: ports.https,
@@ -151,6 +160,7 @@ impl Http {
             url: settings.url.clone(),
             omemo: chat::Omemo::read(settings.client_assets.as_deref()),
             bosh: settings.bosh,
+            uploads,
         })
     }
 
@@ -176,6 +186,7 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
         chat::resources(http),
         upgrade::resources(http),
         bosh::resources(http),
+        upload::resources(http),
     ];
     groups.into_iter().flatten().collect()
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::answer::{Answer, Line, Requests, UnderWay};
 use super::io::HttpIo;
 use super::request::{self, Counted};
+use super::upload::Uploads;
 use super::{FIELDS, Http, HttpSettings, Ports, Times, resource, resources};
 use crate::config::Network;
 use crate::listen::gate::{Gate, Pass};
@@ -76,10 +77,11 @@ impl Site {
         c2s: Arc<C2s>,
         tls: TlsAcceptor,
         ports: Ports,
+        uploads: Arc<Uploads>,
         settings: HttpSettings,
     ) -> Arc<Site> {
         let gate = c2s.gate.clone();
-        let http = Http::new(c2s, ports, &settings);
+        let http = Http::new(c2s, ports, uploads, &settings);
         let mut router = Router::new().fallback(resource::missing);
         for resource in resources(&http) {
             router = resource.join(router);

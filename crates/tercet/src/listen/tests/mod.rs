@@ -2,6 +2,7 @@
 
 mod client;
 mod connections;
+mod files;
 mod http2;
 mod login;
 mod proxies;
@@ -16,10 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tercet_core::BareJid;
-use tercet_server::{Clock, HostInfo, KINDS, Limits, Server};
+use tercet_server::{Clock, HostBuilder, HostInfo, Limits, Server};
 use tercet_store::Store;
 
 use super::*;
+use crate::assemble;
 use crate::config::Config;
 use crate::tls::local_ca;
 use client::Client;
@@ -41,6 +43,21 @@ impl Scene {
     }
 
     fn with_limits(limits: Limits, configure: impl FnOnce(&mut Settings)) -> Scene {
+        let info = HostInfo {
+            domain: "localhost".into(),
+            limits,
+            ..HostInfo::default()
+        };
+        Scene::of(info, |_| {}, Clock::System, configure)
+    }
+
+    /// A host with these modules.
+    fn of(
+        info: HostInfo,
+        modules: fn(&mut HostBuilder<'_>),
+        clock: Clock,
+        configure: impl FnOnce(&mut Settings),
+    ) -> Scene {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tercet-listen-{}-{number}", std::process::id());
@@ -52,15 +69,9 @@ impl Scene {
             .unwrap();
         let cores = Cores::start(NonZeroUsize::new(2)).unwrap();
         let (server, listeners) = runtime.block_on(async {
-            let server = Server::new(Store::memory(KINDS), limits, Clock::System)
-                .await
-                .unwrap();
-            let info = HostInfo {
-                domain: "localhost".into(),
-                limits,
-                ..HostInfo::default()
-            };
-            server.configure(vec![info], |_| {}).unwrap();
+            let store = Store::memory(&assemble::catalogue());
+            let server = Server::new(store, info.limits, clock).await.unwrap();
+            server.configure(vec![info], modules).unwrap();
             for name in ["romeo", "juliet"] {
                 let account = BareJid::parse(&format!("{name}@localhost")).unwrap();
                 server
@@ -72,6 +83,7 @@ impl Scene {
             settings.addresses = vec!["127.0.0.1".parse().unwrap()];
             (settings.c2s, settings.c2s_tls) = (Some(0), Some(0));
             (settings.http, settings.https) = (Some(0), Some(0));
+            settings.uploads = folder.join("uploads");
             configure(&mut settings);
             let certificates =
                 Certificates::load(vec![local.files], vec![local.ca_file.clone()]).unwrap();
