@@ -9,6 +9,7 @@ pub mod caps;
 pub mod carbons;
 pub mod commands;
 pub mod contact;
+pub mod csi;
 pub mod delay;
 pub mod disco;
 pub mod escape;
@@ -57,6 +58,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<ping::Ping>();
     b.add::<version::Version>();
     b.add::<time::Time>();
+    b.add::<csi::ClientState>();
     b.add::<last::Last>();
     b.add::<private::Private>();
     b.add::<vcard::VCard>();

@@ -9,7 +9,11 @@
 //! Once its client acknowledges stanzas (XEP-0198), they are kept here until it has, and go out again on the next connection if
 //! the session is resumed. What is kept has a bound too: beyond it no more is taken until some of it is acknowledged, so that the
 //! queue fills up as it does for a client that does not read.
+//!
+//! While nobody looks at the client, what may wait is held back (`held`), and goes out before the next stanza that may not. It is
+//! counted, for acknowledgements too, when it goes into the queue.
 
+mod held;
 mod unacked;
 mod watch;
 
@@ -19,6 +23,8 @@ use std::task::{Context, Poll, Waker};
 use tercet_core::{StreamCondition, StreamError};
 
 use crate::server::Clock;
+use held::Held;
+pub use held::{Hold, HoldRule};
 use unacked::Unacked;
 pub use unacked::{Acked, TooHigh};
 pub(crate) use unacked::{Remaining, Retention};
@@ -43,6 +49,8 @@ struct Inner {
     unacked: Option<Box<Unacked>>,
     /// The session goes on with another connection.
     superseded: bool,
+    /// What is held back, while the client is not active.
+    held: Option<Box<Held>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,38 +95,31 @@ impl Outbox {
         if !matches!(inner.end, End::Open) {
             return false;
         }
-        let before = inner.bytes.len();
-        write(&mut inner.bytes);
-        let added = inner.bytes.len() - before;
-        if added == 0 {
-            return true;
-        }
-        // What goes out a second time was within the bound the first time.
-        let aside = inner.unacked.as_ref().map_or(0, |kept| kept.aside());
-        if before > aside && inner.bytes.len() - aside > self.limit {
-            // Design, "The outbox": a peer that does not read gets the RFC's error, never a bigger server process.
-            if inner.unacked.is_some() {
-                // Who ends the session hands it on.
-                inner.bytes.truncate(before);
-            } else {
-                inner.bytes = Vec::new();
-                inner.receipts = Vec::new();
-            }
-            inner.end = End::Ending(
-                StreamError::new(StreamCondition::ResourceConstraint)
-                    .text("the client does not read what is sent to it"),
-            );
-            Self::wake(inner);
-            return false;
-        }
-        match &mut inner.unacked {
-            Some(unacked) => unacked.push(added),
-            None => inner.uncounted = inner.uncounted.saturating_add(1),
-        }
-        if before == 0 {
+        let idle = inner.bytes.is_empty();
+        let taken = match inner.held {
+            Some(_) => inner.hold_back(self.limit, write),
+            None => inner.append(self.limit, write),
+        };
+        if !taken || (idle && !inner.bytes.is_empty()) {
             Self::wake(inner);
         }
-        true
+        taken
+    }
+
+    /// Nobody looks at the client: `rule` says what may wait, until [`release`](Self::release).
+    pub(crate) fn hold(&self, rule: HoldRule) {
+        let mut inner = self.lock();
+        if inner.held.is_none() && matches!(inner.end, End::Open) {
+            inner.held = Some(Box::new(Held::new(rule)));
+        }
+    }
+
+    /// What was held back goes out, in order, and nothing is held back any more.
+    pub(crate) fn release(&self) {
+        let mut inner = self.lock();
+        inner.release(self.limit);
+        inner.held = None;
+        Self::wake(inner);
     }
 
     /// From now on the client acknowledges stanzas. `reply` goes out between those that count and those that do not.
@@ -173,6 +174,9 @@ impl Outbox {
     pub(crate) fn detach(&self) {
         let receipts = {
             let mut inner = self.lock();
+            // XEP-0352 §5.2: a resumed session is active.
+            inner.release(self.limit);
+            inner.held = None;
             inner.superseded = false;
             inner.waker = None;
             std::mem::take(&mut inner.receipts)
@@ -206,6 +210,8 @@ impl Outbox {
     pub fn watch(&self) -> Watch {
         let (receipt, watch) = watch::pair();
         let mut inner = self.lock();
+        // Who watches must not wait for a client to become active.
+        inner.release(self.limit);
         if !matches!(inner.end, End::Closed) {
             inner.receipts.push(receipt);
             // Bytes that have been taken are not yet written; the task says so when it comes for the receipt.
@@ -285,6 +291,7 @@ impl Outbox {
         inner.end = End::Closed;
         inner.waker = None;
         inner.receipts = Vec::new();
+        inner.held = None;
         inner.bytes = Vec::new();
     }
 
@@ -292,6 +299,8 @@ impl Outbox {
     /// connection, if it has one, may still have to be told.
     pub(crate) fn finish(&self) -> Vec<Remaining> {
         let mut inner = self.lock();
+        inner.release(self.limit);
+        inner.held = None;
         let Some(unacked) = inner.unacked.take() else {
             return Vec::new();
         };
@@ -321,6 +330,64 @@ impl Outbox {
 }
 
 impl Inner {
+    /// Appends one whole stanza, or nothing, to the queue, within its bound; false if nothing more is taken.
+    fn append(&mut self, limit: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let before = self.bytes.len();
+        write(&mut self.bytes);
+        let added = self.bytes.len() - before;
+        if added == 0 {
+            return true;
+        }
+        // What goes out a second time was within the bound the first time.
+        let aside = self.unacked.as_ref().map_or(0, |kept| kept.aside());
+        if before > aside && self.bytes.len() - aside > limit {
+            // Design, "The outbox": a peer that does not read gets the RFC's error, never a bigger server process.
+            if self.unacked.is_some() {
+                // Who ends the session hands it on.
+                self.bytes.truncate(before);
+            } else {
+                self.bytes = Vec::new();
+                self.receipts = Vec::new();
+            }
+            self.held = None;
+            self.end = End::Ending(
+                StreamError::new(StreamCondition::ResourceConstraint)
+                    .text("the client does not read what is sent to it"),
+            );
+            return false;
+        }
+        match &mut self.unacked {
+            Some(unacked) => unacked.push(added),
+            None => self.uncounted = self.uncounted.saturating_add(1),
+        }
+        true
+    }
+
+    /// Holds back what may wait; all that waits goes into the queue behind which something must go out, or has no room.
+    fn hold_back(&mut self, limit: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(held) = &mut self.held else {
+            return self.append(limit, write);
+        };
+        let mut stanza = Vec::new();
+        write(&mut stanza);
+        if stanza.is_empty() {
+            return true;
+        }
+        let full = held.admit(stanza) || self.bytes.len() + held.bytes() > limit;
+        !full || self.release(limit)
+    }
+
+    /// Puts what waits into the queue; false if nothing more is taken.
+    fn release(&mut self, limit: usize) -> bool {
+        let waiting = match &mut self.held {
+            Some(held) => held.drain(),
+            None => return true,
+        };
+        waiting
+            .into_iter()
+            .all(|stanza| self.append(limit, |out| out.extend_from_slice(&stanza)))
+    }
+
     fn wait(&mut self, cx: &Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -388,6 +455,113 @@ mod tests {
     fn one_stanza_may_exceed_the_bound_of_an_empty_queue() {
         let outbox = Outbox::new(10);
         assert!(outbox.push(|b| b.extend_from_slice(&[b'x'; 50])));
+    }
+
+    /// Stanzas that begin with a capital letter go out at once.
+    fn asleep(limit: usize) -> Outbox {
+        let outbox = Outbox::new(limit);
+        outbox.hold(HoldRule(|stanza| match stanza[0].is_ascii_uppercase() {
+            true => Hold::Now,
+            false => Hold::Later,
+        }));
+        outbox
+    }
+
+    fn taken(outbox: &Outbox) -> String {
+        match take(outbox) {
+            Poll::Ready(taken) => String::from_utf8(taken.bytes).unwrap(),
+            Poll::Pending => String::new(),
+        }
+    }
+
+    #[test]
+    fn what_may_wait_wakes_nobody_and_goes_out_before_what_may_not() {
+        let outbox = asleep(100);
+        assert!(outbox.push(|b| b.extend_from_slice(b"a")));
+        assert!(outbox.push(|b| b.extend_from_slice(b"b")));
+        assert_eq!(taken(&outbox), "");
+        assert!(outbox.push(|b| b.push(b'C')));
+        assert!(outbox.push(|b| b.push(b'd')));
+        assert_eq!(taken(&outbox), "abC");
+        outbox.release();
+        assert_eq!(taken(&outbox), "d");
+        assert!(outbox.push(|b| b.push(b'e')));
+        assert_eq!(taken(&outbox), "e");
+    }
+
+    #[test]
+    fn who_watches_gets_what_waits_on_its_way() {
+        let outbox = asleep(100);
+        assert!(outbox.push(|b| b.push(b'a')));
+        let mut watch = outbox.watch();
+        assert!(poll(&mut watch).is_pending());
+        let Poll::Ready(taken) = take(&outbox) else {
+            panic!("something was queued")
+        };
+        assert_eq!(taken.bytes, b"a");
+        taken.receipts.into_iter().for_each(Receipt::written);
+        assert_eq!(poll(&mut watch), Poll::Ready(true));
+    }
+
+    #[test]
+    fn what_waits_counts_in_the_bound() {
+        let outbox = asleep(10);
+        for _ in 0..10 {
+            assert!(outbox.push(|b| b.push(b'a')));
+        }
+        assert_eq!(taken(&outbox), "");
+        // One more, and all of it goes into the queue, which has room for no more.
+        assert!(!outbox.push(|b| b.push(b'a')));
+        let Poll::Ready(taken) = take(&outbox) else {
+            panic!("the end was queued")
+        };
+        assert!(taken.bytes.is_empty() && taken.end.is_some());
+    }
+
+    fn acknowledged(limit: usize) -> Outbox {
+        let outbox = asleep(limit);
+        let retention = Retention {
+            bytes: 100,
+            stanzas: 100,
+        };
+        let clock = Clock::Manual(0.into());
+        outbox.enable(retention, Arc::new(clock), b"");
+        outbox
+    }
+
+    #[test]
+    fn what_waits_is_not_counted_before_it_goes_out() {
+        let outbox = acknowledged(100);
+        assert!(outbox.push(|b| b.push(b'a')));
+        assert!(outbox.push(|b| b.push(b'b')));
+        assert_eq!(taken(&outbox), "");
+        assert!(outbox.check(1).is_err());
+        outbox.release();
+        assert_eq!(taken(&outbox), "ab");
+        assert!(outbox.check(2).is_ok());
+        assert!(outbox.check(3).is_err());
+    }
+
+    #[test]
+    fn what_waits_when_the_connection_is_lost_is_there_when_the_session_goes_on() {
+        let outbox = acknowledged(100);
+        assert!(outbox.push(|b| b.push(b'A')));
+        assert_eq!(taken(&outbox), "A");
+        assert!(outbox.push(|b| b.push(b'b')));
+        outbox.detach();
+        // Active again: nothing waits any more.
+        assert!(outbox.push(|b| b.push(b'c')));
+        outbox.resume(1, b"").unwrap();
+        assert_eq!(taken(&outbox), "bc");
+    }
+
+    #[test]
+    fn what_waits_when_the_session_ends_goes_on_to_others() {
+        let outbox = acknowledged(100);
+        assert!(outbox.push(|b| b.push(b'A')));
+        assert!(outbox.push(|b| b.push(b'b')));
+        let left: Vec<_> = outbox.finish().into_iter().map(|r| r.bytes).collect();
+        assert_eq!(left, [b"A".to_vec(), b"b".to_vec()]);
     }
 
     fn poll(watch: &mut Watch) -> Poll<bool> {

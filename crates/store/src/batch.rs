@@ -23,6 +23,7 @@ pub struct Batch {
     ops: Vec<Op>,
     bytes: usize,
     too_big: Option<StoreError>,
+    patient: bool,
 }
 
 /// One operation.
@@ -151,6 +152,16 @@ impl Batch {
         self.bytes += other.bytes;
         self.ops.extend(other.ops);
         self
+    }
+
+    /// Lets the commit wait for others for some milliseconds, so that many share one: for writes whose answer nobody hurries for.
+    pub fn patiently(&mut self) -> &mut Batch {
+        self.patient = true;
+        self
+    }
+
+    pub(crate) fn is_patient(&self) -> bool {
+        self.patient
     }
 
     /// How many operations are in it.

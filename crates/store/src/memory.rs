@@ -67,6 +67,9 @@ impl State {
     /// Applies a batch; on an error the owners it touched are put back as they were.
     fn apply(&mut self, catalogue: &Catalogue, batch: &Batch) -> Result<(), StoreError> {
         let mut before = HashMap::new();
+        // Nothing else can refuse a batch.
+        let inserts = |op: &Op| matches!(op.action, Action::InsertNew { .. });
+        let may_fail = batch.ops().iter().any(inserts);
         for op in batch.ops() {
             let kinds = match op.kind {
                 Some(kind) => vec![catalogue.id(kind)?],
@@ -74,9 +77,11 @@ impl State {
             };
             for kind in kinds {
                 let place = (kind, op.owner.clone());
-                before
-                    .entry(place.clone())
-                    .or_insert_with(|| self.data.get(&place).cloned());
+                if may_fail {
+                    before
+                        .entry(place.clone())
+                        .or_insert_with(|| self.data.get(&place).cloned());
+                }
                 if let Err(error) = self.apply_op(&place, op) {
                     for (place, data) in before {
                         match data {

@@ -3,7 +3,8 @@
 Writers send roster sets and removals, private XML, vCards, blocks and offline messages as fast as
 they are answered. The server is killed at a random moment and started again; then every key must
 hold the last value whose result came back, or a later one that was sent. An offline message counts
-as acknowledged when the result of a write that its sender sent after it has come.
+as acknowledged when the result of a write that its sender sent after it has come; it must also be
+in the archives of both ends (XEP-0313), once.
 """
 
 import argparse
@@ -38,6 +39,7 @@ SPARE_SECONDS = 60
 """What a run may take beyond two seconds a round."""
 BAD_LINES = re.compile(r"panicked|\bERROR\b|corrupt")
 BODY = "{jabber:client}body"
+RESULT = "{urn:xmpp:mam:2}result"
 
 
 class Key:
@@ -152,9 +154,25 @@ class Writer:
         faults = [f"{self.mailbox.jid}: lost {mail!r}" for mail, acknowledged in self.mail.items()
                   if acknowledged and mail not in bodies]
         faults += [f"{self.mailbox.jid}: twice {b!r}" for b, n in collections.Counter(bodies).items() if n > 1]
+        for account in (self.account, self.mailbox):
+            faults += await self._not_archived(stage, account)
         self.mail.clear()
         await reader.close()
         return faults
+
+    async def _not_archived(self, stage: Stage, account: Account) -> list[str]:
+        """What the last page of an archive should hold of this round's messages, and does not."""
+        reader = await Strophe(stage, account, "historian").login(presence=False)
+        answer = await reader.iq("set", f"<query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'>"
+                                        f"<max>{MAIL_PER_ROUND + 50}</max><before/></set></query>")
+        results = iter(lambda: reader.inbox.find(lambda s: s.find(RESULT) is not None), None)
+        bodies = collections.Counter(result.findtext(f".//{BODY}") for result in results)
+        await reader.close()
+        if answer.get("type") != "result":
+            return []
+        faults = [f"{account.jid}: not in the archive: {mail!r}" for mail, acknowledged in self.mail.items()
+                  if acknowledged and mail not in bodies]
+        return faults + [f"{account.jid}: twice in the archive: {b!r}" for b, n in bodies.items() if n > 1]
 
     def _writes(self) -> Iterator[tuple[str, str, str]]:
         """Key, value (with a leading `-`: removed), payload of the set, without end."""

@@ -69,7 +69,7 @@ impl Entry {
 
 /// Whether the session's client hears what is sent now.
 fn is_live(session: &Session) -> bool {
-    session.outbox().is_open()
+    session.outbox().is_open() && !session.is_hibernating()
 }
 
 impl Devices {

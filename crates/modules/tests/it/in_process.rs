@@ -204,6 +204,11 @@ impl Peer for InProcess {
                     run_due(&server);
                 }
                 Frame::Whitespace => {}
+                // As the stream reads it.
+                Frame::Element(element) if element.root().ns() == "urn:xmpp:csi:0" => {
+                    let active = element.root().name() == "active";
+                    server.set_active(&connection.session, active);
+                }
                 other => {
                     return Err(PeerError::new(format!(
                         "only stanzas can be sent in process, not {other:?}"

@@ -10,6 +10,7 @@ mod commands;
 mod hostile;
 mod in_process;
 mod invites;
+mod mam;
 mod offline;
 mod push;
 mod registration;

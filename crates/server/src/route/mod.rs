@@ -466,7 +466,8 @@ impl Server {
 
     /// Queues writes that delivery does not wait for. What comes later is only waiting: where too much of one session is under
     /// way, or where there is no session that could learn of a failure.
-    fn keep(self: &Arc<Self>, passage: Passage<'_>, batch: Batch) -> Routed {
+    fn keep(self: &Arc<Self>, passage: Passage<'_>, mut batch: Batch) -> Routed {
+        batch.patiently();
         let commit = self.store().commit(batch);
         if let Some(session) = passage.session {
             return session.settle_later(passage.stanza, passage.to, commit);

@@ -6,7 +6,7 @@ use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError, mint_resou
 
 use super::{Routed, contact::plain_presence, resume::oldest_hibernating};
 use crate::account::Resource;
-use crate::outbox::Outbox;
+use crate::outbox::{HoldRule, Outbox};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 
@@ -72,6 +72,19 @@ impl Server {
                     .text("another device took this resource"),
             );
             self.unbind(&rival).wait().await;
+        }
+    }
+
+    /// The client of `session` says whether somebody looks at it (client state indication). While nobody does, what may wait
+    /// does so, by the rule that a module of the host provides; without one nothing changes.
+    pub fn set_active(&self, session: &Session, active: bool) {
+        if active {
+            return session.outbox().release();
+        }
+        let hosts = self.present_hosts();
+        let host = hosts.get(session.jid().domain());
+        if let Some(rule) = host.and_then(|host| host.provided::<HoldRule>().next()) {
+            session.outbox().hold(*rule);
         }
     }
 

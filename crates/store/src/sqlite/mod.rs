@@ -160,7 +160,7 @@ impl Sqlite {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
-        self.shared.reads.push(1, || {
+        self.shared.reads.push(1, false, || {
             let (reply, pending) = Pending::channel();
             let job: ReadJob = Box::new(move |connection| {
                 if !reply.is_abandoned() {
@@ -325,14 +325,15 @@ impl Archives for Sqlite {
 
 impl Backend for Sqlite {
     fn commit(&self, batch: Batch) -> Pending<()> {
-        self.shared.writes.push(batch.bytes().max(1), || {
+        let patient = batch.is_patient();
+        self.shared.writes.push(batch.bytes().max(1), patient, || {
             let (reply, pending) = Pending::channel();
             (WriteJob::Batch(batch, reply), pending)
         })
     }
 
     fn flush(&self) -> Pending<()> {
-        self.shared.writes.push(0, || {
+        self.shared.writes.push(0, false, || {
             let (reply, pending) = Pending::channel();
             (WriteJob::Flush(reply), pending)
         })

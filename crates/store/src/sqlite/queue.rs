@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::{Pending, StoreError};
 
@@ -14,9 +15,19 @@ pub(super) struct Queue<T> {
 }
 
 struct State<T> {
-    items: VecDeque<(usize, T)>,
+    items: VecDeque<Item<T>>,
     bytes: usize,
+    /// How many of the items are not patient.
+    urgent: usize,
+    /// Patient items wake nobody.
+    resting: bool,
     closed: bool,
+}
+
+struct Item<T> {
+    bytes: usize,
+    patient: bool,
+    item: T,
 }
 
 impl<T> Queue<T> {
@@ -25,6 +36,8 @@ impl<T> Queue<T> {
             state: Mutex::new(State {
                 items: VecDeque::new(),
                 bytes: 0,
+                urgent: 0,
+                resting: false,
                 closed: false,
             }),
             ready: Condvar::new(),
@@ -34,13 +47,15 @@ impl<T> Queue<T> {
     }
 
     /// Makes and queues an item with its answer to come, or answers `Busy` or `Closed` at once. An
-    /// item of no bytes is a question about the queue itself and is never refused as `Busy`.
+    /// item of no bytes is a question about the queue itself and is never refused as `Busy`. A `patient`
+    /// item does not end a [rest](Queue::rest).
     pub(super) fn push<A>(
         &self,
         bytes: usize,
+        patient: bool,
         make: impl FnOnce() -> (T, Pending<A>),
     ) -> Pending<A> {
-        let pending = {
+        let (pending, wake) = {
             let mut state = self.lock();
             if state.closed {
                 return Pending::ready(Err(StoreError::Closed));
@@ -50,11 +65,18 @@ impl<T> Queue<T> {
                 return Pending::ready(Err(StoreError::Busy));
             }
             let (item, pending) = make();
-            state.items.push_back((bytes, item));
+            state.items.push_back(Item {
+                bytes,
+                patient,
+                item,
+            });
             state.bytes += bytes;
-            pending
+            state.urgent += usize::from(!patient);
+            (pending, !(patient && state.resting))
         };
-        self.ready.notify_one();
+        if wake {
+            self.ready.notify_one();
+        }
         pending
     }
 
@@ -73,6 +95,18 @@ impl<T> Queue<T> {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Lets patient items gather, until something else comes or `time` is over. For the only thread that takes items.
+    pub(super) fn rest(&self, time: Duration) {
+        let mut state = self.lock();
+        state.resting = true;
+        let undisturbed = |state: &mut State<T>| state.urgent == 0 && !state.closed;
+        let (mut state, _) = self
+            .ready
+            .wait_timeout_while(state, time, undisturbed)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.resting = false;
     }
 
     /// The next item if there is one.
@@ -104,8 +138,13 @@ impl<T> Queue<T> {
 
 impl<T> State<T> {
     fn take(&mut self) -> Option<T> {
-        let (bytes, item) = self.items.pop_front()?;
+        let Item {
+            bytes,
+            patient,
+            item,
+        } = self.items.pop_front()?;
         self.bytes -= bytes;
+        self.urgent -= usize::from(!patient);
         Some(item)
     }
 }

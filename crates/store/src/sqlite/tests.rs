@@ -54,11 +54,9 @@ impl Subject {
 
     /// Queues `run` for the writer's connection.
     fn on_writer(&self, run: impl FnOnce(&mut Connection) + Send + 'static) {
-        let pending: Pending<()> = self
-            .sqlite
-            .shared
-            .writes
-            .push(0, || (WriteJob::Run(Box::new(run)), Pending::ready(Ok(()))));
+        let pending: Pending<()> = self.sqlite.shared.writes.push(0, false, || {
+            (WriteJob::Run(Box::new(run)), Pending::ready(Ok(())))
+        });
         pending.wait().unwrap();
     }
 

@@ -24,6 +24,8 @@ const GROUP_WRITES: usize = 512;
 const GROUP_BYTES: usize = 16 << 20;
 /// or has been open for so long.
 const GROUP_TIME: Duration = Duration::from_millis(5);
+/// How long a batch that is patient waits for others.
+const GATHERING: Duration = Duration::from_millis(2);
 /// The write-ahead log is copied into the database when it has grown by this many pages,
 const CHECKPOINT_PAGES: usize = 1_000;
 /// and the writer waits for the readers to let go of it when it has this many (64 MiB).
@@ -90,6 +92,9 @@ impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(&mut self) {
         while let Some(job) = self.next() {
+            if matches!(&job, WriteJob::Batch(batch, _) if batch.is_patient()) {
+                self.shared.writes.rest(GATHERING);
+            }
             let mut aside = Vec::new();
             if let Some(first) = self.take(job, &mut aside) {
                 self.write_group(first, &mut aside);

@@ -58,6 +58,8 @@ pub enum Output {
     /// The session that the client has asked for is on this stream now. Send these bytes, then
     /// every stanza that the client has not handled, then what follows.
     Resumed(FullJid, Vec<u8>),
+    /// Somebody looks at the bound client, or nobody (XEP-0352 §4.2).
+    Active(bool),
     /// Something worth counting, logging or acting on.
     Event(StreamEvent),
     /// The stream is over. Send what was written before, end TLS, shut down the sending side. Then

@@ -1,10 +1,24 @@
 //! A stream with a bound resource: judging the client's stanzas (RFC 6120 §8.1.2.1).
 
-use tercet_core::{FullJid, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError};
+use tercet_core::{
+    Element, FullJid, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError,
+};
 use tercet_core::{error_reply, iq_result, ns};
 
 use super::bind::is_request;
 use super::context::Context;
+
+/// XEP-0352 1.0.0.
+const CSI: &str = "urn:xmpp:csi:0";
+
+/// Whether the client says that somebody looks at it, or that nobody does; `None` if it says something else.
+pub(super) fn is_active(element: Element<'_>) -> Option<bool> {
+    match (element.ns(), element.name()) {
+        (CSI, "active") => Some(true),
+        (CSI, "inactive") => Some(false),
+        _ => None,
+    }
+}
 
 /// The stanza, if it is for others than the stream itself.
 ///

@@ -125,7 +125,10 @@ impl State {
                 Ok(State::Bound { jid, received })
             }
             (State::Bound { jid, mut received }, Frame::Element(element)) => {
-                sm::on_element(cx, &mut received, element.root())?;
+                match bound::is_active(element.root()) {
+                    Some(active) => cx.push(super::Output::Active(active)),
+                    None => sm::on_element(cx, &mut received, element.root())?,
+                }
                 Ok(State::Bound { jid, received })
             }
             (State::Unbound { account }, Frame::Element(element)) => {

@@ -122,6 +122,9 @@ fn elements_that_nobody_knows() {
     ] {
         check(&STATES[1..], input, UnsupportedStanzaType);
     }
+    let before_bound = &STATES[1..STATES.len() - 1];
+    let inactive = "<inactive xmlns='urn:xmpp:csi:0'/>";
+    check(before_bound, inactive, UnsupportedStanzaType);
     check(
         &["bound"],
         &auth("PLAIN", "\0juliet\0x"),

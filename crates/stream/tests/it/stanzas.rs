@@ -42,6 +42,21 @@ fn ones_own_addresses_are_the_only_ones_to_be_from() {
     }
 }
 
+/// XEP-0352 §4.2.
+#[test]
+fn a_client_says_whether_somebody_looks_at_it() {
+    dialogue(|split| {
+        let mut client = Client::bound(lab(), split);
+        client.send("<inactive xmlns='urn:xmpp:csi:0'/>");
+        assert_eq!(client.active, [false]);
+        client.send("<active xmlns='urn:xmpp:csi:0'/><message id='1'/>");
+        assert_eq!(client.active, [false, true]);
+        assert_eq!(client.stanzas, ["<message id='1'/>"]);
+        client.send("<asleep xmlns='urn:xmpp:csi:0'/>");
+        client.expect_error(StreamCondition::UnsupportedStanzaType);
+    });
+}
+
 #[test]
 fn a_bad_to_is_left_to_the_router() {
     let mut client = Client::bound(lab(), Split::Bytes);

@@ -87,6 +87,8 @@ pub(crate) struct Client {
     pub(crate) stream: C2sStream,
     pub(crate) now: Instant,
     pub(crate) events: Vec<StreamEvent>,
+    /// What the client said about being looked at.
+    pub(crate) active: Vec<bool>,
     pub(crate) stanzas: Vec<String>,
     pub(crate) bound: Vec<FullJid>,
     /// What was acknowledged.
@@ -110,6 +112,7 @@ impl Client {
             stream: C2sStream::new(Arc::new(config), Framing::Tcp, now, [7; 32]),
             now,
             events: Vec::new(),
+            active: Vec::new(),
             stanzas: Vec::new(),
             bound: Vec::new(),
             acked: Vec::new(),
@@ -302,6 +305,7 @@ impl Client {
                     self.bound.push(jid);
                     self.written.extend_from_slice(&bytes);
                 }
+                Output::Active(active) => self.active.push(active),
                 Output::Event(event) => self.events.push(event),
                 Output::Close => self.closed = true,
             }

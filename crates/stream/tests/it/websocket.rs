@@ -83,7 +83,7 @@ impl Page {
                 Output::Stanza(stanza) => self.stanzas.push(format!("{stanza:?}")),
                 Output::Event(event) => self.events.push(event),
                 Output::Close => self.closed = true,
-                Output::Bound(_) => {}
+                Output::Bound(_) | Output::Active(_) => {}
                 Output::Enable(_)
                 | Output::AckRequested(_)
                 | Output::Acked(_)

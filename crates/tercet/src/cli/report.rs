@@ -59,7 +59,6 @@ fn shown(report: &Report) -> String {
         text,
         messages,
     } = report;
-    let reason = reason.strip_prefix("urn:xmpp:reporting:").unwrap_or(reason);
     let mut line = format!("{at}  {by} reports {about}: {}", reason.escape_debug());
     if let Some(text) = text {
         line.push_str(&format!("\n  {}", text.escape_debug()));

@@ -69,7 +69,7 @@ section! {
         c2s_tls: Port = Port::At(5223) => Restart;
         /// Other servers.
         s2s: Port = Port::At(5269) => Reserved;
-        /// HTTP without TLS: WebSocket at `/ws`, discovery at `/.well-known/host-meta`, health at `/status`. Open on this machine's own addresses only:
+        /// HTTP without TLS: pages for people at `/`, WebSocket at `/ws`, discovery at `/.well-known/host-meta`, health at `/status`. Open on this machine's own addresses only:
         /// on those of `addresses` that are, or on `127.0.0.1` and `::1`.
         http: Port = Port::At(5280) => Restart;
         /// HTTPS: the same with TLS, for everyone.

@@ -353,6 +353,11 @@ impl Connection {
                     tracing::debug!(%jid, peer = %self.peer, "session resumed");
                     self.resumed(&reply, now);
                 }
+                Output::Active(active) => {
+                    if let Some(session) = &self.session {
+                        self.shared.server.set_active(session, active);
+                    }
+                }
                 Output::Event(event) => self.event(&event, now),
                 Output::Close => self.close(now),
             }

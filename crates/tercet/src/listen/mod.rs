@@ -116,6 +116,7 @@ impl Listeners {
             Some(socket.address.port())
         };
         let ports = Ports {
+            c2s: port(Purpose::C2s),
             https: port(Purpose::Https),
             c2s_tls: port(Purpose::C2sTls),
         };

@@ -70,7 +70,7 @@ fn json(http: &Http, visit: &Visit) -> Response {
         for (number, link) in links.iter_mut().enumerate() {
             ways(link, 20 + 10 * number, &visit.host, ips);
         }
-        if let (Some(port), Some(host)) = (http.c2s_tls, http.c2s.host_for(&visit.host)) {
+        if let (Some(port), Some(host)) = (http.ports.c2s_tls, http.c2s.host_for(&visit.host)) {
             let mut link = json!({ "rel": TLS, "port": port });
             ways(&mut link, 10, host.domain(), ips);
             links.push(link);

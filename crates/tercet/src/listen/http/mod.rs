@@ -29,6 +29,7 @@ mod forwarded;
 mod io;
 mod outage;
 mod pace;
+mod pages;
 mod request;
 mod resource;
 mod site;
@@ -119,9 +120,10 @@ impl Default for Times {
     }
 }
 
-/// The ports with TLS that are listened on.
+/// The ports that are listened on.
 #[derive(Clone, Copy)]
 pub(super) struct Ports {
+    pub(super) c2s: Option<u16>,
     pub(super) https: Option<u16>,
     pub(super) c2s_tls: Option<u16>,
 }
@@ -129,10 +131,7 @@ pub(super) struct Ports {
 /// What the handlers of all resources share.
 pub(super) struct Http {
     c2s: Arc<C2s>,
-    /// The port with TLS, if it is listened on.
-    https: Option<u16>,
-    /// The port of streams with direct TLS, if it is listened on.
-    c2s_tls: Option<u16>,
+    ports: Ports,
     /// Where all of the internet finds us, if that has been said.
     addresses: Vec<IpAddr>,
     /// Where browsers reach us, if that has been said.
@@ -154,8 +153,7 @@ impl Http {
     ) -> Arc<Http> {
         Arc::new(Http {
             c2s,
-            https: ports.https,
-            c2s_tls: ports.c2s_tls,
+            ports,
             addresses: settings.addresses.clone(),
             url: settings.url.clone(),
             omemo: chat::Omemo::read(settings.client_assets.as_deref()),
@@ -166,7 +164,7 @@ impl Http {
 
     /// What links begin with, as in `https://example.org:5281`: where a client like this one gets in with TLS, if it does.
     fn base(&self, visit: &Visit) -> Option<String> {
-        match (&self.url, self.https) {
+        match (&self.url, self.ports.https) {
             (Some(url), _) => Some(url.of(&visit.host)),
             // The proxy's word for itself.
             _ if visit.is_proxied() && visit.secure => Some(visit.origin()),
@@ -184,6 +182,7 @@ fn resources(http: &Arc<Http>) -> Vec<Resource> {
         discovery::resources(http),
         outage::resources(http),
         chat::resources(http),
+        pages::resources(http),
         upgrade::resources(http),
         bosh::resources(http),
         upload::resources(http),

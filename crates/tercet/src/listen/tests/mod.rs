@@ -5,6 +5,7 @@ mod connections;
 mod files;
 mod http2;
 mod login;
+mod pages;
 mod proxies;
 mod resumption;
 mod web;
