@@ -82,6 +82,7 @@ pub enum Purpose {
 pub struct Listeners {
     cores: Arc<Cores>,
     c2s: Arc<C2s>,
+    site: Arc<Site>,
     bound: Vec<(SocketAddr, Purpose)>,
     #[cfg(test)]
     uploads: Arc<Uploads>,
@@ -160,6 +161,7 @@ impl Listeners {
         Ok(Listeners {
             cores,
             c2s,
+            site,
             bound,
             #[cfg(test)]
             uploads,
@@ -185,6 +187,7 @@ impl Listeners {
     /// Takes other settings, but for addresses and ports. They hold for what begins from now on.
     pub fn reload(&self, settings: Settings) {
         self.c2s.set(settings.gate, settings.streams);
+        self.site.reload(settings.web);
     }
 
     /// Accepts nothing more, tells every client `system-shutdown`, and waits until all is sent, for `limit` at most.

@@ -65,7 +65,7 @@ fn json(http: &Http, visit: &Visit) -> Response {
     let mut links: Vec<_> = links(http, visit).into_iter().map(link).collect();
     let ips = &http.addresses;
     // XEP-0487 §3: over secure connections only. Behind a proxy it is not known where the web is.
-    let told = !ips.is_empty() && visit.secure && !visit.is_proxied() && http.url.is_none();
+    let told = !ips.is_empty() && visit.secure && !visit.is_proxied() && http.url.load().is_none();
     if told {
         for (number, link) in links.iter_mut().enumerate() {
             ways(link, 20 + 10 * number, &visit.host, ips);

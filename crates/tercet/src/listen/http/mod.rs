@@ -42,6 +42,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::http::header::{self, HeaderName};
 
 use super::service::C2s;
@@ -135,7 +136,7 @@ pub(super) struct Http {
     /// Where all of the internet finds us, if that has been said.
     addresses: Vec<IpAddr>,
     /// Where browsers reach us, if that has been said.
-    url: Option<BaseUrl>,
+    url: ArcSwapOption<BaseUrl>,
     /// The web client's library for end-to-end encryption.
     omemo: chat::Omemo,
     /// The bounds of BOSH, if it is served.
@@ -155,7 +156,7 @@ impl Http {
             c2s,
             ports,
             addresses: settings.addresses.clone(),
-            url: settings.url.clone(),
+            url: ArcSwapOption::from_pointee(settings.url.clone()),
             omemo: chat::Omemo::read(settings.client_assets.as_deref()),
             bosh: settings.bosh,
             uploads,
@@ -164,8 +165,11 @@ impl Http {
 
     /// What links begin with, as in `https://example.org:5281`: where a client like this one gets in with TLS, if it does.
     fn base(&self, visit: &Visit) -> Option<String> {
-        match (&self.url, self.ports.https) {
-            (Some(url), _) => Some(url.of(&visit.host)),
+        match (&*self.url.load(), self.ports.https) {
+            (Some(url), _) => {
+                let host = self.c2s.host_for(&visit.host);
+                Some(url.of(host.as_ref().map_or(&visit.host, |host| host.domain())))
+            }
             // The proxy's word for itself.
             _ if visit.is_proxied() && visit.secure => Some(visit.origin()),
             (None, Some(443)) => Some(format!("https://{}", visit.host)),

@@ -69,6 +69,7 @@ pub(in crate::listen) struct Site {
     times: Times,
     gate: Arc<Gate>,
     trusted: Vec<Network>,
+    http: Arc<Http>,
     router: Router,
 }
 
@@ -91,8 +92,14 @@ impl Site {
             times: settings.times,
             gate,
             trusted: settings.trusted,
+            http,
             router,
         })
+    }
+
+    /// Takes what may change while the server runs.
+    pub(in crate::listen) fn reload(&self, settings: HttpSettings) {
+        self.http.url.store(settings.url.map(Arc::new));
     }
 
     /// Whether `address` is that of a proxy, which speaks for many.

@@ -102,6 +102,11 @@ fn links_are_those_by_which_the_client_came() {
         settings.web.url = crate::config::BaseUrl::parse("https://example.org:8443");
     });
     assert_eq!(link(&named, fields), "wss://example.org:8443/ws");
+    let with_domain = named.listeners.as_ref().unwrap();
+    let mut settings = Settings::new(&Config::default(), &named.server);
+    settings.web.url = crate::config::BaseUrl::parse("https://chat.DOMAIN");
+    with_domain.reload(settings);
+    assert_eq!(link(&named, ""), "wss://chat.localhost/ws");
     assert_eq!(
         status(
             &scene,
