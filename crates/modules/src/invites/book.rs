@@ -148,7 +148,7 @@ pub async fn create(
         batch.put(&INVITED, by.as_str(), token, Vec::new());
     }
     if let Some(name) = invitation.username() {
-        // XEP-0445 §4.3: the name is kept free until then.
+        // XEP-0445 §5: the name is kept free until then.
         batch.put(&RESERVED, host.domain(), name, token.as_bytes());
     }
     server.store().commit(batch).await?;

@@ -8,7 +8,7 @@ use tercet_server::module::IqCx;
 use super::{Invitation, InviteError, Invites, Purpose, Request, create, lets_register};
 use crate::commands::{Command, Outcome, Who};
 
-/// The type of the result (XEP-0401 §9.2).
+/// The type of the result (XEP-0401 §12.1).
 const FORM_TYPE: &str = "urn:xmpp:invite#invitation";
 const USERNAME: &str = "username";
 const FRIEND: &str = "roster-subscription";
@@ -16,12 +16,13 @@ const FRIEND: &str = "roster-subscription";
 /// What a host with these settings offers.
 pub(super) fn commands(settings: &Invites) -> Vec<Command> {
     let by_users = settings.by_users;
+    let registers = by_users || settings.open;
     let mut commands = vec![Command {
         node: "urn:xmpp:invite#invite",
         name: "Invite a contact",
         who: Who::Users,
         form: None,
-        run: Box::new(move |cx, _| Box::pin(invite(cx, by_users))),
+        run: Box::new(move |cx, _| Box::pin(invite(cx, registers))),
     }];
     if settings.accounts {
         commands.push(Command {
@@ -35,10 +36,10 @@ pub(super) fn commands(settings: &Invites) -> Vec<Command> {
     commands
 }
 
-/// XEP-0401 §4.1: without asking anything.
-async fn invite(cx: IqCx<'_>, by_users: bool) -> Result<Outcome, StanzaError> {
+/// XEP-0401 §5.1: without asking anything.
+async fn invite(cx: IqCx<'_>, registers: bool) -> Result<Outcome, StanzaError> {
     let account = cx.require_session()?.account().jid().clone();
-    let may = by_users || cx.server.is_admin(&account).await?;
+    let may = registers || cx.server.is_admin(&account).await?;
     let request = Request {
         by: Some(account),
         purpose: Purpose::Contact {
@@ -50,7 +51,7 @@ async fn invite(cx: IqCx<'_>, by_users: bool) -> Result<Outcome, StanzaError> {
     outcome(cx, create(cx.server, cx.host, request).await)
 }
 
-/// XEP-0401 §4.3.
+/// XEP-0401 §5.4.
 fn account_form() -> Form {
     let mut form = Form::empty(FormKind::Form)
         .title("Invite somebody to make an account")
@@ -84,7 +85,7 @@ fn outcome(cx: IqCx<'_>, made: Result<Invitation, InviteError>) -> Result<Outcom
         Err(error) => return Ok(Outcome::failed(error.to_string())),
     };
     let field = |var, label, value| Field::text_single(var, label).value(value);
-    // XEP-0401 §4.1.2
+    // XEP-0401 §5.1
     let mut form = Form::result(FORM_TYPE).field(field(
         "uri",
         "Link for an app",
@@ -93,7 +94,7 @@ fn outcome(cx: IqCx<'_>, made: Result<Invitation, InviteError>) -> Result<Outcom
     if let Some(url) = invitation.landing(cx.host) {
         form = form.field(field("landing-url", "Link for people", url));
     }
-    // XEP-0401 §4.1.2: by the DateTime profile of XEP-0082.
+    // XEP-0401 §5.1: by the DateTime profile of XEP-0082.
     let expire = time::format(invitation.expires_ms.cast_signed());
     Ok(Outcome::result(form.field(field(
         "expire",

@@ -27,7 +27,7 @@ use tercet_store::{Batch, Kind, Owner};
 
 use crate::register;
 
-/// The namespace in which tokens are shown (XEP-0379 §3.4, XEP-0445 §4.1).
+/// The namespace in which tokens are shown (XEP-0379 §3.4, XEP-0445 §4).
 pub const PARS: &str = "urn:xmpp:pars:0";
 
 /// The invitations: a record each under an empty key, and one more for each use under its number. The owner is the token.
@@ -60,6 +60,8 @@ pub struct Invites {
     accounts: bool,
     /// Whether every user may invite to that.
     by_users: bool,
+    /// Whether everybody may without an invitation, so that a contact's may do as well.
+    open: bool,
 }
 
 impl Module for Invites {
@@ -76,6 +78,7 @@ impl Module for Invites {
         Invites {
             accounts,
             by_users: accounts && host.invitations.by_users,
+            open: host.registration == Registration::Open,
         }
     }
 
@@ -107,7 +110,7 @@ impl OnSubscription for Invites {
         let meant = matches!(invitation.purpose, Purpose::Contact { .. })
             && invitation.by.as_ref() == Some(cx.account.jid())
             && invitation.is_open(cx.server.now_ms());
-        // XEP-0379 §5.1: once, and in time.
+        // XEP-0379 §5.2: once, and in time.
         meant.then(|| spend(&invitation, cx.server.now_ms()))
     }
 }
@@ -154,13 +157,13 @@ async fn presented(
     };
     let found = find(server, &token).await.map_err(|e| store_failure(&e))?;
     let good = found.is_some_and(|invitation| {
-        // XEP-0445 §4.1: the time counts here, and not again on this stream.
+        // XEP-0445 §4: the time counts here, and not again on this stream.
         invitation.is_for(&host) && invitation.is_open(server.now_ms())
     });
     match good {
-        // XEP-0445 §4.1: it has not been used by this.
+        // XEP-0445 §4: it has not been used by this.
         true => Ok(token.into_owned()),
-        // XEP-0445 §4.1: the same for every token that does not hold.
+        // XEP-0445 §4: the same for every token that does not hold.
         false => {
             Err(StanzaError::item_not_found().text("The provided token is invalid or expired"))
         }

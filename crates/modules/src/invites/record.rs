@@ -83,7 +83,7 @@ impl Invitation {
     pub fn uri(&self, host: Option<&VHost>) -> String {
         let token = &self.token;
         match &self.purpose {
-            // XEP-0401 §4.3: the name, if it is given.
+            // XEP-0401 §5.4: the name, if it is given.
             Purpose::Account { username, .. } => {
                 let local = username.as_ref().map(|name| format!("{}@", escaped(name)));
                 let local = local.unwrap_or_default();
@@ -93,7 +93,7 @@ impl Invitation {
                 )
             }
             Purpose::Contact { .. } => {
-                // XEP-0401 §4.1.2: `ibr` only where accounts can be made with it.
+                // XEP-0401 §5.1: `ibr` only where accounts can be made with it.
                 let ibr = if host.is_some_and(|host| self.is_for(host)) {
                     ";ibr=y"
                 } else {

@@ -98,7 +98,7 @@ pub async fn may_apply(
     };
     let invitation = invites::find(server, token).await?;
     let holds = |i: &invites::Invitation| {
-        // XEP-0445 §4.1: the time has been looked at.
+        // XEP-0445 §4: the time has been looked at.
         let open = if in_time {
             i.is_left()
         } else {
@@ -140,7 +140,7 @@ pub async fn apply(
         if let Some(expected) = expected.filter(|expected| *expected != name) {
             return Err(Refusal::OtherName(expected.to_owned()));
         }
-        // XEP-0445 §4.3: a name that is kept for somebody is as good as taken.
+        // XEP-0445 §5: a name that is kept for somebody is as good as taken.
         if invites::is_reserved(server, host, name, token).await? {
             return Err(Refusal::Taken(name.to_owned()));
         }

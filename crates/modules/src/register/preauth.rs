@@ -69,7 +69,7 @@ async fn answer(
         w.start("query").attr("xmlns", NS);
         w.text_element("instructions", "Choose a name and a password.");
         match invitation.as_ref().and_then(|i| i.username()) {
-            // XEP-0445 §4.3: the name is given.
+            // XEP-0445 §5: the name is given.
             Some(name) => w.text_element("username", name),
             None => w.leaf("username", &[]),
         };

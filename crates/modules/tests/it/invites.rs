@@ -159,7 +159,7 @@ fn an_invitation_lets_one_in_and_no_more() {
     let made = scene.create(account(None), 1).unwrap();
     let token = Some(made.token.as_str());
     assert_eq!(scene.present(&made.token).1.as_deref(), token);
-    // XEP-0445 §4.1: a token that was shown is not a token used, nor is one that came to nothing.
+    // XEP-0445 §4: a token that was shown is not a token used, nor is one that came to nothing.
     assert!(matches!(
         scene.apply(token, "romeo"),
         Err(Refusal::Taken(_))
@@ -312,7 +312,7 @@ fn who_was_invited_by_a_user_and_that_user_are_contacts() {
     );
 
     scene.apply(Some(&token), "juliet").unwrap();
-    // XEP-0401 §6: the inviter learns of it by a push.
+    // XEP-0401 §5.5: the inviter learns of it by a push.
     let pushed = scene.received("Romeo").concat();
     assert!(
         pushed.contains("<item jid='juliet@localhost' subscription='both'/>"),
@@ -351,6 +351,10 @@ fn users_invite_contacts_only_unless_they_may_more() {
         let refused = scene.command("Romeo", &execute("create-account"));
         assert_eq!(refused.root().attr("type").as_deref(), Some("error"));
     }
+    // Where everybody may register, a contact's invitation is as good.
+    let mut scene = Scene::new("policy = 'open'");
+    let answer = scene.command("Romeo", &execute("invite"));
+    assert!(field(&answer, "uri").unwrap().ends_with(";ibr=y"));
     // An administrator's lets people in.
     let mut scene = Scene::new("policy = 'invite'");
     scene.connect("Bard");
@@ -429,7 +433,7 @@ fn a_request_with_a_contacts_token_needs_no_answer_once() {
         "{juliet_heard}"
     );
 
-    // XEP-0379 §5.1: for the next one it is a request as any other, with which Romeo's client deals.
+    // XEP-0379 §5.2: for the next one it is a request as any other, with which Romeo's client deals.
     scene.0.send("Nurse", &ask).unwrap();
     let romeo_heard = scene.received("Romeo").concat();
     assert!(romeo_heard.contains("type='subscribe'"), "{romeo_heard}");

@@ -13,7 +13,7 @@ const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 const LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0077 2.4 §8.
 const REGISTER: &str = "http://jabber.org/features/iq-register";
-/// XEP-0445 0.2.0 §4.
+/// XEP-0445 0.2.0 §3.
 const INVITATION: &str = "urn:xmpp:ibr-token:0";
 
 /// Writes the features for a client that has logged in, or not yet.
@@ -69,7 +69,7 @@ fn before_login(cx: &Context, w: &mut XmlWriter) {
     if host.registration && cx.secure_enough() {
         w.leaf("register", &[("xmlns", REGISTER)]);
         if host.invitations {
-            // XEP-0445 §4: where a token can be shown.
+            // XEP-0445 §3: where a token can be shown.
             w.leaf("register", &[("xmlns", INVITATION)]);
         }
     }

@@ -140,7 +140,7 @@ fn an_account_is_made_by_a_form_once() {
     assert!(scene.logs_in("nurse", "a b&"));
     let (again, page) = scene.post(&path, "", &form("peter", "x", "x"));
     assert_eq!(again, 404);
-    assert!(page.contains("This invitation does not hold"));
+    assert!(page.contains("This invitation is not valid"));
 }
 
 #[test]

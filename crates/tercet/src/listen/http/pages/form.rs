@@ -105,7 +105,7 @@ impl Form {
     pub(super) fn page(&self, guest: &Guest<'_>, status: StatusCode) -> Response {
         let heading = format!("Make an account on {}", guest.domain());
         let content = format!(
-            "<h1>{}</h1><p class=\"lead\">That is all there is to it: no e-mail address, no telephone number.</p>{}",
+            "<h1>{}</h1><p class=\"lead\">All it takes is a name and a password: no e-mail address, no telephone number.</p>{}",
             escaped(&heading),
             self.html(guest, "Name and password")
         );

@@ -108,7 +108,7 @@ async fn open(guest: &mut Guest<'_>, token: &str) -> Result<Invitation, Response
 pub(super) fn ended(guest: &Guest<'_>) -> Response {
     guest.message(
         StatusCode::NOT_FOUND,
-        "This invitation does not hold",
+        "This invitation is not valid",
         "It may have been used already, or its time is over, or the link is not complete. Ask for a new one whoever gave it to you.",
     )
 }
