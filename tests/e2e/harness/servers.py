@@ -74,6 +74,15 @@ class Server:
         """Starts the process; returns once it accepts clients."""
         raise NotImplementedError
 
+    def archive(self, on: bool) -> None:
+        """Before the start: with an archive for everybody, or without. For measurements."""
+        raise NotImplementedError
+
+    def _replace(self, old: str, new: str) -> None:
+        text = self.config.read_text()
+        assert old in text, f"{self.config} says nothing of {old}"
+        self.config.write_text(text.replace(old, new, 1))
+
     def add_user_command(self, jid: str, password: str, admin: bool) -> list[str]:
         """The command line that makes an account."""
         raise NotImplementedError
@@ -170,6 +179,9 @@ enabled = true
 domain = "{SECOND_DOMAIN}"
 """)
 
+    def archive(self, on: bool) -> None:
+        self._replace("[archive]\nenabled = true", f"[archive]\nenabled = {str(on).lower()}")
+
     def start(self) -> None:
         self.process = self._spawn([str(self.binary), "serve", "--config", str(self.config)], subprocess.PIPE)
         self.process.stdout = await_ready(self.process, self)
@@ -237,6 +249,11 @@ VirtualHost "{DOMAIN}"
 VirtualHost "{SECOND_DOMAIN}"
 """)
 
+    def archive(self, on: bool) -> None:
+        if on:
+            self._replace("modules_enabled = {", 'modules_enabled = { "mam", "smacks",')
+            self._replace("admins = {", "archive_expires_after = \"never\"\nmax_archive_query_results = 250\nadmins = {")
+
     def start(self) -> None:
         self.process = self._spawn(["prosody", "--config", str(self.config), "-F"], None)
         self._wait_for_port(self.tls_port)
@@ -273,6 +290,10 @@ access_rules:
 modules:
   mod_register: {{access: register}}
 """ + "".join(f"  mod_{m}: {{}}\n" for m in modules))
+
+    def archive(self, on: bool) -> None:
+        if on:
+            self._replace("modules:\n", "modules:\n  mod_mam: {default: always}\n  mod_stream_mgmt: {}\n")
 
     def start(self) -> None:
         environment = {

@@ -4,7 +4,8 @@
 //! On by default, for ever unless the configuration says for how long. Kept are messages with content, not those of rooms, headlines,
 //! errors and chat states (`rules`), with the addresses and the content that were delivered. The id that the archive gives
 //! (XEP-0359) stands in what is delivered live, in copies and in what waits for a user who is away, so that a client
-//! that has a message already knows it again.
+//! that has a message already knows it again: what waited offline comes at login as ever, since not all clients have archives, and
+//! is not taken for another message by those that have.
 //!
 //! Search reads through the user's own archive on the store's threads, a slice at a time: no index is kept, writing costs nothing for it,
 //! and of encrypted messages there is nothing to find. A word is found where a word of the body begins with it.
@@ -76,10 +77,11 @@ impl Module for Mam {
     fn register(r: &mut Registrar<'_, Self>) {
         r.on(Kinds::MESSAGE, Side::Sender, Stage::Validate)
             .silent("a part of the protocol");
+        // Also where it is off: it may be switched on while accounts are in memory.
+        r.needs::<Prefs>();
         if !r.module().enabled {
             return;
         }
-        r.needs::<Prefs>();
         for side in [Side::Sender, Side::Recipient] {
             r.on(Kinds::MESSAGE, side, Stage::Archive)
                 .feature(retract::NS)

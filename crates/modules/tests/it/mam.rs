@@ -7,7 +7,7 @@ use tercet_core::{BareJid, OwnedElement, Stanza, ns};
 use tercet_modules::mam::{ARCHIVE, keep_to_retention};
 use tercet_server::{Archiving, HostInfo, Outbox, Receipt, Routed, Session, Taken};
 use tercet_store::ArchiveQuery;
-use tercet_testkit::{Client, Peer};
+use tercet_testkit::{Arrival, Client, Peer};
 
 use crate::in_process::{InProcess, block_on};
 
@@ -273,4 +273,38 @@ fn the_archive_goes_with_the_account() {
     let juliet = BareJid::parse(JULIET).unwrap();
     block_on(server.server().delete_account(&juliet, None)).unwrap();
     assert_eq!(archived(&server), 0);
+}
+
+#[test]
+fn a_message_that_cannot_be_archived_is_delivered_and_its_sender_hears_of_it() {
+    let mut server = server(numbers(1));
+    let romeo = BareJid::parse("romeo@localhost").unwrap();
+    let outbox = Arc::new(Outbox::new(1 << 20));
+    let session = block_on(server.server().bind(&romeo, None, outbox, None)).unwrap();
+    let send = |id: &str| {
+        let xml = format!(
+            "<message type='chat' id='{id}' to='{JULIET}/juliet'><body>Hi</body></message>"
+        );
+        let stanza = Stanza::parse(xml.as_bytes()).unwrap();
+        block_on(server.server().accept(&session, stanza).wait());
+    };
+    send("kept");
+    assert_eq!((session.begun(), session.settled()), (1, 1));
+    assert!(take(&session).is_none());
+    block_on(server.server().store().close()).unwrap();
+    send("lost");
+    let text = String::from_utf8(take(&session).unwrap().bytes).unwrap();
+    assert!(
+        text.contains("id='lost'") && text.contains("internal-server-error"),
+        "{text}"
+    );
+    assert!(text.contains("type='wait'"), "{text}");
+    assert_eq!((session.begun(), session.settled()), (2, 2));
+    for _ in 0..3 {
+        let arrived = server.receive("juliet").unwrap();
+        assert!(
+            !matches!(arrived, Arrival::Nothing),
+            "deliveries do not wait for the disk"
+        );
+    }
 }

@@ -343,10 +343,12 @@ impl Server {
         // Two devices of one user: what is kept stands in the order of its ids.
         let state = account.lock();
         self.archive(account, &state, Side::Sender, passage, effects);
-        if effects.kept.is_empty() || state.removed {
+        let kept = std::mem::take(&mut effects.kept);
+        // Nothing is written for an account that has just been removed.
+        if kept.is_empty() || state.removed {
             return Routed::Done;
         }
-        self.keep(passage, std::mem::take(&mut effects.kept))
+        self.keep(passage, kept)
     }
 
     /// Runs the archiving stage of one side.
