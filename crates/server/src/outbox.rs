@@ -49,6 +49,8 @@ struct Inner {
     unacked: Option<Box<Unacked>>,
     /// The session goes on with another connection.
     superseded: bool,
+    /// There is no connection, and nobody waits for bytes to be written: the session keeps them.
+    adrift: bool,
     /// What is held back, while the client is not active.
     held: Option<Box<Held>>,
 }
@@ -170,14 +172,16 @@ impl Outbox {
         Self::wake(inner);
     }
 
-    /// The connection is gone; stanzas gather until another comes. Who waits for their being written need not: they are kept.
-    pub(crate) fn detach(&self) {
+    /// The connection lets go of the session; stanzas gather until another takes it. Who waits for their being written, now or
+    /// later, need not: they are kept. (The connection may itself be waiting for who does, before it has let go for good.)
+    pub fn detach(&self) {
         let receipts = {
             let mut inner = self.lock();
             // XEP-0352 §5.2: a resumed session is active.
             inner.release(self.limit);
             inner.held = None;
             inner.superseded = false;
+            inner.adrift = true;
             inner.waker = None;
             std::mem::take(&mut inner.receipts)
         };
@@ -188,6 +192,7 @@ impl Outbox {
     /// handled `count`.
     pub fn resume(&self, count: u32, reply: &[u8]) -> Result<(), TooHigh> {
         let mut inner = self.lock();
+        inner.adrift = false;
         let Inner { bytes, unacked, .. } = &mut *inner;
         if let Some(unacked) = unacked {
             unacked.acknowledge(count, bytes)?;
@@ -212,7 +217,9 @@ impl Outbox {
         let mut inner = self.lock();
         // Who watches must not wait for a client to become active.
         inner.release(self.limit);
-        if !matches!(inner.end, End::Closed) {
+        if inner.adrift && inner.unacked.is_some() {
+            receipt.written();
+        } else if !matches!(inner.end, End::Closed) {
             inner.receipts.push(receipt);
             // Bytes that have been taken are not yet written; the task says so when it comes for the receipt.
             Self::wake(inner);
@@ -553,6 +560,20 @@ mod tests {
         assert!(outbox.push(|b| b.push(b'c')));
         outbox.resume(1, b"").unwrap();
         assert_eq!(taken(&outbox), "bc");
+    }
+
+    #[test]
+    fn who_watches_a_session_without_a_connection_does_not_wait_for_one() {
+        let outbox = acknowledged(100);
+        assert!(outbox.push(|b| b.push(b'A')));
+        let mut before = outbox.watch();
+        assert!(poll(&mut before).is_pending());
+        outbox.detach();
+        assert_eq!(poll(&mut before), Poll::Ready(true));
+        assert!(outbox.push(|b| b.push(b'B')));
+        assert_eq!(poll(&mut outbox.watch()), Poll::Ready(true));
+        outbox.resume(0, b"").unwrap();
+        assert!(poll(&mut outbox.watch()).is_pending());
     }
 
     #[test]

@@ -146,7 +146,8 @@ class Managed:
             if not data:
                 raise Cut
             if self._budget is not None:
-                data, self._budget = data[:self._budget], self._budget - len(data)
+                # Once it is used up nothing more is heard.
+                data, self._budget = data[:max(self._budget, 0)], self._budget - len(data)
             self._parser.feed(data)
             for event, element in self._parser.read_events():
                 self._depth += 1 if event == "start" else -1

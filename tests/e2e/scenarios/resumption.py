@@ -162,3 +162,22 @@ async def a_client_that_begins_anew_gets_what_its_session_had_not_acknowledged(s
     after.send("<presence/>")
     await after.until(lambda: len(after.bodies()) >= 5)
     assert after.bodies() == [f"letter {number}" for number in range(5)], after.bodies()
+
+
+@scenario(servers=("tercet",))
+async def a_connection_lost_while_waiting_messages_come_in_loses_none(stage: Stage):
+    romeo, = await pair(stage, "romeo")
+    account = await stage.account("juliet")
+    letters = [f"{number} {'x' * 4000}" for number in range(150)]
+    for letter in letters:
+        romeo.message(account.jid, letter)
+    await romeo.settle()
+    phone = await Managed(stage, account, "phone").login(available=False)
+    phone.cut_after(100_000)
+    phone.send("<presence/>")
+    await phone.was_cut()
+    await phone.resume()
+    await phone.until(lambda: len(phone.bodies()) >= len(letters))
+    assert phone.bodies() == letters
+    phone.ask()
+    await phone.until(lambda: not phone.unacknowledged)

@@ -40,8 +40,6 @@ impl Connection {
         if !self.session.as_ref().is_some_and(|s| s.is_resumable()) {
             return self.unbind();
         }
-        // Those who wait for bytes to be written need not: the session keeps them.
-        self.vouch();
         self.left = self.session.take();
         self.acks = None;
         self.detach();
@@ -55,8 +53,11 @@ impl Connection {
         self.stream.handle(now, Input::Close(error));
     }
 
-    /// Another outbox in the place of the session's.
+    /// Another outbox in the place of the session's, which is another connection's from now on, or nobody's.
     pub(super) fn detach(&mut self) {
+        // Those who wait for bytes to be written need not: the session keeps them.
+        self.outbox.detach();
+        self.vouch();
         let outbox = Arc::new(Outbox::new(self.shared.outbox_bytes()));
         self.registered.replace(outbox.clone());
         self.outbox = outbox;
