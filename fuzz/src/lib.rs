@@ -20,6 +20,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    targets::bosh::TARGET,
     targets::c2s_stream::TARGET,
     targets::grammar::TARGET,
     targets::jid::TARGET,

@@ -2,6 +2,7 @@
 
 mod same;
 
+pub(crate) mod bosh;
 pub(crate) mod c2s_stream;
 pub(crate) mod grammar;
 pub(crate) mod jid;

@@ -7,7 +7,13 @@ use crate::Target;
 pub(crate) const TARGET: Target = Target {
     name: "proxy_header",
     run,
-    dictionary: &["\r\n\r\n\0\r\nQUIT\n", "PROXY TCP4 ", "\u{21}\u{11}\0\u{c}", "\u{3}\0\u{4}", " \0\u{5}"],
+    dictionary: &[
+        "\r\n\r\n\0\r\nQUIT\n",
+        "PROXY TCP4 ",
+        "\u{21}\u{11}\0\u{c}",
+        "\u{3}\0\u{4}",
+        " \0\u{5}",
+    ],
 };
 
 fn run(data: &[u8]) {
@@ -27,7 +33,10 @@ fn run(data: &[u8]) {
         }
     };
     match step {
-        None => assert!(matches!(whole, Ok(Progress::Need(_)) | Err(_)), "not complete yet"),
+        None => assert!(
+            matches!(whole, Ok(Progress::Need(_)) | Err(_)),
+            "not complete yet"
+        ),
         Some(done) => assert_eq!(done, whole, "what follows changes nothing"),
     }
 }

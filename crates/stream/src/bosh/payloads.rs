@@ -11,6 +11,11 @@ pub struct Payloads {
 }
 
 impl Payloads {
+    /// Each of them.
+    pub fn elements(&self) -> &[Vec<u8>] {
+        &self.elements
+    }
+
     /// Bytes of all of them.
     pub(super) fn len(&self) -> usize {
         self.elements.iter().map(Vec::len).sum()

@@ -1,5 +1,6 @@
 //! Listeners on loopback with a server in memory, and clients that say by hand what they say.
 
+mod bosh;
 mod client;
 mod connections;
 mod files;
