@@ -93,7 +93,12 @@ fn page(http: &Http, visit: &Visit) -> Response {
             .into_response();
     }
     let omemo = http.omemo.is_there();
-    let settings = settings(&host, http.c2s.server.hosts().len() == 1, omemo);
+    let settings = settings(
+        &host,
+        http.c2s.server.hosts().len() == 1,
+        http.bosh.is_some(),
+        omemo,
+    );
     let text = PAGE
         .replace("{{bundle}}", &bundle())
         .replace("{{domain}}", &domain)
@@ -103,14 +108,14 @@ fn page(http: &Http, visit: &Visit) -> Response {
     (html, policy, [(alone, "same-origin")], text).into_response()
 }
 
-/// What the page's script must know. `only`: no other domain can be logged in to here.
-fn settings(host: &VHost, only: bool, omemo: bool) -> serde_json::Value {
+/// What the page's script must know. `only`: no other domain can be logged in to here; `bosh`: it is served.
+fn settings(host: &VHost, only: bool, bosh: bool, omemo: bool) -> serde_json::Value {
     serde_json::json!({
         "domain": host.domain(),
         "only": only,
         "assets": bundle(),
         "websocket": "/ws",
-        "bosh": "/bosh",
+        "bosh": bosh.then_some("/bosh"),
         "omemo": omemo,
         "register": (host.info().registration == Registration::Open).then_some("/register"),
         "version": tercet_web::CONVERSE_VERSION,
