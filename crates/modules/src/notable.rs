@@ -1,6 +1,6 @@
 //! Which messages a person waits for: those that wake a device that sleeps (push, client state).
 
-use tercet_core::{MessageType, Stanza};
+use tercet_core::{MessageType, Stanza, ns};
 
 use crate::hints::{Hints, Keeping};
 
@@ -18,6 +18,8 @@ const CALLS: &[(&str, &str)] = &[
 ];
 /// Invitations to rooms (XEP-0249).
 const INVITATION: &str = "jabber:x:conference";
+const CARBONS: &str = "urn:xmpp:carbons:2";
+const FORWARD: &str = "urn:xmpp:forward:0";
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 
 /// What a message is to the person that it is for.
@@ -34,6 +36,15 @@ pub enum Weight {
 /// Whether the message has encrypted content.
 pub fn is_encrypted(message: &Stanza) -> bool {
     message.children().any(|c| ENCRYPTED.contains(&c.ns()))
+}
+
+/// The message in a copy of one that the user has received elsewhere (XEP-0280).
+pub fn received_elsewhere(copy: &Stanza) -> Option<Stanza> {
+    let received = copy.child("received", CARBONS)?.parse();
+    let forwarded = received.root().child("forwarded", FORWARD)?;
+    let mut message = Vec::new();
+    forwarded.child("message", ns::CLIENT)?.to_xml(&mut message);
+    Stanza::parse(&message).ok()
 }
 
 /// What `message` is to the person that it is for.

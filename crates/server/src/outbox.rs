@@ -146,6 +146,13 @@ impl Outbox {
         }
     }
 
+    /// The stanzas that the client has not acknowledged, serialised, oldest first; none if it acknowledges nothing.
+    pub fn unacknowledged(&self) -> Vec<Vec<u8>> {
+        let inner = self.lock();
+        let unacked = inner.unacked.as_ref();
+        unacked.map_or_else(Vec::new, |unacked| unacked.stanzas(&inner.bytes))
+    }
+
     /// Whether the client can have handled so many, without changing anything.
     pub(crate) fn check(&self, count: u32) -> Result<(), TooHigh> {
         match &self.lock().unacked {
@@ -558,6 +565,7 @@ mod tests {
         outbox.detach();
         // Active again: nothing waits any more.
         assert!(outbox.push(|b| b.push(b'c')));
+        assert_eq!(outbox.unacknowledged(), [b"A", b"b", b"c"]);
         outbox.resume(1, b"").unwrap();
         assert_eq!(taken(&outbox), "bc");
     }

@@ -1,4 +1,4 @@
-"""XEP-0280, 0357, 0377, and the payloads of conversations: what a user's other devices get, awake or asleep."""
+"""XEP-0280, 0352, 0357, 0377, and the payloads of conversations: what a user's other devices get, awake or asleep."""
 
 import xml.etree.ElementTree as ET
 
@@ -7,6 +7,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from harness.aio import Aio
+from harness.managed import Managed
 from harness.people import pair, quiet
 from harness.scenario import TIMEOUT, Stage, scenario
 from harness.slix import Slix
@@ -135,6 +136,58 @@ async def what_makes_up_a_conversation_reaches_every_device_and_who_comes_later(
     for tag in (*sent, reactions):
         got = await later.inbox.expect(tag, has(tag))
         assert got.find("{urn:xmpp:delay}delay") is not None
+
+
+@scenario(servers=("tercet",))
+async def what_makes_up_a_conversation_survives_a_resumption_and_is_in_the_archive(stage: Stage):
+    romeo, = await pair(stage, "romeo")
+    phone = await Managed(stage, await stage.account("juliet"), "phone").login()
+    await phone.cut()
+    payloads = {
+        "{urn:xmpp:receipts}request": "<body>1</body><request xmlns='urn:xmpp:receipts'/>",
+        "{urn:xmpp:receipts}received": "<received xmlns='urn:xmpp:receipts' id='r'/>",
+        "{urn:xmpp:message-correct:0}replace": "<body>2</body><replace xmlns='urn:xmpp:message-correct:0' id='r'/>",
+        "{urn:xmpp:reply:0}reply": f"<body>3</body><reply xmlns='urn:xmpp:reply:0' id='r' to='{phone.jid}'/>",
+        "{urn:xmpp:chat-markers:0}displayed": "<displayed xmlns='urn:xmpp:chat-markers:0' id='r'/>",
+        "{urn:xmpp:reactions:0}reactions":
+            "<reactions xmlns='urn:xmpp:reactions:0' id='r'><reaction>👋</reaction></reactions>",
+    }
+    for number, payload in enumerate(payloads.values()):
+        romeo.send(f"<message to='{phone.jid}' type='chat' id='p{number}'>{payload}</message>")
+    await romeo.settle()
+    await phone.resume()
+    for tag in payloads:
+        await phone.until(lambda: any(s.find(tag) is not None for s in phone.stanzas))
+    reader = await Slix(stage, phone.account, "reader").login()
+    await reader.iq("set", "<query xmlns='urn:xmpp:mam:2' queryid='q'/>")
+    archived = "{urn:xmpp:mam:2}result/" + FORWARDED + "/" + CLIENT + "message"
+    for tag in payloads:
+        await reader.inbox.expect(
+            tag, lambda s: (m := s.find(archived)) is not None and m.find(tag) is not None)
+
+
+@scenario(servers=("tercet",))
+async def a_client_that_nobody_looks_at_is_not_woken_for_what_can_wait(stage: Stage):
+    romeo, = await pair(stage, "romeo")
+    phone = Slix(stage, await stage.account("juliet"), "phone")
+    phone.xmpp.register_plugin("xep_0352")
+    await phone.login()
+    assert phone.xmpp["xep_0352"].enabled, "the stream feature"
+    phone.xmpp["xep_0352"].send_inactive()
+    await phone.settle()
+    for status in ("one", "two"):
+        romeo.send(f"<presence to='{phone.jid}'><status>{status}</status></presence>")
+    romeo.send(f"<message to='{phone.jid}' type='chat'>"
+               "<composing xmlns='http://jabber.org/protocol/chatstates'/></message>")
+    romeo.message(phone.jid, "to read")
+    await phone.inbox.message("to read")
+    # The last presence has come before it; the first one and the chat state never do.
+    await phone.inbox.presence(romeo.jid, status="two")
+    assert phone.inbox.find(lambda s: s.get("from") == romeo.jid) is None
+    romeo.send(f"<presence to='{phone.jid}'><status>three</status></presence>")
+    await romeo.settle()
+    phone.xmpp["xep_0352"].send_active()
+    await phone.inbox.presence(romeo.jid, status="three")
 
 
 async def app_server(stage: Stage) -> Slix:

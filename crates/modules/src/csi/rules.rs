@@ -3,10 +3,9 @@
 use tercet_core::{MessageType, PresenceType, Stanza, StanzaKind, ns};
 use tercet_server::Hold;
 
-use crate::notable::{Weight, weight};
+use crate::notable::{Weight, received_elsewhere, weight};
 
 const CARBONS: &str = "urn:xmpp:carbons:2";
-const FORWARD: &str = "urn:xmpp:forward:0";
 const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 const EVENTS: &str = "http://jabber.org/protocol/pubsub#event";
@@ -59,15 +58,8 @@ fn message(message: &Stanza) -> Hold {
     if message.child("sent", CARBONS).is_some() {
         return Hold::Later;
     }
-    if let Some(received) = message.child("received", CARBONS) {
-        let received = received.parse();
-        let forwarded = received.root().child("forwarded", FORWARD);
-        let inner = forwarded.and_then(|f| f.child("message", ns::CLIENT));
-        let inner = inner.and_then(|m| {
-            let mut bytes = Vec::new();
-            m.to_xml(&mut bytes);
-            Stanza::parse(&bytes).ok()
-        });
+    if message.child("received", CARBONS).is_some() {
+        let inner = received_elsewhere(message);
         return inner.map_or(Hold::Now, |inner| self::message(&inner));
     }
     let is_aside = |child: &tercet_core::Child<'_>| {

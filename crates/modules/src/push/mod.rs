@@ -18,15 +18,15 @@ pub use devices::Devices;
 pub use send::{Trial, test};
 pub use xml::{Disable, Enable};
 
-use tercet_core::{BareJid, MessageType, StanzaError};
+use tercet_core::{BareJid, MessageType, Stanza, StanzaError, StanzaKind};
 use tercet_server::module::{
-    Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar, Reply, Side,
-    Stage, StanzaCx, Target, Xep, xep,
+    Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnSession, OnStanza, Registrar,
+    Reply, SessionCx, Side, Stage, StanzaCx, Target, Xep, xep,
 };
 use tercet_server::{Account, HostInfo, Server};
 use tercet_store::{Kind, Owner, StoreError};
 
-use crate::notable::{Weight, is_encrypted, weight};
+use crate::notable::{Weight, is_encrypted, received_elsewhere, weight};
 use xml::{NS, Summary};
 
 /// The devices: one record each, by the name that the server gave.
@@ -69,6 +69,7 @@ impl Module for Push {
         r.iq::<Disable>(IqKind::Set, Target::Own).feature(NS);
         r.on(Kinds::MESSAGE, Side::Recipient, Stage::Copy)
             .silent("it is the other half of enabling");
+        r.sessions().silent("it belongs to that half");
     }
 }
 
@@ -124,6 +125,42 @@ impl OnStanza for Push {
         }
         Flow::Continue
     }
+}
+
+impl OnSession for Push {
+    async fn available(&self, _: SessionCx<'_>) {}
+
+    fn lost(&self, cx: SessionCx<'_>) {
+        let account = cx.session.account();
+        let Some(devices) = account.slot::<Devices>() else {
+            return;
+        };
+        let resource = cx.session.jid().resource();
+        devices.with(|entries| {
+            for entry in entries {
+                if entry.device.resource != resource {
+                    continue;
+                }
+                // What was sent while nobody knew that the device is gone.
+                let unheard = cx.session.outbox().unacknowledged();
+                let messages = unheard.iter().filter(|stanza| is_missed(stanza)).count();
+                if messages > 0 {
+                    entry.summary.messages = u32::try_from(messages).unwrap_or(u32::MAX);
+                    send::schedule(cx.server, account.jid(), entry);
+                }
+            }
+        });
+    }
+}
+
+/// Whether a serialised stanza is, or has inside, a message that somebody waits for.
+fn is_missed(stanza: &[u8]) -> bool {
+    let Ok(stanza) = Stanza::parse(stanza) else {
+        return false;
+    };
+    stanza.kind() == StanzaKind::Message
+        && (weight(&stanza) != Weight::Nothing
+            || received_elsewhere(&stanza).is_some_and(|inner| weight(&inner) != Weight::Nothing))
 }
 
 impl Push {

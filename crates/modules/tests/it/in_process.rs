@@ -72,6 +72,11 @@ impl InProcess {
         self.server.host(domain).unwrap()
     }
 
+    /// The session of that client.
+    pub(crate) fn session(&self, name: &str) -> Arc<Session> {
+        self.clients[name].session.clone()
+    }
+
     /// Does what is to be done by now.
     pub(crate) fn run_due(&self) {
         run_due(&self.server);

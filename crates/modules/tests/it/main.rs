@@ -7,6 +7,7 @@
 mod bounds;
 mod caps;
 mod commands;
+mod copies;
 mod hostile;
 mod in_process;
 mod invites;

@@ -2,6 +2,7 @@
 
 use tercet_core::BareJid;
 use tercet_modules::push::{Device, list, test};
+use tercet_stream::c2s::sm::Enable;
 use tercet_testkit::{Arrival, Client, Peer};
 
 use crate::in_process::{InProcess, block_on};
@@ -227,6 +228,51 @@ fn an_account_has_20_devices_and_the_oldest_gives_way() {
     assert!(!nodes.contains(&"phone".to_owned()));
     // Those of a device that is connected stay.
     assert!(enable(&mut server, APP, "more").contains("resource-constraint"));
+}
+
+/// Juliet's phone is there, and what it gets is acknowledged.
+fn acknowledging() -> InProcess {
+    let mut server = asleep(APP);
+    server.connect(&client("juliet", "phone")).unwrap();
+    let session = server.session("juliet");
+    server
+        .send("juliet", "<presence><priority>1</priority></presence>")
+        .unwrap();
+    let enable = Enable {
+        resume: true,
+        max: None,
+    };
+    server.server().enable_management(&session, &enable, true);
+    server
+}
+
+#[test]
+fn a_device_whose_connection_is_lost_is_woken_for_what_it_has_not_heard() {
+    let mut server = acknowledging();
+    let session = server.session("juliet");
+    // Written to a connection that nobody reads any more.
+    write(&mut server);
+    assert_eq!(notified(&mut server), None);
+    block_on(server.server().disconnect(&session).wait());
+    server.run_due();
+    let id = notified(&mut server).unwrap();
+    answer(&mut server, "app", &id, None);
+    // While it is away.
+    wait(&mut server, 1);
+    write(&mut server);
+    assert!(notified(&mut server).is_some());
+}
+
+#[test]
+fn a_device_whose_connection_is_lost_sleeps_on_if_it_has_missed_nothing() {
+    let mut server = acknowledging();
+    let session = server.session("juliet");
+    let state = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    let message = format!("<message to='{JULIET}' type='chat'>{state}</message>");
+    server.send("romeo", &message).unwrap();
+    block_on(server.server().disconnect(&session).wait());
+    server.run_due();
+    assert_eq!(notified(&mut server), None);
 }
 
 #[test]

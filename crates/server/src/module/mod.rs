@@ -205,6 +205,11 @@ pub trait OnSession: Module {
         let _ = (cx, presence);
         std::future::ready(())
     }
+
+    /// The session's connection is lost, and its client may come back. What it has not acknowledged is in its outbox.
+    fn lost(&self, cx: SessionCx<'_>) {
+        let _ = cx;
+    }
 }
 
 /// A child of the stream features that clients see after login, as a value that modules provide: the XML, for this host.

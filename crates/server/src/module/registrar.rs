@@ -21,6 +21,7 @@ type IqFn = dyn for<'a> Fn(IqCx<'a>) -> BoxFuture<'a, IqResult> + Send + Sync;
 type StageFn = dyn Fn(&mut StanzaCx<'_>) -> Flow + Send + Sync;
 type AbsentFn = dyn Fn(&Stanza) -> Option<Batch> + Send + Sync;
 type AvailableFn = dyn for<'a> Fn(SessionCx<'a>) -> BoxFuture<'a, ()> + Send + Sync;
+type LostFn = dyn Fn(SessionCx<'_>) + Send + Sync;
 type GoneFn = dyn for<'a> Fn(SessionCx<'a>, &'a Stanza) -> BoxFuture<'a, ()> + Send + Sync;
 
 /// One payload's handler.
@@ -55,6 +56,7 @@ pub(crate) type ConsentFn =
 pub(crate) struct SessionEntry {
     pub(crate) available: Box<AvailableFn>,
     pub(crate) gone: Box<GoneFn>,
+    pub(crate) lost: Box<LostFn>,
 }
 
 /// Everything the modules of one host have declared.
@@ -171,6 +173,7 @@ impl<'a, M: Module> Registrar<'a, M> {
         M: OnSession,
     {
         let (available, gone) = (self.module.clone(), self.module.clone());
+        let lost = self.module.clone();
         self.into.sessions.push(SessionEntry {
             available: Box::new(move |cx| {
                 let module = available.clone();
@@ -180,6 +183,7 @@ impl<'a, M: Module> Registrar<'a, M> {
                 let module = gone.clone();
                 Box::pin(async move { module.gone(cx, presence).await })
             }),
+            lost: Box::new(move |cx| lost.lost(cx)),
         });
         Feature {
             target: Target::Host,

@@ -223,6 +223,13 @@ impl Unacked {
         self.unasked_bytes = 0;
     }
 
+    /// Every stanza that was not acknowledged, with those in `queue`; they stay.
+    pub(super) fn stanzas(&self, queue: &[u8]) -> Vec<Vec<u8>> {
+        let mut bytes = self.bytes.iter().chain(&queue[self.preface..]).copied();
+        let lens = self.stanzas.iter().map(|entry| entry.len as usize);
+        lens.map(|len| bytes.by_ref().take(len).collect()).collect()
+    }
+
     /// Every stanza that was not acknowledged, with those in `queue`.
     pub(super) fn remaining(mut self, queue: &[u8]) -> Vec<Remaining> {
         self.bytes.extend(&queue[self.preface..]);

@@ -8,6 +8,7 @@ use tercet_stream::c2s::sm::{self, Enable};
 
 use super::Routed;
 use crate::account::AccountState;
+use crate::module::SessionCx;
 use crate::outbox::Retention;
 use crate::server::Server;
 use crate::session::{Id, Management, Session};
@@ -79,6 +80,15 @@ impl Server {
         if !management.hibernate(until_ms) {
             self.hibernating().leave(management.id());
             return self.unbind(session);
+        }
+        if let Some(host) = self.host(session.jid().domain()) {
+            for handler in host.session_handlers() {
+                (handler.lost)(SessionCx {
+                    server: self,
+                    host: &host,
+                    session,
+                });
+            }
         }
         let oldest = {
             let state = session.account().lock();
