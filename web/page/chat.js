@@ -133,7 +133,7 @@ await converse.initialize({
   muc_search_service: page.domain,
   embed_3rd_party_media_players: false,
   fetch_url_headers: false,
-  render_media: [location.hostname],
+  render_media: [location.hostname, new URL(page.files ?? origin).hostname],
   use_system_emojis: true,
 
   // Without the files of its library there is no OMEMO.

@@ -148,7 +148,7 @@ async def a_conversation_fits_a_phone_in_the_dark(stage: Stage):
 
 
 @scenario(servers=("tercet",), limit=90)
-async def the_web_client_works_over_https_and_says_when_a_password_is_wrong(stage: Stage):
+async def over_https_a_wrong_password_is_told_and_a_file_is_shared(stage: Stage):
     browser = await Browser(stage).start()
     account = await stage.account("romeo", stage.server.second_domain)
     romeo = browser.person("romeo")
@@ -157,5 +157,9 @@ async def the_web_client_works_over_https_and_says_when_a_password_is_wrong(stag
     assert "incorrect" in await romeo.refusal()
     await romeo.login(name=account.local, password=account.password)
     await romeo.inside()
-    await romeo.picture(name="inside")
+    # To oneself: the slot, the file, and the picture in the conversation.
+    await romeo.open_chat(jid=account.jid)
+    await romeo.attach(name="a square.png", type="image/png", content=picture(48))
+    assert await romeo.sees_image() == 48
+    await romeo.picture(name="file")
     await clean(romeo)

@@ -16,12 +16,11 @@ use tercet_server::{Registration, VHost};
 use tercet_web::Asset;
 
 use super::Http;
+use super::pages;
 use super::request::Visit;
 use super::resource::{Resource, plain};
 
 const PAGE: &str = include_str!("page.html");
-/// Where the client was left out of the program.
-const MISSING: &str = include_str!("missing.html");
 
 /// What goes with a digest in its address never changes.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -33,7 +32,7 @@ const EMPTY_STYLES: &str = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
 pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
     let page = {
         let http = http.clone();
-        move |visit: Visit| async move { page(&http, &visit) }
+        move |visit: Visit, fields: HeaderMap| async move { page(&http, &visit, &fields) }
     };
     let http = http.clone();
     vec![
@@ -78,20 +77,16 @@ impl Omemo {
     }
 }
 
-fn page(http: &Http, visit: &Visit) -> Response {
+fn page(http: &Http, visit: &Visit, fields: &HeaderMap) -> Response {
     let Some(host) = http.c2s.host_for(&visit.host) else {
         return plain(StatusCode::NOT_FOUND);
     };
+    if tercet_web::CONVERSE_VERSION.is_none() {
+        let page = pages::no_client(http, visit, fields);
+        return page.unwrap_or_else(|| plain(StatusCode::NOT_FOUND));
+    }
     let domain = escaped(host.domain());
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
-    if tercet_web::CONVERSE_VERSION.is_none() {
-        return (
-            StatusCode::NOT_FOUND,
-            html,
-            MISSING.replace("{{domain}}", &domain),
-        )
-            .into_response();
-    }
     let omemo = http.omemo.is_there();
     let settings = settings(
         &host,
@@ -103,7 +98,10 @@ fn page(http: &Http, visit: &Visit) -> Response {
         .replace("{{bundle}}", &bundle())
         .replace("{{domain}}", &domain)
         .replace("{{settings}}", &escaped(&settings.to_string()));
-    let policy = [(header::CONTENT_SECURITY_POLICY, policy(visit, omemo))];
+    let policy = [(
+        header::CONTENT_SECURITY_POLICY,
+        policy(visit, host.info().public_url.as_deref(), omemo),
+    )];
     let alone = HeaderName::from_static("cross-origin-opener-policy");
     (html, policy, [(alone, "same-origin")], text).into_response()
 }
@@ -117,6 +115,7 @@ fn settings(host: &VHost, only: bool, bosh: bool, omemo: bool) -> serde_json::Va
         "websocket": "/ws",
         "bosh": bosh.then_some("/bosh"),
         "omemo": omemo,
+        "files": host.info().public_url,
         "register": (host.info().registration == Registration::Open).then_some("/register"),
         "version": tercet_web::CONVERSE_VERSION,
         "source": tercet_web::SOURCE,
@@ -133,14 +132,17 @@ fn bundle() -> String {
 /// (`wasm-unsafe-eval` allows that and nothing else). `style-src-attr 'unsafe-inline'`: Converse.js sets sizes and
 /// colours of single elements in their attributes; the two hashes are empty style sheets that its build leaves behind; and
 /// `style-src` is for browsers that know neither directive. `data:` and `blob:`: avatars come inside of stanzas, pictures that
-/// are about to be sent from the disk. The WebSocket's address stands beside `'self'` for browsers that do not count it in.
-fn policy(visit: &Visit, omemo: bool) -> HeaderValue {
+/// are about to be sent from the disk. `public_url`: where this server says that files are, if the page was opened under another
+/// of its names. The WebSocket's address stands beside `'self'` for browsers that do not count it in.
+fn policy(visit: &Visit, public_url: Option<&str>, omemo: bool) -> HeaderValue {
+    let own = public_url.map(|url| format!(" {url}")).unwrap_or_default();
     let wasm = if omemo { " 'wasm-unsafe-eval'" } else { "" };
     let websocket = if visit.secure { "wss" } else { "ws" };
     let text = format!(
         "default-src 'none'; script-src 'self'{wasm}; style-src 'self' 'unsafe-inline'; style-src-elem 'self' {EMPTY_STYLES}; \
          style-src-attr 'unsafe-inline'; font-src 'self'; \
-         img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' {websocket}://{}; \
+         img-src 'self'{own} data: blob:; media-src 'self'{own} data: blob:; \
+         connect-src 'self'{own} {websocket}://{}; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         visit.authority
     );
@@ -266,7 +268,7 @@ mod tests {
         let mut visit = Visit::of_nobody();
         for (secure, websocket) in [(false, "ws://localhost;"), (true, "wss://localhost;")] {
             visit.secure = secure;
-            let policy = policy(&visit, false);
+            let policy = policy(&visit, Some("https://a.example"), false);
             let policy = policy.to_str().unwrap();
             assert!(policy.contains(websocket), "{policy}");
             assert!(policy.starts_with("default-src 'none';"), "{policy}");
@@ -301,7 +303,7 @@ mod tests {
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         let private = file(&omemo, "0", "private", &none);
         assert_eq!(private.status(), StatusCode::NOT_FOUND);
-        let policy = policy(&Visit::of_nobody(), true);
+        let policy = policy(&Visit::of_nobody(), None, true);
         assert!(
             policy
                 .to_str()

@@ -51,6 +51,14 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
     groups.into_iter().flatten().collect()
 }
 
+/// What stands at the address of the web client where it was left out of the program.
+pub(super) fn no_client(http: &Http, visit: &Visit, fields: &HeaderMap) -> Option<Response> {
+    let text = "This server was built without its web client. Every other XMPP client works. For who runs the server: \
+                build it with Node.js and npm on the machine, and without --no-default-features.";
+    let guest = Guest::new(http, visit, fields)?;
+    Some(guest.message(StatusCode::NOT_FOUND, "No web client here", text))
+}
+
 /// A page at `path` that differs with the visitor's device, and of which others are told nothing.
 fn page_at(path: &'static str) -> Resource {
     Resource::at(path)
