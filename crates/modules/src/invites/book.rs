@@ -300,12 +300,20 @@ async fn open_of(server: &Server, by: &BareJid) -> Result<usize, StoreError> {
     Ok(open)
 }
 
-/// Removes what has ended among the invitations behind `token`. Tokens are random, so that all have their turn.
+/// Removes what has ended among the invitations behind `token`, and from the first on where there are few behind it. Tokens are
+/// random, so that all have their turn.
 async fn sweep(server: &Server, token: &str) -> Result<(), StoreError> {
     let now = server.now_ms();
-    let tokens = server.store().owners(&INVITATION, Some(token), SWEEP);
+    let owners = |after, limit| server.store().owners(&INVITATION, after, limit);
+    let mut tokens = owners(Some(token), SWEEP).await?;
+    let first = owners(None, SWEEP - tokens.len()).await?;
+    tokens.extend(
+        first
+            .into_iter()
+            .take_while(|other| other.as_str() <= token),
+    );
     let mut batch = Batch::new();
-    for token in tokens.await? {
+    for token in tokens {
         match find(server, &token).await? {
             Some(i) if i.is_left() && now < i.expires_ms + DAY_MS => {}
             Some(i) if !i.is_left() && now < i.expires_ms => {}
