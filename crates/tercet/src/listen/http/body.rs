@@ -17,7 +17,6 @@ use super::pace::Pace;
 const WHOLE: Duration = Duration::from_secs(30);
 
 /// What a method of a resource takes.
-#[allow(dead_code)] // Until the first resource with a body.
 #[derive(Clone)]
 pub(super) enum Takes {
     /// No body.
@@ -31,7 +30,6 @@ pub(super) enum Takes {
 /// The most bytes of a body; asked for with every request, as settings may change.
 type Bound = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-#[allow(dead_code)] // Until the first resource with a body.
 impl Takes {
     /// A body of so many bytes at most, gathered first.
     pub(super) fn whole(bytes: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
@@ -112,7 +110,6 @@ impl Fault {
 }
 
 /// The status that says what was wrong with a body that was read as it came.
-#[allow(dead_code)] // Until the first resource with a body.
 pub(super) fn status_of(error: &axum::Error) -> StatusCode {
     let mut error: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = error {

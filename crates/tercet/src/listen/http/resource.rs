@@ -40,7 +40,6 @@ struct Rules {
     time: Option<Duration>,
 }
 
-#[allow(dead_code)] // Until the first resource with a body.
 impl Resource {
     /// At `path`, in axum's notation: `/a/{name}`, `/a/{*rest}`.
     pub(super) fn at(path: &'static str) -> Self {
