@@ -20,7 +20,7 @@ const BATCH: u64 = 500;
 const PAGES: u32 = 400;
 
 fn owner(number: u64) -> String {
-    let number = if number % 100 == 0 {
+    let number = if number.is_multiple_of(100) {
         0
     } else {
         number * 7_919 % OWNERS

@@ -232,7 +232,9 @@ impl Driver {
                     assert!(!self.ended, "a stream ends once");
                     self.ended = true;
                 }
-                Output::Active(_) => assert!(self.bound.is_some(), "only a bound client is looked at"),
+                Output::Active(_) => {
+                    assert!(self.bound.is_some(), "only a bound client is looked at")
+                }
                 Output::Event(_) => {}
                 Output::Close => {
                     assert!(self.ended, "the end is told before the close");
