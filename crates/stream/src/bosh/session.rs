@@ -75,6 +75,8 @@ pub struct Session<X> {
     /// All bytes that ever were pending, and those of them that the client surely has.
     accepted: u64,
     acknowledged: u64,
+    /// Somebody waits for the client to have so many.
+    awaited: u64,
     /// What the first answer says, until it is given.
     opening: Option<Opening>,
     /// The end of the last time when a request was held.
@@ -155,6 +157,7 @@ impl<X: Exchange> Session<X> {
             pending_bytes: 0,
             accepted: 0,
             acknowledged: 0,
+            awaited: 0,
             opening: Some(Opening {
                 sid,
                 ver: head.ver,
@@ -255,7 +258,9 @@ impl<X: Exchange> Session<X> {
                 End::Open if self.is_behind() => false,
                 End::Open => {
                     // XEP-0124 §10: all are answered before a pause. §9: no more are held, and none longer, than agreed.
-                    self.held.back().is_some_and(|last| last.pauses)
+                    // What the client has is known from its next requests, which come when those that are held are answered.
+                    self.is_awaited() && !gone
+                        || self.held.back().is_some_and(|last| last.pauses)
                         || self.held.len() > self.rules.hold
                         || first.since + self.rules.wait <= now
                 }
@@ -306,6 +311,15 @@ impl<X: Exchange> Session<X> {
     /// How many of them the client surely has.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
+    }
+
+    /// Somebody waits for the client to have all that was taken so far: it is not left waiting itself until that is known.
+    pub fn await_acknowledgement(&mut self) {
+        self.awaited = self.accepted;
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.awaited > self.acknowledged
     }
 
     /// The client's requests have more in them than the stream has taken yet.

@@ -285,6 +285,21 @@ fn a_client_that_does_not_acknowledge_has_what_its_numbers_say() {
     }
 }
 
+#[test]
+fn a_client_is_asked_for_requests_until_it_is_known_what_it_has() {
+    for (attributes, more) in [("ver='1.6'", 2), ("ver='1.6' ack='1'", 0)] {
+        let mut scene = Scene::opened(attributes);
+        scene.ask(11, "", STANZA);
+        is(scene.hear("<message/>"), &[(1, "<body><message/></body>")]);
+        scene.session.await_acknowledgement();
+        for number in 2..2 + more {
+            is(scene.ask(number + 10, "", ""), &[(number, "<body/>")]);
+        }
+        is(scene.ask(more + 12, "", ""), &[]);
+        assert_eq!(scene.session.accepted(), scene.session.acknowledged());
+    }
+}
+
 /// security.md, line 12.
 #[test]
 fn a_number_beyond_the_window_ends_the_session() {

@@ -272,7 +272,7 @@ impl Connection {
         if self.carrier.is_stuck() {
             self.stalled.get_or_insert(now + STALLED);
         } else if self.phase != Phase::Gone {
-            self.carrier.settle(&mut self.receipts);
+            self.carrier.settle(&mut self.receipts, now);
         }
     }
 

@@ -115,19 +115,24 @@ impl Pipe {
             self.session.close();
         }
         let before = self.session.unsent();
-        self.session.settle(now);
-        while let Some((reply, answer)) = self.session.next_answer() {
-            // Where nobody waits any more the client asks again.
-            reply.give(Ok(answer));
-        }
+        self.answer(now);
         if before > 0 && self.session.unsent() == 0 {
             // What had to wait for this can go on.
             cx.waker().wake_by_ref();
         }
     }
 
+    fn answer(&mut self, now: Instant) {
+        self.session.settle(now);
+        while let Some((reply, answer)) = self.session.next_answer() {
+            // Where nobody waits any more the client asks again.
+            reply.give(Ok(answer));
+        }
+    }
+
     /// Takes those who wait for what was sent so far; tells those whose bytes the client has.
-    pub(in crate::listen) fn settle(&mut self, receipts: &mut Vec<Receipt>) {
+    pub(in crate::listen) fn settle(&mut self, receipts: &mut Vec<Receipt>, now: Instant) {
+        let more = !receipts.is_empty();
         let accepted = self.session.accepted();
         let new = receipts.drain(..).map(|receipt| (accepted, receipt));
         self.receipts.extend(new);
@@ -137,6 +142,10 @@ impl Pipe {
             if let Some((_, receipt)) = self.receipts.pop_front() {
                 receipt.written();
             }
+        }
+        if more && !self.receipts.is_empty() {
+            self.session.await_acknowledgement();
+            self.answer(now);
         }
     }
 
