@@ -1,12 +1,15 @@
 """The bundled web client as people use it, in Chromium."""
 
+import asyncio
 import base64
 import struct
 import zlib
 
 from harness.browser import Browser
+from harness.people import befriend, pair
 from harness.scenario import Stage, scenario
 from harness.slix import Slix
+from scenarios.copies import with_copies
 
 FIRST_PAGE_BYTES = 3 << 20
 
@@ -163,3 +166,171 @@ async def over_https_a_wrong_password_is_told_and_a_file_is_shared(stage: Stage)
     assert await romeo.sees_image() == 48
     await romeo.picture(name="file")
     await clean(romeo)
+
+
+async def at(stage: Stage, browser: Browser, name: str, account, friend: Slix, query: str = ""):
+    """A new browser, logged in, with the conversation with a friend on its screen, and all that the archive has of it."""
+    person = browser.person(name)
+    await person.open(url=address(stage, query))
+    await person.login(name=account.local, password=account.password)
+    await person.inside()
+    await person.open_chat(jid=friend.account.jid)
+    await person.caught_up()
+    return person
+
+
+class Talk:
+    """What romeo, at one or more browsers, and his friend said to each other."""
+
+    def __init__(self, stage: Stage, romeo, friend: Slix):
+        self.said: list[list[str]] = []
+        self._romeo, self._friend = romeo, friend
+
+    async def hears(self, *texts: str, to: str | None = None) -> None:
+        """The friend says something, and the server has taken it before the next."""
+        for text in texts:
+            self._friend.message(to or self._romeo.jid, text)
+            self.said.append([self._friend.account.jid, text])
+            await self._friend.settle()
+
+    async def says(self, person, text: str) -> str:
+        """Romeo says something; returns where."""
+        await person.say(text=text)
+        return await self.said_elsewhere(text)
+
+    async def said_elsewhere(self, text: str) -> str:
+        """The same by another client."""
+        self.said.append([self._romeo.jid, text])
+        return (await self._friend.inbox.message(text)).get("from")
+
+    async def is_shown(self, *people) -> None:
+        """Exactly this is on the screens, once and in this order: after all that was under way a last message has come."""
+        await self.hears(f"That was all ({len(self.said)}).")
+        for person in people:
+            shown = await person.conversation(until=self.said[-1][1])
+            assert [[who, text] for who, text, _ in shown] == self.said, f"{person.name}: {shown}\nnot {self.said}"
+            heights = [height for _, _, height in shown]
+            assert heights == sorted(heights), heights
+
+
+async def friends(stage: Stage):
+    """The account of romeo, who is nowhere, and his friend at her desk."""
+    romeo, juliet = await pair(stage, "romeo", "juliet")
+    await befriend(romeo, juliet)
+    await romeo.close()
+    await juliet.inbox.presence(romeo.jid, "unavailable")
+    return romeo.account, juliet
+
+
+@scenario(servers=("tercet",), limit=90)
+async def the_history_is_there_after_a_new_login_elsewhere(stage: Stage):
+    account, juliet = await friends(stage)
+    browser = await Browser(stage).start()
+    talk = Talk(stage, account, juliet)
+    first = browser.person("first")
+    await first.open(url=address(stage))
+    await first.login(name=account.local, password=account.password)
+    await first.inside()
+    await first.open_chat(jid=juliet.account.jid)
+    for turn in range(3):
+        await talk.hears(f"juliet {turn}")
+        await first.hears(text=f"juliet {turn}")
+        where = await talk.says(first, f"romeo {turn}")
+    await talk.is_shown(first)
+    # Nobody is connected: what comes now is kept for him, and is in the archive.
+    await first.log_out()
+    await juliet.inbox.presence(where, "unavailable")
+    await talk.hears("while nobody was there", "and another")
+    second = await at(stage, browser, "second", account, juliet)
+    await talk.is_shown(second)
+    where = await talk.says(second, "from the second")
+    # A tab that is closed leaves a session behind that could be resumed.
+    await second.leave()
+    await talk.hears("into a closed tab", "and there another", to=where)
+    third = await at(stage, browser, "third", account, juliet)
+    await talk.says(third, "from the third")
+    await talk.is_shown(third)
+    await third.picture(name="history")
+    await clean(first, second, third)
+
+
+@scenario(servers=("tercet",), limit=90)
+async def two_browsers_and_a_phone_show_the_same_conversation_live(stage: Stage):
+    account, juliet = await friends(stage)
+    browser = await Browser(stage).start()
+    talk = Talk(stage, account, juliet)
+    await talk.hears("before")
+    laptop = await at(stage, browser, "laptop", account, juliet)
+    tablet = await at(stage, browser, "tablet", account, juliet)
+    phone = await with_copies(stage, account, "phone")
+    await talk.hears("to whoever is there")
+    for person in (laptop, tablet):
+        where = await talk.says(person, f"from the {person.name}")
+        for one in (laptop, tablet):
+            await one.conversation(until=f"from the {person.name}")
+        await talk.hears(f"to the {person.name} only", to=where)
+    phone.message(juliet.account.jid, "from the phone")
+    where = await talk.said_elsewhere("from the phone")
+    await talk.hears("to the phone only", to=where)
+    await talk.is_shown(laptop, tablet)
+    await tablet.picture(name="tablet")
+    await clean(laptop, tablet)
+
+
+async def conversation(stage: Stage, query: str = ""):
+    """One that has begun; with romeo's full JID."""
+    account, juliet = await friends(stage)
+    browser = await Browser(stage).start()
+    talk = Talk(stage, account, juliet)
+    await talk.hears("before")
+    romeo = await at(stage, browser, "romeo", account, juliet, query)
+    await talk.hears("hello")
+    return juliet, talk, romeo, await talk.says(romeo, "from the first page")
+
+
+async def goes_on(talk: Talk, romeo) -> None:
+    """The page is there again, and shows what was said."""
+    await romeo.inside()
+    await romeo.caught_up()
+    await talk.says(romeo, "from the second page")
+    await talk.is_shown(romeo)
+    await romeo.picture(name="conversation")
+    await clean(romeo)
+
+
+async def while_there_is_no_page(stage: Stage, query: str = "") -> None:
+    _, talk, romeo, where = await conversation(stage, query)
+    await romeo.away()
+    await talk.hears("to the page that is gone", to=where)
+    await talk.hears("to anyone", "or so")
+    await romeo.back()
+    await goes_on(talk, romeo)
+
+
+async def while_the_page_is_loaded(stage: Stage, query: str = "") -> None:
+    juliet, talk, romeo, where = await conversation(stage, query)
+    reload = asyncio.ensure_future(romeo.reload())
+    turn = 0
+    while not reload.done() and turn < 40:
+        await talk.hears(f"turn {turn}", to=where if turn % 2 else None)
+        turn += 1
+        for _ in range(10):
+            await juliet.settle()
+    await reload
+    await talk.hears("when the page is there")
+    await goes_on(talk, romeo)
+
+
+@scenario(servers=("tercet",), limit=90)
+async def what_is_said_while_the_page_is_gone_is_shown_once_when_it_is_back(stage: Stage):
+    await while_there_is_no_page(stage)
+
+
+@scenario(servers=("tercet",), limit=90)
+async def what_is_said_while_the_page_is_gone_is_shown_once_over_bosh_too(stage: Stage):
+    await while_there_is_no_page(stage, "?transport=bosh")
+
+
+@scenario(servers=("tercet",), limit=90)
+async def a_reload_in_a_conversation_loses_and_doubles_nothing(stage: Stage):
+    await while_the_page_is_loaded(stage)

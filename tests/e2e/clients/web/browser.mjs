@@ -25,6 +25,7 @@ class Person {
     this.requests = [];
     this.sockets = [];
     this.bytes = 0;
+    this.pages = { asked: new Set(), answered: 0 };
   }
 
   /** Opens the page and waits for the login form. */
@@ -37,7 +38,16 @@ class Person {
     this.page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) this.problems.push(`${message.type()}: ${message.text()}`);
     });
-    this.page.on("websocket", (socket) => this.sockets.push(socket.url()));
+    this.page.on("websocket", (socket) => {
+      this.sockets.push(socket.url());
+      socket.on("framesent", ({ payload }) => this.sent(String(payload)));
+      socket.on("framereceived", ({ payload }) => this.received(String(payload)));
+    });
+    this.page.on("request", (request) => this.sent(request.postData() ?? ""));
+    this.page.on("requestfinished", async (request) => {
+      if (request.url().endsWith("/bosh")) this.received(await (await request.response()).text().catch(() => ""));
+    });
+    this.page.on("framenavigated", () => (this.pages = { asked: new Set(), answered: 0 }));
     const wire = await this.context.newCDPSession(this.page);
     await wire.send("Network.enable");
     wire.on("Network.requestWillBeSent", ({ request }) => this.requests.push(request.url));
@@ -45,6 +55,18 @@ class Person {
     await this.page.goto(url);
     await this.page.waitForSelector("#converse-login-jid");
     await this.page.waitForLoadState("networkidle");
+  }
+
+  /** Keeps in mind which pages of the archive (XEP-0313) were asked for. */
+  sent(xml) {
+    for (const [, id] of xml.matchAll(/<iq\b[^>]*\bid="([^"]+)"[^>]*>\s*<query\b[^>]*"urn:xmpp:mam:2"/g)) this.pages.asked.add(id);
+  }
+
+  received(xml) {
+    for (const [iq] of xml.matchAll(/<iq\b[^>]*\btype=['"](result|error)['"][^>]*>/g)) {
+      const id = /\bid=['"]([^'"]+)['"]/.exec(iq)?.[1];
+      if (this.pages.asked.delete(id)) this.pages.answered += 1;
+    }
   }
 
   async login({ name, password }) {
@@ -116,7 +138,8 @@ class Person {
   }
 
   async open_chat({ jid }) {
-    await this.contact(jid).click();
+    // Who has written what was not read stands in a group of these, too.
+    await this.contact(jid).first().click();
     await this.page.locator("converse-chat-message-form, converse-message-form").locator("textarea").waitFor();
   }
 
@@ -130,6 +153,25 @@ class Person {
   async hears({ text }) {
     await this.page.locator(".chat-msg__text").filter({ hasText: text }).last().waitFor();
     return this.page.locator(".chat-msg__text").filter({ hasText: text }).count();
+  }
+
+  /** Waits until this page has got from the archive all that it asked for. */
+  async caught_up() {
+    const end = Date.now() + PATIENCE;
+    while (this.pages.answered === 0 || this.pages.asked.size > 0) {
+      if (Date.now() > end) throw new Error(`the archive: ${this.pages.answered} answers, ${this.pages.asked.size} to come`);
+      await this.page.evaluate(() => new Promise(requestAnimationFrame));
+    }
+  }
+
+  /** Who said what in the conversation, from above to below, when `text` has come. */
+  async conversation({ until }) {
+    await this.page.locator(".chat-msg__text").getByText(until, { exact: true }).last().waitFor();
+    return this.page
+      .locator(".chat-msg")
+      .evaluateAll((all) =>
+        all.map((one) => [one.dataset.from.split("/")[0], one.querySelector(".chat-msg__text").innerText.trim(), one.offsetTop]),
+      );
   }
 
   /** Sets name and picture in the own vCard. */
@@ -168,6 +210,23 @@ class Person {
 
   async reload() {
     await this.page.reload();
+  }
+
+  /** Leaves for an empty page; `back` is the second half of a reload. */
+  async away() {
+    this.left = this.page.url();
+    await this.page.goto("about:blank");
+  }
+
+  async back() {
+    await this.page.goto(this.left);
+  }
+
+  async log_out() {
+    await this.page.click(".show-profile");
+    await this.page.locator("converse-profile-modal .btn-danger").click();
+    await this.page.locator("converse-confirm-modal button[type=submit]").click();
+    await this.page.waitForSelector("#converse-login-jid");
   }
 
   async picture({ name }) {
