@@ -1,4 +1,5 @@
-//! A page of an archive, of 50 entries, in a store that holds more and more: what it takes must not depend on how much that is.
+//! A page of an archive, of 50 entries, in a store that holds more and more: each entry may lie in a page of
+//! the file of its own, beyond that what it takes must not depend on how much the store holds.
 //!
 //! `cargo bench -p tercet-store --bench archive -- 10000 100000 1000000` (messages in all, of a thousand owners but one, who has
 //! a hundredth of them).

@@ -144,8 +144,8 @@ impl ArchiveIds {
 }
 
 /// # Archives
-/// Reads see every batch whose commit had resolved before the call, and never a part of a batch. A page takes as long in an
-/// archive of millions as in one of a hundred. Reads wait in a bounded queue and fail with [`crate::StoreError::Busy`] when it is full.
+/// Reads see every batch whose commit had resolved before the call, and never a part of a batch. A page takes as many
+/// steps in an archive of millions as in one of a hundred. Reads wait in a bounded queue and fail with [`crate::StoreError::Busy`] when it is full.
 impl Store {
     /// An id for an entry to be archived at `now_ms` (unix milliseconds): greater than all given before, by this process or an
     /// earlier one. Its time ([`Store::archive_time`]) is `now_ms`, or slightly more where the clock has been set back.

@@ -49,6 +49,10 @@ const MAX_QUEUED_BATCHES: usize = 16_384;
 const MAX_QUEUED_BYTES: usize = 128 << 20;
 /// How long a statement waits for a lock: held by others only while a tool has the file open.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Pages in memory, in KiB, at most: of the writer, whose indexes are written to everywhere,
+const WRITER_CACHE: i64 = 32 << 10;
+/// and of each reader.
+const READER_CACHE: i64 = 8 << 10;
 /// Compiled statements kept for each connection.
 const CACHED_STATEMENTS: usize = 48;
 
@@ -116,6 +120,10 @@ impl Sqlite {
                 .pragma_update(None, pragma, value)
                 .map_err(|error| from_sqlite(&error))?;
         }
+        // Negative: in KiB.
+        connection
+            .pragma_update(None, "cache_size", -WRITER_CACHE)
+            .map_err(|error| from_sqlite(&error))?;
         schema::migrate(&mut connection)?;
         let known = schema::register(&mut connection, kinds)?;
         let catalogue = Arc::new(Catalogue::new(kinds, known)?);
@@ -186,6 +194,10 @@ fn connect(database: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
 fn start_readers(database: &Path, shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let start = |number: usize| {
         let connection = connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|reader| {
+                reader.pragma_update(None, "cache_size", -READER_CACHE)?;
+                Ok(reader)
+            })
             .map_err(|error| from_sqlite(&error))?;
         let shared = Arc::clone(shared);
         Builder::new()

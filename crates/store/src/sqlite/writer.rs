@@ -19,16 +19,16 @@ use crate::pending::Reply;
 use crate::{Batch, StoreError};
 
 /// A group takes no further batch once it has this many operations,
-const GROUP_WRITES: usize = 512;
+const GROUP_WRITES: usize = 4_096;
 /// or this many bytes,
 const GROUP_BYTES: usize = 16 << 20;
 /// or has been open for so long.
-const GROUP_TIME: Duration = Duration::from_millis(5);
+const GROUP_TIME: Duration = Duration::from_millis(20);
 /// How long a batch that is patient waits for others. Neighbours in the indexes then share the pages that are written: of 100
 /// archives written to in turn, each page is written once for several messages.
-const GATHERING: Duration = Duration::from_millis(10);
+const GATHERING: Duration = Duration::from_millis(50);
 /// The write-ahead log is copied into the database when it has grown by this many pages,
-const CHECKPOINT_PAGES: usize = 1_000;
+const CHECKPOINT_PAGES: usize = 8_000;
 /// and the writer waits for the readers to let go of it when it has this many (64 MiB).
 const RESTART_PAGES: usize = 16_384;
 
