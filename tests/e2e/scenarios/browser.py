@@ -99,10 +99,13 @@ async def two_people_meet_and_talk_where_only_http_gets_through(stage: Stage):
     browser = await Browser(stage).start()
     romeo, romeo_account, juliet, juliet_account = await two(stage, browser, "?transport=bosh")
     await meet_and_talk(romeo, romeo_account, juliet, juliet_account)
+    await juliet.introduce(name="Juliet Capulet", picture=picture())
+    await romeo.sees_picture(jid=juliet_account.jid)
     await romeo.reload()
     await romeo.inside()
     await juliet.say(text="Still there?")
     await romeo.hears(text="Still there?")
+    assert await romeo.hears(text="Hello Romeo.") == 1
     for person in (romeo, juliet):
         record = await person.record()
         assert not record["sockets"], record["sockets"]
@@ -168,10 +171,26 @@ async def over_https_a_wrong_password_is_told_and_a_file_is_shared(stage: Stage)
     await clean(romeo)
 
 
-async def at(stage: Stage, browser: Browser, name: str, account, friend: Slix, query: str = ""):
+@scenario(servers=("tercet",), limit=90)
+async def a_picture_is_shared_with_a_friend_and_is_there_again_elsewhere(stage: Stage):
+    browser = await Browser(stage).start()
+    account, juliet = await friends(stage, stage.server.second_domain)
+    page = f"https://{stage.server.second_domain}:5281/chat"
+    sender = await at(stage, browser, "sender", account, juliet, page=f"{page}?transport=bosh")
+    await sender.attach(name="a square.png", type="image/png", content=picture(48))
+    assert await sender.sees_image() == 48
+    link = await juliet.inbox.expect("a link", lambda stanza: stanza.find("{jabber:x:oob}x") is not None)
+    assert link.findtext("{jabber:client}body") == link.findtext("{jabber:x:oob}x/{jabber:x:oob}url")
+    other = await at(stage, browser, "other", account, juliet, page=page)
+    assert await other.sees_image() == 48
+    await other.picture(name="shared")
+    await clean(sender, other)
+
+
+async def at(stage: Stage, browser: Browser, name: str, account, friend: Slix, query: str = "", page: str = ""):
     """A new browser, logged in, with the conversation with a friend on its screen, and all that the archive has of it."""
     person = browser.person(name)
-    await person.open(url=address(stage, query))
+    await person.open(url=page or address(stage, query))
     await person.login(name=account.local, password=account.password)
     await person.inside()
     await person.open_chat(jid=friend.account.jid)
@@ -213,9 +232,10 @@ class Talk:
             assert heights == sorted(heights), heights
 
 
-async def friends(stage: Stage):
+async def friends(stage: Stage, domain: str | None = None):
     """The account of romeo, who is nowhere, and his friend at her desk."""
-    romeo, juliet = await pair(stage, "romeo", "juliet")
+    romeo = await Slix(stage, await stage.account("romeo", domain), "desk").login()
+    juliet, = await pair(stage, "juliet")
     await befriend(romeo, juliet)
     await romeo.close()
     await juliet.inbox.presence(romeo.jid, "unavailable")
@@ -285,6 +305,8 @@ async def conversation(stage: Stage, query: str = ""):
     await talk.hears("before")
     romeo = await at(stage, browser, "romeo", account, juliet, query)
     await talk.hears("hello")
+    # Converse.js asks the archive for what is younger than the last message that it has.
+    await romeo.hears(text="hello")
     return juliet, talk, romeo, await talk.says(romeo, "from the first page")
 
 
