@@ -51,15 +51,10 @@ impl Takes {
         body: Body,
         stretch: Duration,
     ) -> Result<Body, StatusCode> {
-        // RFC 9112 §6.1, §6.3: a body of uncertain length is an attempt to smuggle; hyper hides a length beside it.
-        if headers.contains_key(header::TRANSFER_ENCODING) {
-            return Err(match self {
-                Takes::Nothing => StatusCode::BAD_REQUEST,
-                _ if headers.contains_key(header::CONTENT_LENGTH) => StatusCode::BAD_REQUEST,
-                _ => StatusCode::LENGTH_REQUIRED,
-            });
-        }
-        if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+        // RFC 9112 §6.1, §6.3: a body of uncertain length is an attempt to smuggle. A length beside the encoding is hidden by
+        // hyper, so that the encoding alone is refused in the same way.
+        let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+        if headers.contains_key(header::TRANSFER_ENCODING) || lengths > 1 {
             return Err(StatusCode::BAD_REQUEST);
         }
         let (Takes::Whole(bound) | Takes::Stream(bound)) = self else {

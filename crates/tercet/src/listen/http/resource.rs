@@ -297,7 +297,7 @@ mod tests {
                 "/send",
                 vec![("transfer-encoding", "chunked")],
                 ten(),
-                411,
+                400,
             ),
             (
                 "GET",
