@@ -19,7 +19,7 @@ mod vhost;
 pub use account::{Account, AccountError, AccountRecord, AccountState};
 pub use asked::Answered;
 pub use outbox::{Acked, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch};
-pub use route::{NotResumed, Paced, Resumed, Routed};
+pub use route::{Paced, Resumed, Routed};
 pub use server::{
     Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, Uploads,
     store_failure,

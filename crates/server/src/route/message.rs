@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tercet_core::{Jid, MessageType, Stanza, StanzaError, StanzaKind};
+use tercet_core::{Jid, Stanza, StanzaError, StanzaKind};
 
 use super::rules::{self, Addressed, Delivery};
 use super::{Passage, Routed};
@@ -34,7 +34,6 @@ impl Server {
         passage: Passage<'_>,
         mut effects: Effects,
     ) -> Routed {
-        let kind = passage.stanza.message_type();
         // Appending happens under the account's lock, so that two senders' messages have one order for all resources; keeping
         // for later too, so that a resource that becomes available finds what was kept.
         let state = account.lock();
@@ -45,14 +44,7 @@ impl Server {
         }
         self.archive(account, &state, Side::Recipient, passage, &mut effects);
         let mut to = SmallVec::new();
-        let outcome = match deliver(&state, kind, passage.edited(&effects), &mut to) {
-            Delivery::Refuse => Err(StanzaError::service_unavailable()),
-            Delivery::Fallback => self.message_for_later(account, passage, &mut effects),
-            Delivery::Resource
-            | Delivery::MostAvailable
-            | Delivery::AllAvailable
-            | Delivery::Ignore => Ok(()),
-        };
+        let outcome = self.deliver_or_keep(&state, account, passage, &mut effects, &mut to);
         if outcome.is_err() {
             // XEP-0313 §5.1: what is refused is not archived.
             effects.forget_kept();
@@ -82,16 +74,29 @@ impl Server {
         passage: Passage<'_>,
     ) -> (Result<(), StanzaError>, Routed) {
         let mut effects = Effects::new();
-        let kind = passage.stanza.message_type();
-        let outcome = match deliver(state, kind, passage, &mut SmallVec::new()) {
+        let mut to = SmallVec::new();
+        let outcome = self.deliver_or_keep(state, account, passage, &mut effects, &mut to);
+        (outcome, self.finish(passage, effects))
+    }
+
+    /// Appends the message to whom the rules name, and notes them in `reached`; or keeps it for later where nobody takes it. The
+    /// error is for its sender.
+    fn deliver_or_keep<'a>(
+        self: &Arc<Self>,
+        state: &'a AccountState,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+        effects: &mut Effects,
+        reached: &mut Reached<'a>,
+    ) -> Result<(), StanzaError> {
+        match deliver(state, passage.edited(effects), reached) {
             Delivery::Refuse => Err(StanzaError::service_unavailable()),
-            Delivery::Fallback => self.message_for_later(account, passage, &mut effects),
+            Delivery::Fallback => self.message_for_later(account, passage, effects),
             Delivery::Resource
             | Delivery::MostAvailable
             | Delivery::AllAvailable
             | Delivery::Ignore => Ok(()),
-        };
-        (outcome, self.finish(passage, effects))
+        }
     }
 
     /// A message that nobody gets now.
@@ -158,10 +163,10 @@ type Reached<'a> = SmallVec<[&'a Arc<Session>; 2]>;
 /// Appends the message to whom the rules name, and notes them. Returns what was done, or what is still to do.
 fn deliver<'a>(
     state: &'a AccountState,
-    kind: MessageType,
     passage: Passage<'_>,
     reached: &mut Reached<'a>,
 ) -> Delivery {
+    let kind = passage.stanza.message_type();
     let to = passage.to.as_str();
     let mut hand = |session: &'a Arc<Session>| {
         let taken = session.outbox().push(|out| passage.write(to, out));

@@ -16,7 +16,7 @@ mod rules;
 mod session;
 
 pub(crate) use contact::ChangeError;
-pub use resume::{NotResumed, Resumed};
+pub use resume::Resumed;
 
 pub use paced::Paced;
 

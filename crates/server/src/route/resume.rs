@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use tercet_core::{BareJid, StreamCondition};
+use tercet_stream::NotResumed;
 use tercet_stream::c2s::sm::{self, Enable};
 
 use super::Routed;
@@ -19,21 +20,6 @@ pub struct Resumed {
     pub session: Arc<Session>,
     /// Stanzas of the client that it has handled, modulo 2^32.
     pub handled: u32,
-}
-
-/// Why there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotResumed {
-    /// The account has no such session (any more).
-    NotFound {
-        /// What it had handled, if that is still known.
-        handled: Option<u32>,
-    },
-    /// The client says that it has handled more than it was sent.
-    TooHigh {
-        /// What it was sent.
-        sent: u32,
-    },
 }
 
 impl Server {
@@ -137,7 +123,7 @@ impl Server {
         };
         if let Err(too_high) = session.outbox().check(handled) {
             let sent = too_high.sent;
-            return Err(NotResumed::TooHigh { sent });
+            return Err(NotResumed::TooHigh { handled, sent });
         }
         let mut turn = None;
         // XEP-0198 §5: a stream that is still open is closed.

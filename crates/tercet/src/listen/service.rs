@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tercet_core::{
     BareJid, ErrorType, IqType, Limits, SaslFailure, Stanza, StanzaError, error_reply,
 };
-use tercet_server::{AccountError, NotResumed, Outbox, Server, Session, VHost};
+use tercet_server::{AccountError, Outbox, Server, Session, VHost};
 use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
 
 /// What client connections share.
@@ -175,7 +175,7 @@ impl C2s {
                         WorkDone::Resumed(ticket, Some((resumed.session, handled)), answer)
                     }
                     Err(why) => {
-                        let answer = Answer::Resumed(Err(not_resumed(why, handled)));
+                        let answer = Answer::Resumed(Err(why));
                         WorkDone::Resumed(ticket, None, answer)
                     }
                 }
@@ -262,14 +262,6 @@ async fn answer(server: &Server, question: Question) -> Answer {
         | Question::Invitation { .. }
         | Question::Bind { .. }
         | Question::Resume { .. } => Answer::Xml(Vec::new()),
-    }
-}
-
-/// What the client is told of why it cannot go on with a session of which it has `handled` so many stanzas.
-fn not_resumed(why: NotResumed, handled: u32) -> tercet_stream::NotResumed {
-    match why {
-        NotResumed::NotFound { handled } => tercet_stream::NotResumed::NotFound { handled },
-        NotResumed::TooHigh { sent } => tercet_stream::NotResumed::TooHigh { handled, sent },
     }
 }
 
