@@ -55,6 +55,18 @@ impl Settlement {
         inner.begun
     }
 
+    /// Ready with how many are settled once `enough` says so of that number, and of how many have come.
+    fn poll(&self, cx: &Context<'_>, enough: impl FnOnce(u64, u64) -> bool) -> Poll<u64> {
+        // One lock for question and wait: what settles in between would wake nobody.
+        let mut inner = self.lock();
+        let settled = inner.settled();
+        if enough(settled, inner.begun) {
+            return Poll::Ready(settled);
+        }
+        inner.wait(cx);
+        Poll::Pending
+    }
+
     /// Something is under way for that stanza, the last that has begun.
     pub(crate) fn open(&self, number: u64) {
         self.lock().open.push_back((number, false));
@@ -102,13 +114,13 @@ impl Session {
 
     /// Ready with [`Session::settled`] once it is more than `seen`. Only one task may wait.
     pub fn poll_settled(&self, cx: &mut Context<'_>, seen: u64) -> Poll<u64> {
-        let mut inner = self.settlement().lock();
-        let settled = inner.settled();
-        if settled > seen {
-            return Poll::Ready(settled);
-        }
-        inner.wait(cx);
-        Poll::Pending
+        self.settlement().poll(cx, |settled, _| settled > seen)
+    }
+
+    /// Ready with how many have come, once all of them are settled. Only one task may wait.
+    pub(crate) fn poll_all_settled(&self, cx: &mut Context<'_>) -> Poll<u64> {
+        self.settlement()
+            .poll(cx, |settled, begun| settled == begun)
     }
 
     /// The session's last stanza is settled when `commit` has succeeded; if it fails, its client gets the error as from `to`.
@@ -202,6 +214,9 @@ impl Wake for Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
 
     #[test]
@@ -222,5 +237,37 @@ mod tests {
         assert_eq!(settled(), three);
         let four = settlement.begin();
         assert_eq!(settled(), four);
+    }
+
+    #[test]
+    fn who_waits_for_all_is_woken_by_each_that_settles_and_ready_with_the_last() {
+        let settlement = Settlement::default();
+        let (flag, waker) = flagged();
+        let cx = Context::from_waker(&waker);
+        let all = || settlement.poll(&cx, |settled, begun| settled == begun);
+        assert_eq!(all(), Poll::Ready(0));
+        let numbers = [settlement.begin(), settlement.begin()];
+        for number in numbers {
+            settlement.open(number);
+        }
+        for number in numbers {
+            assert!(all().is_pending());
+            settlement.close(number);
+            assert!(flag.0.swap(false, Relaxed));
+        }
+        assert_eq!(all(), Poll::Ready(2));
+    }
+
+    fn flagged() -> (Arc<Flag>, Waker) {
+        let flag = Arc::new(Flag(AtomicBool::new(false)));
+        (flag.clone(), Waker::from(flag))
+    }
+
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
     }
 }

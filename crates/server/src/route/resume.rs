@@ -133,6 +133,10 @@ impl Server {
             return Err(gone());
         }
         self.hibernating().leave(id);
+        if session.settled() < session.begun() {
+            // A client waits for what is gathered for a commit. What fails is told to who sent it.
+            drop(self.store().flush());
+        }
         let handled = session.all_settled().await;
         Ok(Resumed { session, handled })
     }

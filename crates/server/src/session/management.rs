@@ -196,15 +196,7 @@ impl Session {
 
     /// Waits until all that have come are settled, and says how many that are, as its client counts them.
     pub(crate) async fn all_settled(&self) -> u32 {
-        poll_fn(|cx| {
-            while self.settled() < self.begun() {
-                if self.poll_settled(cx, self.settled()).is_pending() {
-                    return Poll::Pending;
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
+        poll_fn(|cx| self.poll_all_settled(cx)).await;
         self.count_settled()
     }
 }
