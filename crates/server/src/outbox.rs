@@ -14,17 +14,19 @@
 //! counted, for acknowledgements too, when it goes into the queue.
 
 mod held;
+mod stamp;
 mod unacked;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tercet_core::{StreamCondition, StreamError};
+use tercet_core::{BareJid, StreamCondition, StreamError};
 
 use crate::server::Clock;
 use held::Held;
 pub use held::{Hold, HoldRule};
+pub(crate) use stamp::stamped;
 use unacked::Unacked;
 pub use unacked::{Acked, TooHigh};
 pub(crate) use unacked::{Remaining, Retention};
@@ -195,15 +197,18 @@ impl Outbox {
         receipts.into_iter().for_each(Receipt::written);
     }
 
-    /// A new connection takes `reply`, then again what the client has not acknowledged, then what follows. The client has
-    /// handled `count`.
-    pub fn resume(&self, count: u32, reply: &[u8]) -> Result<(), TooHigh> {
+    /// A new connection of `account` takes `reply`, then again what the client has not acknowledged, then what follows. The client
+    /// has handled `count`. Messages that were sent before, or came while there was no connection, tell when they came.
+    ///
+    /// # Errors
+    /// It was not sent so many.
+    pub fn resume(&self, count: u32, account: &BareJid, reply: &[u8]) -> Result<(), TooHigh> {
         let mut inner = self.lock();
         inner.adrift = false;
         let Inner { bytes, unacked, .. } = &mut *inner;
         if let Some(unacked) = unacked {
             unacked.acknowledge(count, bytes)?;
-            unacked.resume(reply, bytes);
+            unacked.resume(account, reply, bytes);
         }
         Self::wake(inner);
         Ok(())
@@ -532,6 +537,10 @@ mod tests {
         assert!(taken.bytes.is_empty() && taken.end.is_some());
     }
 
+    fn account() -> BareJid {
+        BareJid::parse("a@b").unwrap()
+    }
+
     fn acknowledged(limit: usize) -> Outbox {
         let outbox = asleep(limit);
         let retention = Retention {
@@ -566,7 +575,7 @@ mod tests {
         // Active again: nothing waits any more.
         assert!(outbox.push(|b| b.push(b'c')));
         assert_eq!(outbox.unacknowledged(), [b"A", b"b", b"c"]);
-        outbox.resume(1, b"").unwrap();
+        outbox.resume(1, &account(), b"").unwrap();
         assert_eq!(taken(&outbox), "bc");
     }
 
@@ -580,7 +589,7 @@ mod tests {
         assert_eq!(poll(&mut before), Poll::Ready(true));
         assert!(outbox.push(|b| b.push(b'B')));
         assert_eq!(poll(&mut outbox.watch()), Poll::Ready(true));
-        outbox.resume(0, b"").unwrap();
+        outbox.resume(0, &account(), b"").unwrap();
         assert!(poll(&mut outbox.watch()).is_pending());
     }
 

@@ -89,6 +89,11 @@ class Managed:
     def bodies(self) -> list[str]:
         return [m.findtext(CLIENT + "body") for m in self.stanzas if m.tag == CLIENT + "message"]
 
+    def forget(self) -> None:
+        """What has come since the last acknowledgement counts as never heard."""
+        self._handled -= len(self.stanzas)
+        self.stanzas.clear()
+
     def cut_after(self, bytes_: int) -> None:
         """Lets the connection end after so many more bytes in both directions, in the middle of whatever it is."""
         self._budget = bytes_

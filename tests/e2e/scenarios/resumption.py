@@ -1,8 +1,10 @@
 """XEP-0198: sessions that outlive their connections."""
 
 import asyncio
+import datetime
 import os
 import random
+import time
 
 from harness.aio import Aio, until
 from harness.managed import Managed
@@ -13,6 +15,7 @@ from harness.web import Web
 
 from .operations import own_server
 
+DELAY = "{urn:xmpp:delay}delay"
 #: Cuts of the long conversation, and the messages of each side between two of them.
 CUTS = 200
 SEED = int(os.environ.get("E2E_SEED", "198"))
@@ -61,8 +64,36 @@ async def slixmpp_resumes_and_gets_what_came_meanwhile(stage: Stage):
         phone.message(romeo.jid, f"from nowhere {turn}")
         await phone.resume()
         assert (phone.jid, phone.xmpp["xep_0198"].sm_id) == (jid, id_)
-        await phone.inbox.message(f"while away {turn}", from_=romeo.jid)
+        late = await phone.inbox.message(f"while away {turn}", from_=romeo.jid)
+        stamps = [delay.get("from") for delay in late.findall(DELAY)]
+        assert stamps == [phone.account.domain], f"it tells when it came: {late}"
         await romeo.inbox.message(f"from nowhere {turn}", from_=jid)
+        romeo.message(jid, f"here again {turn}")
+        live = await phone.inbox.message(f"here again {turn}", from_=romeo.jid)
+        assert live.find(DELAY) is None, live
+
+
+@scenario(servers=("tercet",))
+async def what_is_sent_again_tells_when_it_was_sent_first_however_often(stage: Stage):
+    romeo, = await pair(stage, "romeo")
+    phone = await Managed(stage, await stage.account("juliet"), "phone").login()
+    # The phone hears nothing of it, nor of the first time that it comes again.
+    phone.cut_after(0)
+    before = int(time.time())
+    romeo.message(phone.jid, "when?")
+    await phone.was_cut()
+    after = time.time()
+    for _ in range(2):
+        await phone.resume()
+        await phone.until(phone.bodies)
+        assert phone.bodies() == ["when?"], phone.seen()
+        again = phone.stanzas[0]
+        stamps = [delay.get("stamp") for delay in again.findall(DELAY)]
+        assert len(stamps) == 1, phone.seen()
+        assert before <= datetime.datetime.fromisoformat(stamps[0]).timestamp() <= after, stamps
+        # As if it had never come.
+        await phone.cut()
+        phone.forget()
 
 
 @scenario(servers=("tercet",))
@@ -129,7 +160,7 @@ async def what_a_client_that_stays_away_had_not_acknowledged_waits_for_its_user(
         later = await Slix(beside, account).login()
         for number in range(5):
             letter = await later.inbox.message(f"letter {number}")
-            assert len(letter.findall("{urn:xmpp:delay}delay")) == 1, letter
+            assert len(letter.findall(DELAY)) == 1, letter
 
 
 @scenario(servers=("tercet",))

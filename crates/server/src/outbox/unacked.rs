@@ -10,6 +10,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tercet_core::BareJid;
+
+use super::stamp::stamped;
 use crate::server::Clock;
 
 /// Stanzas sent after which the client is asked what it has handled.
@@ -58,7 +61,7 @@ pub(super) struct Unacked {
     clock: Arc<Clock>,
     /// What of the queue's beginning does not count.
     preface: usize,
-    /// What of the queue behind that has been sent on an earlier connection.
+    /// What of the queue behind that has been sent on an earlier connection, with the stamps of what has not.
     again: usize,
     /// The bytes of the first `held` stanzas.
     bytes: VecDeque<u8>,
@@ -84,6 +87,12 @@ struct Entry {
     len: u32,
     /// Seconds since 1970.
     at: u32,
+}
+
+impl Entry {
+    fn at_ms(&self) -> u64 {
+        u64::from(self.at) * 1000
+    }
 }
 
 impl Unacked {
@@ -114,9 +123,9 @@ impl Unacked {
 
     /// A stanza of `len` bytes was queued.
     pub(super) fn push(&mut self, len: usize) {
-        // No stanza is longer than 4 GiB, and no second is later than 2106.
         self.stanzas.push_back(Entry {
-            len: u32::try_from(len).unwrap_or(u32::MAX),
+            len: length(len),
+            // No second is later than 2106.
             at: u32::try_from(self.clock.now_ms() / 1000).unwrap_or(u32::MAX),
         });
     }
@@ -205,18 +214,28 @@ impl Unacked {
         ask
     }
 
-    /// Puts `reply` and what was not acknowledged before what is queued.
-    pub(super) fn resume(&mut self, reply: &[u8], queue: &mut Vec<u8>) {
-        let mut bytes = Vec::with_capacity(reply.len() + self.bytes.len() + queue.len());
+    /// Puts `reply` and what was not acknowledged before what is queued. Messages for `account` tell when they came.
+    pub(super) fn resume(&mut self, account: &BareJid, reply: &[u8], queue: &mut Vec<u8>) {
+        self.again += self.bytes.len();
+        let mut kept = std::mem::take(&mut self.bytes);
+        kept.extend(&queue[self.preface..]);
+        let mut rest: &[u8] = kept.make_contiguous();
+        let mut bytes = Vec::with_capacity(reply.len() + rest.len());
         bytes.extend_from_slice(reply);
-        let (front, back) = self.bytes.as_slices();
-        bytes.extend_from_slice(front);
-        bytes.extend_from_slice(back);
-        bytes.extend_from_slice(&queue[self.preface..]);
+        for entry in &mut self.stanzas {
+            let (stanza, behind) = rest.split_at(entry.len as usize);
+            rest = behind;
+            match stamped(stanza, account, entry.at_ms()) {
+                Some(stamped) => {
+                    self.again += stamped.len() - stanza.len();
+                    entry.len = length(stamped.len());
+                    bytes.extend_from_slice(&stamped);
+                }
+                None => bytes.extend_from_slice(stanza),
+            }
+        }
         *queue = bytes;
         self.preface = reply.len();
-        self.again += self.bytes.len();
-        self.bytes = VecDeque::new();
         self.held = 0;
         self.asked = false;
         self.unasked = 0;
@@ -242,7 +261,7 @@ impl Unacked {
                 at += entry.len as usize;
                 Remaining {
                     bytes: bytes[begin..at].to_vec(),
-                    at_ms: u64::from(entry.at) * 1000,
+                    at_ms: entry.at_ms(),
                 }
             })
             .collect()
@@ -258,6 +277,11 @@ impl Unacked {
     }
 }
 
+/// No stanza is longer than 4 GiB.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
 /// Counts of stanzas are modulo 2^32 (XEP-0198 §4), and the queues are far shorter.
 fn truncated(count: usize) -> u32 {
     count as u32
@@ -270,6 +294,10 @@ mod tests {
     use super::*;
     use crate::outbox::{Outbox, Taken};
     use std::task::{Context, Poll, Waker};
+
+    fn account() -> BareJid {
+        BareJid::parse("a@b").unwrap()
+    }
 
     const REPLY: &[u8] = b"<enabled/>";
 
@@ -321,12 +349,12 @@ mod tests {
         assert_eq!(take(&outbox).0, text(0..5));
         outbox.acknowledge(2).unwrap();
         push(&outbox, 5..7);
-        outbox.resume(3, b"<resumed/>").unwrap();
+        outbox.resume(3, &account(), b"<resumed/>").unwrap();
         push(&outbox, 7..8);
         assert_eq!(take(&outbox).0, format!("<resumed/>{}", text(3..8)));
         outbox.acknowledge(8).unwrap();
         // Once more, with nothing to be said again.
-        outbox.resume(8, b"<resumed/>").unwrap();
+        outbox.resume(8, &account(), b"<resumed/>").unwrap();
         assert_eq!(take(&outbox).0, "<resumed/>");
     }
 
@@ -335,7 +363,7 @@ mod tests {
         let outbox = managed(0);
         push(&outbox, 0..5);
         take(&outbox);
-        outbox.resume(1, b"<resumed/>").unwrap();
+        outbox.resume(1, &account(), b"<resumed/>").unwrap();
         outbox.acknowledge(4).unwrap();
         push(&outbox, 5..6);
         assert_eq!(take(&outbox).0, "<resumed/><4/><5/>");
@@ -354,7 +382,7 @@ mod tests {
         assert!(outbox.acknowledge(1).is_ok());
         assert_eq!(outbox.acknowledge(3), Err(TooHigh { sent: 2 }));
         assert_eq!(outbox.acknowledge(u32::MAX), Err(TooHigh { sent: 2 }));
-        assert_eq!(outbox.resume(3, b""), Err(TooHigh { sent: 2 }));
+        assert_eq!(outbox.resume(3, &account(), b""), Err(TooHigh { sent: 2 }));
     }
 
     #[test]
@@ -367,7 +395,7 @@ mod tests {
         push(&outbox, 2..4);
         take(&outbox);
         assert!(outbox.acknowledge(5).is_ok());
-        outbox.resume(5, b"").unwrap();
+        outbox.resume(5, &account(), b"").unwrap();
         assert_eq!(take(&outbox).0, text(3..4));
         // No more than were sent before is forgiven.
         assert!(outbox.acknowledge(7).is_ok());
@@ -438,6 +466,52 @@ mod tests {
             .collect();
         assert_eq!(texts, [("<1/>", 5_000), ("<2/>", 5_000), ("<3/>", 5_000)]);
         assert!(!outbox.push(|out| out.push(b'x')));
+    }
+
+    #[test]
+    fn messages_that_go_out_late_tell_when_they_came_and_are_counted_as_they_are_then() {
+        let message = |body: &str| format!("<message from='c@d'><body>{body}</body></message>");
+        let stamped = |body: &str| {
+            let stamp = "<delay xmlns='urn:xmpp:delay' from='b' stamp='1970-01-01T00:00:05Z'/>";
+            format!("<message from='c@d'><body>{body}</body>{stamp}</message>")
+        };
+        let outbox = managed(0);
+        let push_text = |text: String| outbox.push(|out| out.extend_from_slice(text.as_bytes()));
+        assert!(push_text(message("sent")));
+        assert!(push_text("<presence/>".into()));
+        let sent = format!("{}<presence/>", message("sent"));
+        assert_eq!(take(&outbox).0, sent);
+        outbox.detach();
+        assert!(push_text(message("gathered")));
+        outbox.resume(0, &account(), b"<resumed/>").unwrap();
+        assert!(push_text(message("live")));
+        let (late, live) = (
+            [&stamped("sent"), "<presence/>", &stamped("gathered")].concat(),
+            message("live"),
+        );
+        assert_eq!(take(&outbox).0, format!("<resumed/>{late}{live}"));
+        // Lost again: what has its time keeps it, and acknowledgements find the beginnings.
+        outbox.detach();
+        outbox.resume(2, &account(), b"<resumed/>").unwrap();
+        let again = format!("{}{}", stamped("gathered"), stamped("live"));
+        assert_eq!(take(&outbox).0, format!("<resumed/>{again}"));
+        outbox.acknowledge(3).unwrap();
+        assert_eq!(outbox.unacknowledged(), [stamped("live").into_bytes()]);
+    }
+
+    #[test]
+    fn stamps_take_no_room_from_what_follows() {
+        let outbox = managed(0);
+        let message = |len: usize| format!("<message><body>{}</body></message>", "x".repeat(len));
+        let push_message = |len| outbox.push(|out| out.extend(message(len).bytes()));
+        outbox.detach();
+        // The bound is 1000 bytes.
+        for _ in 0..9 {
+            assert!(push_message(65));
+        }
+        outbox.resume(0, &account(), b"").unwrap();
+        assert!(push_message(65));
+        assert!(!push_message(65));
     }
 
     #[test]

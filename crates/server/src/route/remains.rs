@@ -9,11 +9,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tercet_core::{Child, Jid, Stanza, StanzaError, StanzaKind, XmlWriter, delay};
+use tercet_core::{Jid, Stanza, StanzaError, StanzaKind};
 
 use super::{Passage, Routed};
 use crate::account::{AccountState, Resource};
-use crate::outbox::Remaining;
+use crate::outbox::{Remaining, stamped};
 use crate::server::Server;
 
 /// Sessions that have ended of which an account remembers what they had handled.
@@ -68,7 +68,10 @@ impl Server {
         }
         let mut stanza = Stanza::parse(&bytes).ok()?;
         if stanza.kind() == StanzaKind::Message {
-            stanza = stamped(stanza, &bytes, account.jid().domain(), at_ms);
+            let stamped = stamped(&bytes, account.jid(), at_ms);
+            stanza = stamped
+                .and_then(|b| Stanza::parse(&b).ok())
+                .unwrap_or(stanza);
         }
         let from = stanza.from().ok().flatten()?.clone();
         let to = stanza.to().ok().flatten()?.clone();
@@ -130,26 +133,4 @@ fn others_have_it(state: &AccountState, gone: &Resource, at_ms: u64) -> bool {
             && other.priority >= gone.priority
             && other.session.since_ms() <= at_ms
     })
-}
-
-/// XEP-0203: when the server first had the message for its recipient, unless that stands there.
-fn stamped(message: Stanza, bytes: &[u8], domain: &str, at_ms: u64) -> Stanza {
-    const END: &[u8] = b"</message>";
-    let is_ours = |delay: &Child<'_>| {
-        let stamp = delay.parse();
-        stamp.root().attr("from").is_some_and(|from| from == domain)
-    };
-    let is_stamped = message
-        .children()
-        .any(|child| child.is("delay", delay::NS) && is_ours(&child));
-    // What has no content has nothing to keep.
-    let Some(content) = bytes.strip_suffix(END).filter(|_| !is_stamped) else {
-        return message;
-    };
-    let mut w = XmlWriter::into(content.to_vec());
-    let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
-    delay::write(&mut w, Some(domain), at_ms, None);
-    let mut stamped = w.finish();
-    stamped.extend_from_slice(END);
-    Stanza::parse(&stamped).unwrap_or(message)
 }

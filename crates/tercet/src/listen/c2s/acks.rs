@@ -96,7 +96,8 @@ impl Connection {
         let outbox = session.outbox().clone();
         self.registered.replace(outbox.clone());
         self.outbox = outbox;
-        if let Err(too_high) = self.outbox.resume(handled, reply) {
+        let account = session.account().jid();
+        if let Err(too_high) = self.outbox.resume(handled, account, reply) {
             let error = sm::too_high(handled, too_high.sent);
             self.stream.handle(now, Input::Close(error));
         }
