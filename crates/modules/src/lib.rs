@@ -73,6 +73,7 @@ pub static KINDS: &[&Kind] = &[
     &invites::RESERVED,
     &last::LAST,
     &mam::ARCHIVE,
+    &mam::ARCHIVE_KEEP,
     &mam::ARCHIVE_PREFS,
     &offline::OFFLINE,
     &offline::ABSENT,

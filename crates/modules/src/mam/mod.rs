@@ -1,7 +1,8 @@
 //! XEP-0313 Message Archive Management 1.1.3 on accounts, preferences (XEP-0441 0.2.0), search (XEP-0431 0.2.0) and tombstones
 //! for what was retracted (XEP-0424 0.4.2). Gaps: none known in what concerns accounts; rooms have archives of their own.
 //!
-//! On by default, for ever unless the configuration says for how long. Kept are messages with content, not those of rooms, headlines,
+//! On by default, for ever unless the configuration says for how long, or an administrator or the user does for one account
+//! (`keep`). Kept are messages with content, not those of rooms, headlines,
 //! errors and chat states (`rules`), with the addresses and the content that were delivered. The id that the archive gives
 //! (XEP-0359) stands in what is delivered live, in copies and in what waits for a user who is away, so that a client
 //! that has a message already knows it again: what waited offline comes at login as ever, since not all clients have archives, and
@@ -10,6 +11,8 @@
 //! Search reads through the user's own archive on the store's threads, a slice at a time: no index is kept, writing costs nothing for it,
 //! and of encrypted messages there is nothing to find. A word is found where a word of the body begins with it.
 
+mod commands;
+mod keep;
 mod page;
 mod prefs;
 mod query;
@@ -20,6 +23,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+pub use keep::{ARCHIVE_KEEP, BadKeep, By, Keep, Kept, keep, kept};
 pub use prefs::{ARCHIVE_PREFS, GetPrefs, SetPrefs};
 pub use query::{Metadata, Query};
 pub use retention::keep_to_retention;
@@ -94,6 +98,10 @@ impl Module for Mam {
             .feature("urn:xmpp:mam:2#extended")
             .feature("urn:xmpp:mam:2#groupchat-field")
             .feature(search::NS);
+        for command in commands::commands() {
+            r.provide(Target::Host, command)
+                .silent("the commands module announces it");
+        }
         r.iq::<Metadata>(IqKind::Get, Target::Own).feature(NS);
         r.iq::<GetPrefs>(IqKind::Get, Target::Own).feature(NS);
         r.iq::<SetPrefs>(IqKind::Set, Target::Own).feature(NS);

@@ -1,12 +1,12 @@
-//! Old messages go, where the configuration says so.
+//! Old messages go, where the configuration, an administrator or the user says so.
 
 use std::sync::Arc;
 
-use tercet_core::BareJid;
 use tercet_server::{Routed, Server};
 use tercet_store::{Batch, Store, StoreError};
 
 use super::ARCHIVE;
+use super::keep::{self, ARCHIVE_KEEP, Keep};
 
 /// How often archives are looked through, in milliseconds.
 const EVERY_MS: u64 = 3_600_000;
@@ -14,7 +14,7 @@ const EVERY_MS: u64 = 3_600_000;
 const SLICE: usize = 1_000;
 const OWNERS: usize = 100;
 
-/// From now on, once an hour, deletes what is older than its host keeps it (`archive.keep`), as the configuration says then.
+/// From now on, once an hour, deletes what is older than its account keeps it ([`Kept::in_force`](super::Kept::in_force)), as the configuration says then.
 pub fn keep_to_retention(server: &Arc<Server>) {
     let next = server.now_ms().saturating_add(EVERY_MS);
     server.at(next, |server| {
@@ -28,22 +28,22 @@ pub fn keep_to_retention(server: &Arc<Server>) {
     });
 }
 
-/// Deletes what is older than its host keeps it, a slice at a time.
+/// Deletes what is older than it is kept, a slice at a time.
 pub(super) async fn forget_old(server: &Arc<Server>) -> Result<(), StoreError> {
-    if server
-        .hosts()
-        .iter()
-        .all(|h| h.info().archive.keep_ms.is_none())
-    {
-        return Ok(());
-    }
     let store = server.store();
+    let hosts = server.hosts();
+    // Where every host keeps all, only accounts for which somebody has said otherwise can have something to delete.
+    let kind = match hosts.iter().all(|h| h.info().archive.keep_ms.is_none()) {
+        true => &ARCHIVE_KEEP,
+        false => &ARCHIVE,
+    };
     let mut after: Option<String> = None;
     loop {
-        let owners = store.owners(&ARCHIVE, after.as_deref(), OWNERS).await?;
+        let owners = store.owners(kind, after.as_deref(), OWNERS).await?;
         for owner in &owners {
-            if let Some(keep_ms) = keeps(server, owner) {
-                let until = server.now_ms().saturating_sub(keep_ms);
+            let kept = keep::of_owner(server, owner).await?;
+            if let Some(Keep::Seconds(keep)) = kept.map(|kept| kept.in_force()) {
+                let until = server.now_ms().saturating_sub(keep.saturating_mul(1000));
                 forget(store, owner, Store::archive_id_from(until)).await?;
             }
         }
@@ -52,12 +52,6 @@ pub(super) async fn forget_old(server: &Arc<Server>) -> Result<(), StoreError> {
         }
         after = owners.into_iter().next_back();
     }
-}
-
-/// How long the host of `owner` keeps messages.
-fn keeps(server: &Server, owner: &str) -> Option<u64> {
-    let owner = BareJid::parse(owner).ok()?;
-    server.host(owner.domain())?.info().archive.keep_ms
 }
 
 /// Deletes what has smaller ids than `first`.

@@ -215,3 +215,54 @@ fn a_session_is_cancelled_or_expires_and_is_nobody_elses() {
     assert!(answer.contains("bad-sessionid"), "{answer}");
     assert!(!fits(&server, "juliet@localhost", "x"));
 }
+
+#[test]
+fn users_say_how_long_their_messages_are_kept_and_administrators_for_how_long_they_may() {
+    const OF: &str = "archive-keep-of";
+    let mut server = server();
+    let own = |server: &mut InProcess, who: &str, days: &str| {
+        let id = open(server, who, "archive-keep");
+        submit(server, who, "archive-keep", &id, &[("keep", days)])
+    };
+    let romeo = ("accountjid", "romeo@localhost");
+    for (days, said) in [
+        ("7", "are kept: 7 days."),
+        (" forever ", "are kept: forever."),
+        ("", "are kept: forever."),
+        ("0", "<note type='error'>Possible are from 1 to 36500 days"),
+        (
+            "soon",
+            "<note type='error'>Possible are from 1 to 36500 days",
+        ),
+    ] {
+        let answer = own(&mut server, "Romeo", days);
+        assert!(answer.contains(said), "{days}: {answer}");
+    }
+    let answer = run(&mut server, OF, &[romeo, ("keep", "30")]);
+    assert!(
+        answer.contains("romeo@localhost are kept: 30 days."),
+        "{answer}"
+    );
+    for (days, said) in [
+        ("30", "are kept: 30 days."),
+        (
+            "31",
+            "<note type='error'>This server keeps them no longer than this: 30 days.",
+        ),
+        (
+            "forever",
+            "<note type='error'>This server keeps them no longer",
+        ),
+        ("1", "are kept: 1 day."),
+    ] {
+        let answer = own(&mut server, "Romeo", days);
+        assert!(answer.contains(said), "{days}: {answer}");
+    }
+    // Somebody else's is the administrators' business, and an account has to be there.
+    let command = format!("<command xmlns='http://jabber.org/protocol/commands' node='{OF}'/>");
+    assert!(ask(&mut server, "Romeo", &command).contains("<forbidden"));
+    for nobody in ["nobody@localhost", "romeo@elsewhere", "localhost"] {
+        let answer = run(&mut server, OF, &[("accountjid", nobody), ("keep", "1")]);
+        assert!(answer.contains("<note type='error'>"), "{answer}");
+    }
+}

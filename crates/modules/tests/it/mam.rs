@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tercet_core::{BareJid, OwnedElement, Stanza, ns};
-use tercet_modules::mam::{ARCHIVE, keep_to_retention};
+use tercet_modules::mam::{ARCHIVE, ARCHIVE_KEEP, By, Keep, keep, keep_to_retention, kept};
 use tercet_server::{Archiving, HostInfo, Outbox, Receipt, Routed, Session, Taken};
 use tercet_store::ArchiveQuery;
 use tercet_testkit::{Arrival, Client, Peer};
@@ -264,6 +264,40 @@ fn messages_older_than_the_host_keeps_them_are_deleted() {
         .unwrap();
     server.run_due();
     assert_eq!(archived(&server), 1);
+}
+
+#[test]
+fn messages_older_than_one_user_wants_them_are_deleted_and_those_of_others_stay() {
+    let mut server = server(numbers(20));
+    let romeo = BareJid::parse("romeo@localhost").unwrap();
+    let juliet = BareJid::parse(JULIET).unwrap();
+    let day = Some(Keep::Seconds(DAY_MS / 1000));
+    // The host keeps all; an administrator's word counts instead, and a user's may be shorter.
+    block_on(keep(server.server(), &juliet, By::User, day)).unwrap();
+    block_on(keep(
+        server.server(),
+        &romeo,
+        By::Admin,
+        Some(Keep::Forever),
+    ))
+    .unwrap();
+    keep_to_retention(server.server());
+    server
+        .advance(std::time::Duration::from_millis(DAY_MS + 3_600_000))
+        .unwrap();
+    server.run_due();
+    assert_eq!(archived(&server), 0);
+    let ends = server
+        .server()
+        .store()
+        .archive_ends(&ARCHIVE, romeo.as_str());
+    assert!(block_on(ends).unwrap().is_some());
+    let kept = block_on(kept(server.server(), &juliet)).unwrap();
+    assert_eq!((kept.host, kept.user), (Keep::Forever, day));
+    // It goes with the account.
+    block_on(server.server().delete_account(&juliet, None)).unwrap();
+    let left = server.server().store().list(&ARCHIVE_KEEP, JULIET);
+    assert_eq!(block_on(left).unwrap(), []);
 }
 
 #[test]

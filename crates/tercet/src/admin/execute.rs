@@ -7,6 +7,7 @@ use tercet_modules::report;
 use tercet_server::account::ACCOUNT;
 use tercet_server::{AccountError, AccountRecord, Server};
 
+use super::archive;
 use super::invites::{self, Wanted};
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 use super::outages;
@@ -50,6 +51,10 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             server.delete_account(&account, None).await?;
             tracing::info!(account = account.as_str(), "deleted an account");
             Ok(Answer::Done {})
+        }
+        Operation::ShowArchiveKeep { jid } => archive::show(server, &account(server, &jid)?).await,
+        Operation::SetArchiveKeep { jid, keep } => {
+            archive::set(server, &account(server, &jid)?, keep).await
         }
         Operation::CreateInvite {
             domain,

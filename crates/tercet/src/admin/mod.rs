@@ -4,6 +4,7 @@
 //! operations go to it through the socket ([`socket`]); while none does, the command line opens the
 //! store itself ([`way`]); the store's lock on the data folder keeps it to one process.
 
+mod archive;
 pub mod execute;
 mod invites;
 pub mod operation;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tercet_modules::mam::{Keep, Kept};
 use tercet_modules::outage::Outage;
 use zeroize::Zeroize;
 
@@ -42,6 +43,18 @@ pub enum Operation {
     DeleteUser {
         /// Its bare JID.
         jid: String,
+    },
+    /// How long the messages of an account are kept.
+    ShowArchiveKeep {
+        /// Its bare JID.
+        jid: String,
+    },
+    /// Has the messages of an account kept so long, longer or shorter than its domain keeps them.
+    SetArchiveKeep {
+        /// Its bare JID.
+        jid: String,
+        /// `None`: as the domain does.
+        keep: Option<Keep>,
     },
     /// Makes an invitation.
     CreateInvite {
@@ -117,6 +130,8 @@ pub enum Answer {
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
     },
+    /// How long the messages of an account are kept, by whom.
+    ArchiveKeep(Kept),
     /// The invitation that was made.
     Invite(Invite),
     /// Invitations.

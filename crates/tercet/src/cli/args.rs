@@ -1,8 +1,10 @@
 //! The command line's grammar.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use tercet_modules::mam::{BadKeep, Keep};
 
 use crate::config::Period;
 
@@ -93,6 +95,14 @@ pub enum User {
         /// Its address
         jid: String,
     },
+    /// Show or say how long a user's messages are kept
+    ArchiveKeep {
+        /// The user's address
+        jid: String,
+        /// A number of days, forever, or default for what the domain does; without this it is shown
+        #[arg(value_name = "DAYS|forever|default")]
+        keep: Option<ArchiveKeep>,
+    },
     /// Delete an account and everything kept for it
     Delete {
         /// Its address
@@ -101,6 +111,21 @@ pub enum User {
         #[arg(long, short)]
         yes: bool,
     },
+}
+
+/// How long messages are kept; `None`: as the domain does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchiveKeep(pub Option<Keep>);
+
+impl FromStr for ArchiveKeep {
+    type Err = BadKeep;
+
+    fn from_str(text: &str) -> Result<Self, BadKeep> {
+        match text {
+            "default" => Ok(ArchiveKeep(None)),
+            keep => Ok(ArchiveKeep(Some(keep.parse()?))),
+        }
+    }
 }
 
 /// What to do with push notifications.

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use serde_json::json;
+use tercet_modules::mam::{Keep, Kept};
 
 use super::args::{NewPassword, User as Command};
 use super::{Failure, output, password};
@@ -42,6 +43,17 @@ pub(super) fn run(config: &Config, command: &Command, json: bool) -> Result<(), 
             let operation = Operation::ShowUser { jid: jid.clone() };
             if let Answer::User(user) = admin::ask(config, &operation)? {
                 say(json, json!({ "ok": true, "user": user }), || shown(&user));
+            }
+        }
+        Command::ArchiveKeep { jid, keep } => {
+            let jid = jid.clone();
+            let operation = match keep {
+                None => Operation::ShowArchiveKeep { jid },
+                Some(keep) => Operation::SetArchiveKeep { jid, keep: keep.0 },
+            };
+            if let Answer::ArchiveKeep(kept) = admin::ask(config, &operation)? {
+                let answer = json!({ "ok": true, "in_force": kept.in_force(), "said": kept });
+                say(json, answer, || shown_kept(&kept));
             }
         }
         Command::Delete { jid, yes } => {
@@ -127,6 +139,17 @@ fn shown(user: &User) -> String {
         user.jid,
         if user.admin { "yes" } else { "no" },
         user.created,
+    )
+}
+
+fn shown_kept(kept: &Kept) -> String {
+    let said = |keep: Option<Keep>| keep.map_or("nothing".to_owned(), |keep| keep.to_string());
+    format!(
+        "Messages are kept: {}\n  the domain says       {}\n  administrators say    {}\n  the user wants        {}",
+        kept.in_force(),
+        kept.host,
+        said(kept.admin),
+        said(kept.user),
     )
 }
 

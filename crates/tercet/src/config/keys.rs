@@ -214,6 +214,7 @@ section! {
         /// Whether messages are archived (XEP-0313). Each user may still choose which (XEP-0441).
         enabled: bool = true => Live;
         /// How long. Older messages are deleted, a few at a time. Left out, they are kept until their account is deleted.
+        /// `tercet user archive-keep` says otherwise for one account; a user may have them kept for a shorter time by a command of the client.
         keep: Option<Period> = None, in 86_400..=3_153_600_000, like "\"365 d\"" => Live;
     }
 }

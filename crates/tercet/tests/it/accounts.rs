@@ -29,6 +29,32 @@ fn an_account_is_made_listed_shown_changed_and_deleted() {
 }
 
 #[test]
+fn how_long_messages_are_kept_is_said_for_one_account() {
+    let lab = Lab::with(&format!("{CONFIG}[archive]\nkeep = \"90 d\"\n"));
+    lab.ok("user add romeo@tercet.test --password rose");
+    let keep = |wish: &str| {
+        let said = lab.ok(&format!(
+            "--json user archive-keep romeo@tercet.test {wish}"
+        ));
+        said.json()
+    };
+    assert_eq!(
+        keep("")["in_force"],
+        serde_json::json!({ "seconds": 90 * 86_400 })
+    );
+    assert_eq!(keep("forever")["said"]["admin"], "forever");
+    assert_eq!(
+        keep("7")["in_force"],
+        serde_json::json!({ "seconds": 7 * 86_400 })
+    );
+    let shown = lab.ok("user archive-keep romeo@tercet.test").out;
+    assert!(shown.starts_with("Messages are kept: 7 days\n"), "{shown}");
+    assert_eq!(keep("default")["said"]["admin"], serde_json::Value::Null);
+    assert_eq!(lab.run("user archive-keep romeo@tercet.test 0").code, 2);
+    assert_eq!(lab.run("user archive-keep nobody@tercet.test 7").code, 1);
+}
+
+#[test]
 fn an_account_that_exists_is_not_made_again() {
     let lab = Lab::with(CONFIG);
     lab.ok("user add admin@tercet.test --password admin --admin");
