@@ -8,7 +8,7 @@
 //! that has a message already knows it again: what waited offline comes at login as ever, since not all clients have archives, and
 //! is not taken for another message by those that have.
 //!
-//! Search reads through the user's own archive on the store's threads, a slice at a time: no index is kept, writing costs nothing for it,
+//! Search reads through the user's own archive on the store's threads, a slice at a time and so many in one request: no index is kept, writing costs nothing for it,
 //! and of encrypted messages there is nothing to find. A word is found where a word of the body begins with it.
 
 mod commands;
@@ -58,6 +58,7 @@ pub struct Mam {
     domain: String,
     /// Counts what is written for names without an account, so that it differs: a store may skip writes that change nothing.
     absent: AtomicU64,
+    searching: search::Searching,
 }
 
 impl Module for Mam {
@@ -75,6 +76,7 @@ impl Module for Mam {
             enabled: host.archive.enabled,
             domain: host.domain.clone(),
             absent: AtomicU64::new(0),
+            searching: search::Searching::default(),
         }
     }
 
@@ -199,7 +201,7 @@ impl OnIq<Query> for Mam {
         if cx.stanza.iq_type() == Some(IqType::Get) {
             return Ok(Reply::Payload(query::form()));
         }
-        page::send(&cx, query).await
+        page::send(&cx, &self.searching, query).await
     }
 }
 

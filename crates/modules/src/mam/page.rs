@@ -9,7 +9,7 @@ use tercet_server::{Paced, Session, store_failure};
 use tercet_store::{ArchiveEntry, ArchiveQuery, StoreError};
 
 use super::query::{Filter, Query, known};
-use super::search::Search;
+use super::search::{Search, Searching};
 use super::{ARCHIVE, NS, stamp_of, wire_id};
 
 /// The largest page, and the one for who names no size.
@@ -19,6 +19,8 @@ const USUAL: usize = 50;
 const BYTES: usize = 1 << 20;
 /// Messages that a search looks at before others have the store's threads.
 const SLICE: usize = 1_000;
+/// Slices that one search takes.
+const SLICES: usize = 100;
 /// Ids that are read at once.
 const IDS_AT_ONCE: usize = 16;
 
@@ -27,11 +29,17 @@ struct Found {
     /// Oldest first.
     entries: Vec<ArchiveEntry>,
     complete: bool,
+    /// A search has looked at as many messages as it may.
+    gave_up: bool,
 }
 
 /// Answers a query: its results, then the page's description.
-pub(super) async fn send(cx: &IqCx<'_>, query: Query) -> IqResult {
+pub(super) async fn send(cx: &IqCx<'_>, searching: &Searching, query: Query) -> IqResult {
     let session = cx.require_session()?;
+    let _turn = match &query.filter.text {
+        Some(_) => Some(searching.begin(session.account().jid())?),
+        None => None,
+    };
     let fail = |e: StoreError| store_failure(&e);
     // What was delivered before is there, also if it is not yet durable: its id may be the one that is asked from.
     cx.store().flush().await.map_err(fail)?;
@@ -45,7 +53,15 @@ pub(super) async fn send(cx: &IqCx<'_>, query: Query) -> IqResult {
             let Found {
                 mut entries,
                 complete,
+                gave_up,
             } = find(cx, &query.filter, &bounds, most).await.map_err(fail)?;
+            if gave_up && entries.is_empty() {
+                // Without a message there is nothing from which the next page could begin.
+                return Err(StanzaError::resource_constraint().text(format!(
+                    "nothing found in {} messages; say between which times to search",
+                    SLICE * SLICES
+                )));
+            }
             let ends = ends(&entries);
             // XEP-0313 §4.3.3: this changes the order of sending alone.
             if query.flip {
@@ -176,6 +192,7 @@ async fn find(
         query.filter = Some(Arc::new(move |message: &[u8]| search.finds(message)));
     }
     let mut entries: Vec<ArchiveEntry> = Vec::new();
+    let mut slices = 0;
     let complete = loop {
         let page = cx
             .store()
@@ -187,6 +204,10 @@ async fn find(
         if page.complete || query.filter.is_none() || entries.len() >= most || bytes >= BYTES {
             break page.complete;
         }
+        slices += 1;
+        if slices == SLICES {
+            break false;
+        }
         query.limit = most - entries.len();
         match query.newest_first {
             true => query.before = page.reached,
@@ -196,7 +217,11 @@ async fn find(
     if bounds.backwards {
         entries.reverse();
     }
-    Ok(Found { entries, complete })
+    Ok(Found {
+        entries,
+        complete,
+        gave_up: slices == SLICES,
+    })
 }
 
 /// XEP-0313 §4.1.3: sends the messages with these ids, all of which must be in the archive.

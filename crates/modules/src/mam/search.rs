@@ -1,6 +1,9 @@
 //! XEP-0431: which messages a text is found in.
 
-use tercet_core::{Stanza, ns};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tercet_core::{BareJid, Stanza, StanzaError, ns};
 
 /// The feature.
 pub(super) const NS: &str = "urn:xmpp:fulltext:0";
@@ -39,6 +42,40 @@ impl Search {
             }
         }
         left.is_empty()
+    }
+}
+
+/// The accounts that are searching now: each makes one search at a time, so that others need not wait for many of its own.
+#[derive(Default)]
+pub(super) struct Searching(Mutex<HashSet<BareJid>>);
+
+/// A search that is under way, until it is dropped.
+pub(super) struct Turn<'a> {
+    searching: &'a Searching,
+    account: &'a BareJid,
+}
+
+impl Searching {
+    /// # Errors
+    /// Another search of `account` is under way.
+    pub(super) fn begin<'a>(&'a self, account: &'a BareJid) -> Result<Turn<'a>, StanzaError> {
+        if !self.lock().insert(account.clone()) {
+            return Err(StanzaError::resource_constraint().text("another search is under way"));
+        }
+        Ok(Turn {
+            searching: self,
+            account,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<BareJid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.searching.lock().remove(self.account);
     }
 }
 

@@ -1,9 +1,9 @@
 //! The rules as tables.
 
-use tercet_core::Stanza;
+use tercet_core::{BareJid, Stanza};
 
 use super::rules::{is_archived, is_forged};
-use super::search::Search;
+use super::search::{Search, Searching};
 use super::{read_id, wire_id};
 
 fn message(kind: &str, content: &str) -> Stanza {
@@ -114,6 +114,17 @@ fn a_search_finds_all_its_words_by_their_beginnings() {
     check("", "anything", true);
     assert!(!Search::new("hi").finds(b"no message"));
     assert!(!Search::new("hi").finds(b"<message><subject>hi</subject></message>"));
+}
+
+#[test]
+fn an_account_makes_one_search_at_a_time() {
+    let [juliet, romeo] = ["juliet@a", "romeo@a"].map(|jid| BareJid::parse(jid).unwrap());
+    let searching = Searching::default();
+    let first = searching.begin(&juliet).ok().unwrap();
+    assert!(searching.begin(&juliet).is_err());
+    assert!(searching.begin(&romeo).is_ok());
+    drop(first);
+    assert!(searching.begin(&juliet).is_ok());
 }
 
 #[test]

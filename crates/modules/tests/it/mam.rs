@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use tercet_core::{BareJid, OwnedElement, Stanza, ns};
 use tercet_modules::mam::{ARCHIVE, ARCHIVE_KEEP, By, Keep, keep, keep_to_retention, kept};
 use tercet_server::{Archiving, HostInfo, Outbox, Receipt, Routed, Session, Taken};
-use tercet_store::ArchiveQuery;
+use tercet_store::{ArchiveEntry, ArchiveQuery, Batch};
 use tercet_testkit::{Arrival, Client, Peer};
 
 use crate::in_process::{InProcess, block_on};
@@ -222,6 +222,49 @@ fn a_search_goes_through_all_of_an_archive() {
     );
     assert_eq!(found.bodies, ["2497", "2498", "2499"]);
     assert!(!found.complete);
+}
+
+/// Sends a query on which an error comes: its condition.
+fn refused(server: &InProcess, session: &Arc<Session>, content: &str) -> String {
+    let iq = format!("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'>{content}</query></iq>");
+    let all = ask(server, session, &iq);
+    let iq = all.root().child("iq", ns::CLIENT).unwrap();
+    let error = iq.child("error", ns::CLIENT).unwrap();
+    error.first_child().unwrap().name().to_owned()
+}
+
+#[test]
+fn a_search_ends_after_100000_messages() {
+    let server = server(std::iter::once("needle".to_owned()));
+    let session = bind(&server, 1 << 20);
+    let store = server.server().store();
+    let needle = query(&server, &session, "").ids.remove(0);
+    let mut batch = Batch::new();
+    for _ in 0..100_000 {
+        let entry = ArchiveEntry {
+            id: store.archive_id(server.server().now_ms()),
+            peer: "romeo@localhost".into(),
+            part: String::new(),
+            value: Vec::new(),
+        };
+        batch.archive(&ARCHIVE, JULIET, entry);
+    }
+    block_on(store.commit(batch)).unwrap();
+    let text = field("{urn:xmpp:fulltext:0}fulltext", &["needle"]);
+    let search = form(&text);
+    // From the beginning: what has been found is there, and the rest is left.
+    let found = query(&server, &session, &search);
+    assert_eq!(
+        (&*found.bodies, found.complete),
+        (&["needle".into()][..], false)
+    );
+    // From the end: nothing, and nowhere to go on from.
+    let backwards = format!("{search}{}", page("<before/>"));
+    let condition = refused(&server, &session, &backwards);
+    assert_eq!(condition, "resource-constraint");
+    let behind = form(&(text + &field("after-id", &[&needle])));
+    let found = query(&server, &session, &behind);
+    assert_eq!((found.ids.len(), found.complete), (0, true));
 }
 
 fn archived(server: &InProcess) -> usize {
