@@ -17,6 +17,7 @@ pub mod hints;
 pub mod invites;
 pub mod last;
 pub mod mam;
+pub mod muc;
 pub mod notable;
 pub mod offline;
 pub mod outage;
