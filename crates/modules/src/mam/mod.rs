@@ -13,13 +13,13 @@
 
 mod commands;
 mod keep;
-mod page;
+pub(crate) mod page;
 mod prefs;
-mod query;
+pub(crate) mod query;
 mod retention;
 mod retract;
 mod rules;
-mod search;
+pub(crate) mod search;
 #[cfg(test)]
 mod tests;
 
@@ -30,20 +30,21 @@ pub use retention::keep_to_retention;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tercet_core::{IqType, Stanza, StanzaError, XmlWriter, ns, time};
+use tercet_core::{IqType, Stanza, StanzaError, ns, time};
+use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar, Reply, Side,
     Stage, StanzaCx, Target, Xep, xep,
 };
-use tercet_server::{HostInfo, store_failure};
 use tercet_store::{ArchiveEntry, Batch, Kind, Owner, Store};
 
 use crate::offline::ABSENT;
 use crate::stable_id;
+use page::{Archive, Way, With};
 use prefs::Prefs;
 
 /// The namespace of the protocol.
-const NS: &str = "urn:xmpp:mam:2";
+pub(crate) const NS: &str = "urn:xmpp:mam:2";
 
 /// What users have sent and received: entries by peer, each the message as it was delivered, in `jabber:client`.
 pub static ARCHIVE: Kind = Kind {
@@ -181,18 +182,18 @@ fn archive(cx: &mut StanzaCx<'_>) {
 }
 
 /// An id as clients see it.
-fn wire_id(id: u64) -> String {
+pub(crate) fn wire_id(id: u64) -> String {
     id.to_string()
 }
 
 /// The id that a client means; `None` if no archive has ever given it.
-fn read_id(id: &str) -> Option<u64> {
+pub(crate) fn read_id(id: &str) -> Option<u64> {
     let number: u64 = id.parse().ok()?;
     (wire_id(number) == id).then_some(number)
 }
 
 /// When the entry with that id was archived.
-fn stamp_of(id: u64) -> String {
+pub(crate) fn stamp_of(id: u64) -> String {
     time::format(i64::try_from(Store::archive_time(id)).unwrap_or(i64::MAX))
 }
 
@@ -201,26 +202,36 @@ impl OnIq<Query> for Mam {
         if cx.stanza.iq_type() == Some(IqType::Get) {
             return Ok(Reply::Payload(query::form()));
         }
-        page::send(&cx, &self.searching, query).await
+        let session = cx.require_session()?;
+        let _turn = self.searching.turn(&query, session.account().jid())?;
+        let owner = session.account().jid().as_str();
+        let with = query.filter.with.as_ref();
+        let with = With {
+            peer: with.map(|with| with.bare_str().to_owned()),
+            // XEP-0313 §4.1.1: a bare JID means all its resources; what one sends to oneself has no other end.
+            part: with
+                .filter(|with| with.bare_str() != owner)
+                .and_then(|with| with.resource().map(str::to_owned)),
+            passes: None,
+        };
+        let fin = own(&cx)?
+            .answer(&query, with, Way::Session(session), &page::whole)
+            .await?;
+        Ok(Reply::Payload(fin))
     }
+}
+
+/// The archive of the account that is asked.
+fn own<'a>(cx: &IqCx<'a>) -> Result<Archive<'a>, StanzaError> {
+    Ok(Archive {
+        store: cx.store(),
+        kind: &ARCHIVE,
+        owner: cx.require_account()?.jid().as_str(),
+    })
 }
 
 impl OnIq<Metadata> for Mam {
     async fn on_iq(&self, cx: IqCx<'_>, _: Metadata) -> IqResult {
-        let owner = cx.require_account()?.jid().as_str();
-        // What has just been sent counts, too.
-        cx.store().flush().await.map_err(|e| store_failure(&e))?;
-        let ends = cx.store().archive_ends(&ARCHIVE, owner);
-        let ends = ends.await.map_err(|e| store_failure(&e))?;
-        let mut w = XmlWriter::new();
-        w.start("metadata").attr("xmlns", NS);
-        if let Some((oldest, newest)) = ends {
-            for (name, id) in [("start", oldest), ("end", newest)] {
-                let (id, stamp) = (wire_id(id), stamp_of(id));
-                w.leaf(name, &[("id", &id), ("timestamp", &stamp)]);
-            }
-        }
-        w.end();
-        Ok(Reply::Payload(w.finish()))
+        Ok(Reply::Payload(own(&cx)?.metadata().await?))
     }
 }

@@ -20,26 +20,26 @@ empty_payload!(
 /// `<query/>`
 pub struct Query {
     /// What the client calls it.
-    pub(super) queryid: Option<String>,
-    pub(super) filter: Filter,
+    pub(crate) queryid: Option<String>,
+    pub(crate) filter: Filter,
     /// XEP-0313 §4.2.
-    pub(super) page: RsmRequest,
+    pub(crate) page: RsmRequest,
     /// XEP-0313 §4.3.3: the page is sent newest first.
-    pub(super) flip: bool,
+    pub(crate) flip: bool,
 }
 
 /// Which messages are meant.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Filter {
-    pub(super) with: Option<Jid>,
+pub(crate) struct Filter {
+    pub(crate) with: Option<Jid>,
     /// Ids from this on.
-    pub(super) first: Option<u64>,
+    pub(crate) first: Option<u64>,
     /// Ids below this.
-    pub(super) end: Option<u64>,
-    pub(super) after_id: Option<u64>,
-    pub(super) before_id: Option<u64>,
-    pub(super) ids: Option<Vec<u64>>,
-    pub(super) text: Option<String>,
+    pub(crate) end: Option<u64>,
+    pub(crate) after_id: Option<u64>,
+    pub(crate) before_id: Option<u64>,
+    pub(crate) ids: Option<Vec<u64>>,
+    pub(crate) text: Option<String>,
 }
 
 impl Payload for Query {
@@ -118,7 +118,7 @@ fn after(id: u64) -> u64 {
 }
 
 /// XEP-0313 §4.1.3: an id that is not in the archive.
-pub(super) fn known(id: &str) -> Result<u64, StanzaError> {
+pub(crate) fn known(id: &str) -> Result<u64, StanzaError> {
     read_id(id).ok_or_else(StanzaError::item_not_found)
 }
 
@@ -136,7 +136,7 @@ fn ids(values: &[String]) -> Result<Option<Vec<u64>>, StanzaError> {
 }
 
 /// XEP-0313 §4.1.5: the fields that there are.
-pub(super) fn form() -> Vec<u8> {
+pub(crate) fn form() -> Vec<u8> {
     let mut w = XmlWriter::new();
     w.start("query").attr("xmlns", NS);
     w.start("x")

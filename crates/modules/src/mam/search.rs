@@ -5,19 +5,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tercet_core::{BareJid, Stanza, StanzaError, ns};
 
+use super::query::Query;
+
 /// The feature.
-pub(super) const NS: &str = "urn:xmpp:fulltext:0";
+pub(crate) const NS: &str = "urn:xmpp:fulltext:0";
 /// The field of the query form.
-pub(super) const FIELD: &str = "{urn:xmpp:fulltext:0}fulltext";
+pub(crate) const FIELD: &str = "{urn:xmpp:fulltext:0}fulltext";
 
 /// Words of a search, beyond which the others do not count.
 const WORDS: usize = 16;
 
 /// What is looked for: all words, in any order.
-pub(super) struct Search(Vec<String>);
+pub(crate) struct Search(Vec<String>);
 
 impl Search {
-    pub(super) fn new(text: &str) -> Search {
+    pub(crate) fn new(text: &str) -> Search {
         Search(
             words(&text.to_lowercase())
                 .take(WORDS)
@@ -27,7 +29,7 @@ impl Search {
     }
 
     /// Whether an archived message is meant.
-    pub(super) fn finds(&self, message: &[u8]) -> bool {
+    pub(crate) fn finds(&self, message: &[u8]) -> bool {
         let Ok(stanza) = Stanza::parse(message) else {
             return false;
         };
@@ -47,18 +49,31 @@ impl Search {
 
 /// The accounts that are searching now: each makes one search at a time, so that others need not wait for many of its own.
 #[derive(Default)]
-pub(super) struct Searching(Mutex<HashSet<BareJid>>);
+pub(crate) struct Searching(Mutex<HashSet<BareJid>>);
 
 /// A search that is under way, until it is dropped.
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     searching: &'a Searching,
     account: &'a BareJid,
 }
 
 impl Searching {
+    /// The turn that a query takes if it searches.
+    ///
+    /// # Errors
+    /// `resource-constraint`: another search of `account` is under way.
+    pub(crate) fn turn<'a>(
+        &'a self,
+        query: &Query,
+        account: &'a BareJid,
+    ) -> Result<Option<Turn<'a>>, StanzaError> {
+        let searches = query.filter.text.is_some();
+        searches.then(|| self.begin(account)).transpose()
+    }
+
     /// # Errors
     /// Another search of `account` is under way.
-    pub(super) fn begin<'a>(&'a self, account: &'a BareJid) -> Result<Turn<'a>, StanzaError> {
+    pub(crate) fn begin<'a>(&'a self, account: &'a BareJid) -> Result<Turn<'a>, StanzaError> {
         if !self.lock().insert(account.clone()) {
             return Err(StanzaError::resource_constraint().text("another search is under way"));
         }
