@@ -33,8 +33,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tercet_core::{IqType, Stanza, StanzaError, ns, time};
 use tercet_server::HostInfo;
 use tercet_server::module::{
-    Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar, Reply, Side,
-    Stage, StanzaCx, Target, Xep, xep,
+    ArchivedRule, Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar,
+    Reply, Side, Stage, StanzaCx, Target, Xep, xep,
 };
 use tercet_store::{ArchiveEntry, Batch, Kind, Owner, Store};
 
@@ -95,6 +95,8 @@ impl Module for Mam {
                 .account_feature(retract::NS)
                 .account_feature(retract::TOMBSTONES);
         }
+        r.provide(Target::Host, ArchivedRule(stable_id::is_stamped))
+            .silent("a part of the protocol");
         r.iq::<Query>(IqKind::Get, Target::Own).feature(NS);
         r.iq::<Query>(IqKind::Set, Target::Own)
             .feature(NS)

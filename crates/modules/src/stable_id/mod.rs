@@ -1,7 +1,7 @@
 //! XEP-0359 Unique and Stable Stanza IDs 0.7.0: `stanza-id`s in the name of an account or of this server are this server's alone.
 //! What is archived gets one (`mam`); `origin-id`s pass as they came. Gaps: none known.
 
-use tercet_core::{Child, Jid, XmlWriter};
+use tercet_core::{BareJid, Child, Jid, Stanza, XmlWriter};
 use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, Flow, Kinds, Module, OnStanza, Registrar, Side, Stage, StanzaCx, Xep, xep,
@@ -63,10 +63,16 @@ pub fn stamp(id: &str, by: &str, out: &mut Vec<u8>) {
     *out = w.finish();
 }
 
+/// Whether a message that was delivered has the id of the archive of `by`: what others claim was taken out on the way.
+pub fn is_stamped(message: &Stanza, by: &BareJid) -> bool {
+    message.children().any(|child| {
+        child.is("stanza-id", NS) && child.parse().root().attr("by").as_deref() == Some(by.as_str())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tercet_core::Stanza;
 
     #[test]
     fn ids_in_the_name_of_the_account_or_of_a_host_are_forged() {

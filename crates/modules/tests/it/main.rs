@@ -17,6 +17,7 @@ mod push;
 mod registration;
 mod registry;
 mod reports;
+mod sessions;
 
 use std::path::{Path, PathBuf};
 

@@ -26,7 +26,7 @@ pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
 pub(crate) use slot::{SlotDef, Slots};
 pub(crate) use stage::Phase;
-pub use stage::{Flow, Kinds, Side, Stage};
+pub use stage::{ArchivedRule, Flow, Kinds, Side, Stage};
 
 use std::future::Future;
 

@@ -1,5 +1,7 @@
 //! The order in which handlers see a stanza, by name.
 
+use tercet_core::{BareJid, Stanza};
+
 /// Where in a stanza's way a handler stands. Inside a stage the order is that of the module list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -21,6 +23,11 @@ pub enum Stage {
     /// becomes available in between: a handler here must not lock it.
     Fallback,
 }
+
+/// Whether a message, as it was delivered to an account, is in an archive of that account ([`Stage::Archive`]). A module provides
+/// one for its host: nothing of the message itself says so when it comes again.
+#[derive(Debug, Clone, Copy)]
+pub struct ArchivedRule(pub fn(&Stanza, &BareJid) -> bool);
 
 /// The parts of a stanza's way in which stages run together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

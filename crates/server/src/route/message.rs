@@ -8,7 +8,7 @@ use tercet_core::{Jid, Stanza, StanzaError, StanzaKind};
 use super::rules::{self, Addressed, Delivery};
 use super::{Passage, Routed};
 use crate::account::{Account, AccountState};
-use crate::module::{Delivered, Effect, Effects, Flow, Phase, Side};
+use crate::module::{ArchivedRule, Delivered, Effect, Effects, Flow, Phase, Side};
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -76,6 +76,15 @@ impl Server {
         let mut effects = Effects::new();
         let mut to = SmallVec::new();
         let outcome = self.deliver_or_keep(state, account, passage, &mut effects, &mut to);
+        let host = self.host(account.jid().domain());
+        let archived = host
+            .as_ref()
+            .and_then(|h| h.provided::<ArchivedRule>().next());
+        let outcome = match archived {
+            // As when it came first: what is in the archive is not lost.
+            Some(ArchivedRule(archived)) if archived(passage.stanza, account.jid()) => Ok(()),
+            _ => outcome,
+        };
         (outcome, self.finish(passage, effects))
     }
 
