@@ -233,6 +233,17 @@ pub async fn list(
     Ok((page, next.flatten()))
 }
 
+/// The invitations of one user that still hold, oldest first: no more than one may have.
+pub async fn list_of(server: &Server, by: &BareJid) -> Result<Vec<Invitation>, StoreError> {
+    let mut open = Vec::new();
+    for (token, _) in server.store().list(&INVITED, by.as_str()).await? {
+        let found = find(server, &token).await?;
+        open.extend(found.filter(|invitation| invitation.is_open(server.now_ms())));
+    }
+    open.sort_by_key(|invitation| invitation.created_ms);
+    Ok(open)
+}
+
 /// Ends the invitation of `token`; false if there is none.
 pub async fn revoke(server: &Server, token: &str) -> Result<bool, StoreError> {
     let Some(invitation) = find(server, token).await? else {

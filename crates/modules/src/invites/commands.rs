@@ -4,14 +4,19 @@ use tercet_core::StanzaError;
 use tercet_core::forms::{Field, Form, FormKind};
 use tercet_core::grammar::time;
 use tercet_server::module::IqCx;
+use tercet_server::store_failure;
 
-use super::{Invitation, InviteError, Invites, Purpose, Request, create, lets_register};
+use super::{
+    Invitation, InviteError, Invites, Purpose, Request, create, find, lets_register, list_of,
+    revoke, token_in,
+};
 use crate::commands::{Command, Outcome, Who};
 
 /// The type of the result (XEP-0401 §12.1).
 const FORM_TYPE: &str = "urn:xmpp:invite#invitation";
 const USERNAME: &str = "username";
 const FRIEND: &str = "roster-subscription";
+const LINK: &str = "link";
 
 /// What a host with these settings offers.
 pub(super) fn commands(settings: &Invites) -> Vec<Command> {
@@ -33,7 +38,78 @@ pub(super) fn commands(settings: &Invites) -> Vec<Command> {
             run: Box::new(|cx, form| Box::pin(create_account(cx, form))),
         });
     }
+    commands.extend([
+        Command {
+            node: "invitations",
+            name: "List your invitations",
+            who: Who::Users,
+            form: None,
+            run: Box::new(|cx, _| Box::pin(own(cx))),
+        },
+        Command {
+            node: "revoke-invitation",
+            name: "Revoke one of your invitations",
+            who: Who::Users,
+            form: Some(revoke_form),
+            run: Box::new(|cx, form| Box::pin(revoke_own(cx, form))),
+        },
+    ]);
     commands
+}
+
+/// Those that still hold: the link, what it is for, until when.
+async fn own(cx: IqCx<'_>) -> Result<Outcome, StanzaError> {
+    let account = cx.require_session()?.account().jid();
+    let open = list_of(cx.server, account).await;
+    let open = open.map_err(|error| store_failure(&error))?;
+    if open.is_empty() {
+        return Ok(Outcome::done("None of your invitations holds."));
+    }
+    let mut table = Form::empty(FormKind::Result)
+        .title("Your invitations")
+        .column(Field::text_single(LINK, "Link"))
+        .column(Field::text_single("purpose", "What for"))
+        .column(Field::text_single("expire", "Holds until"));
+    for invitation in open {
+        let link = invitation.landing(cx.host);
+        let purpose = match &invitation.purpose {
+            Purpose::Contact { .. } => "to become your contact".to_owned(),
+            Purpose::Account { username, .. } => match username {
+                Some(name) => format!("to make the account {name}"),
+                None => "to make an account".to_owned(),
+            },
+        };
+        let expire = time::format(invitation.expires_ms.cast_signed());
+        let cell = |var, value: String| Field::text_single(var, "").value(value);
+        table = table.row(vec![
+            cell(LINK, link.unwrap_or_else(|| invitation.uri(Some(cx.host)))),
+            cell("purpose", purpose),
+            cell("expire", expire),
+        ]);
+    }
+    Ok(Outcome::result(table))
+}
+
+fn revoke_form() -> Form {
+    Form::empty(FormKind::Form)
+        .title("Revoke one of your invitations")
+        .field(Field::text_single(LINK, "Its link").required())
+}
+
+async fn revoke_own(cx: IqCx<'_>, form: Form) -> Result<Outcome, StanzaError> {
+    let account = cx.require_session()?.account().jid();
+    let token = token_in(form.value(LINK).unwrap_or_default());
+    let found = find(cx.server, token).await;
+    let found = found.map_err(|error| store_failure(&error))?;
+    // Those of others are as none.
+    let revoked = match found.filter(|invitation| invitation.by.as_ref() == Some(account)) {
+        Some(own) => revoke(cx.server, &own.token).await,
+        None => Ok(false),
+    };
+    match revoked.map_err(|error| store_failure(&error))? {
+        true => Ok(Outcome::done("The invitation has ended.")),
+        false => Ok(Outcome::failed("You have no such invitation.")),
+    }
 }
 
 /// XEP-0401 §5.1: without asking anything.

@@ -12,7 +12,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use book::{InviteError, Request, create, find, list, revoke, token_in};
+pub use book::{InviteError, Request, create, find, list, list_of, revoke, token_in};
 pub(crate) use book::{is_reserved, spend};
 pub use record::{Invitation, Purpose};
 

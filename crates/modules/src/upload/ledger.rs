@@ -94,6 +94,24 @@ pub async fn page(store: &Store, after: Option<Id>) -> Result<Vec<(Id, Entry)>, 
     }
 }
 
+/// A page of the uploads of `owner`: up to `limit` behind `after`, in the order of their ids; and what to give as `after` for the
+/// next page.
+pub async fn list_of(
+    store: &Store,
+    owner: &BareJid,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Vec<(Id, Upload)>, Option<String>), StoreError> {
+    let page = store.list_after(&UPLOADS, owner.as_str(), after, limit);
+    let page = page.await?;
+    let next = page.last().filter(|_| page.len() == limit);
+    let next = next.map(|(key, _)| key.clone());
+    let read = page
+        .iter()
+        .filter_map(|(key, value)| Some((Id::parse(key)?, Upload::from_bytes(value)?)));
+    Ok((read.collect(), next))
+}
+
 /// Whether `owner` still has the upload.
 pub async fn is_owned(store: &Store, id: Id, owner: &BareJid) -> Result<bool, StoreError> {
     let record = store.get(&UPLOADS, owner.as_str(), &id.to_string()).await?;

@@ -266,3 +266,39 @@ fn users_say_how_long_their_messages_are_kept_and_administrators_for_how_long_th
         assert!(answer.contains("<note type='error'>"), "{answer}");
     }
 }
+
+#[test]
+fn users_list_and_revoke_their_own_invitations_and_no_others() {
+    const REVOKE: &str = "revoke-invitation";
+    let mut server = server();
+    let command = |node: &str| {
+        format!("<command xmlns='http://jabber.org/protocol/commands' node='{node}'/>")
+    };
+    let list = |server: &mut InProcess, who: &str| ask(server, who, &command("invitations"));
+    assert!(list(&mut server, "Romeo").contains("None of your invitations holds."));
+    for who in ["Romeo", "Romeo", "Bard"] {
+        ask(&mut server, who, &command("urn:xmpp:invite#invite"));
+    }
+    let links = |text: &str| -> Vec<String> {
+        let links = text.split("/invite/").skip(1);
+        links
+            .map(|rest| rest.split('<').next().unwrap().to_owned())
+            .collect()
+    };
+    let all = list(&mut server, "Romeo");
+    let (of_romeo, of_bard) = (links(&all), links(&list(&mut server, "Bard")));
+    assert_eq!((of_romeo.len(), of_bard.len()), (2, 1), "{all}");
+    let revoke = |server: &mut InProcess, link: &str| {
+        let id = open(server, "Romeo", REVOKE);
+        submit(server, "Romeo", REVOKE, &id, &[("link", link)])
+    };
+    // Another user's, and one that nobody has made: alike.
+    for link in [&*of_bard[0], "aaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let answer = revoke(&mut server, link);
+        assert!(answer.contains("You have no such invitation."), "{answer}");
+    }
+    let link = format!("https://localhost:5281/invite/{}", of_romeo[0]);
+    assert!(revoke(&mut server, &link).contains("The invitation has ended."));
+    assert_eq!(links(&list(&mut server, "Romeo")), of_romeo[1..]);
+    assert_eq!(links(&list(&mut server, "Bard")), of_bard);
+}

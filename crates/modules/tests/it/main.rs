@@ -18,6 +18,7 @@ mod registration;
 mod registry;
 mod reports;
 mod sessions;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 

@@ -12,6 +12,7 @@ use super::invites::{self, Wanted};
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 use super::outages;
 use super::push;
+use super::uploads;
 
 /// Accounts on one page of a list.
 const PAGE: usize = 200;
@@ -78,6 +79,9 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
         Operation::ClearOutage { domain } => outages::clear(server, &domain).await,
         Operation::ShowOutage { domain } => outages::show(server, &domain).await,
         Operation::ListReports { domain, before } => reports(server, &domain, before).await,
+        Operation::ListUploads { jid, after } => {
+            uploads::list(server, account(server, &jid)?, after.as_deref()).await
+        }
         Operation::ListPush { jid } => push::list(server, account(server, &jid)?).await,
         Operation::TestPush { jid } => push::test(server, account(server, &jid)?).await,
     }

@@ -11,7 +11,10 @@ pub mod operation;
 mod outages;
 mod push;
 pub mod socket;
+mod uploads;
 mod way;
 
-pub use operation::{Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, Secret, User};
+pub use operation::{
+    Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, Secret, UploadedFile, User,
+};
 pub use way::{AdminError, Way, ask};

@@ -103,6 +103,13 @@ pub enum Operation {
         /// Only those before this one.
         before: Option<u64>,
     },
+    /// A page of the files that an account has uploaded, in no order that means anything.
+    ListUploads {
+        /// Its bare JID.
+        jid: String,
+        /// Only those behind this one.
+        after: Option<String>,
+    },
     /// The devices of an account that are woken by push notifications, with what came of the last ones.
     ListPush {
         /// Its bare JID.
@@ -155,6 +162,13 @@ pub enum Answer {
     PushTest {
         /// In the order of the devices.
         outcomes: Vec<(String, String)>,
+    },
+    /// Uploaded files.
+    Uploads {
+        /// The page.
+        uploads: Vec<UploadedFile>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<String>,
     },
     /// Reports.
     Reports {
@@ -211,6 +225,25 @@ pub struct PushDevice {
     pub paused_until: Option<String>,
     /// What came of the last notifications, oldest first: when, and what.
     pub log: Vec<(String, String)>,
+}
+
+/// A file that a user has uploaded, or a slot for one (XEP-0363). Whoever knows the id can read the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedFile {
+    /// The random part of its address, which is its name on the disk.
+    pub id: String,
+    /// The name that the client gave.
+    pub name: String,
+    /// Its media type, if the client named one.
+    pub content_type: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// Whether it is there; else its slot is open, or was used in vain.
+    pub stored: bool,
+    /// When the slot was granted, by XEP-0082.
+    pub created: String,
+    /// When it goes, by XEP-0082; `None`: with the account.
+    pub expires: Option<String>,
 }
 
 /// What a user has reported of somebody (XEP-0377).

@@ -41,6 +41,9 @@ pub enum Command {
     /// Show and test how users' devices are woken
     #[command(subcommand)]
     Push(Push),
+    /// Show the files that users have uploaded
+    #[command(subcommand)]
+    Upload(Upload),
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
@@ -143,6 +146,16 @@ pub enum Push {
     },
     /// Send a notification to each device and say what came of it
     Test {
+        /// The user's address
+        jid: String,
+    },
+}
+
+/// What to do with uploaded files. Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Upload {
+    /// List the files of a user, with the names under which they lie on the disk
+    List {
         /// The user's address
         jid: String,
     },

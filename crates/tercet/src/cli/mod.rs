@@ -1,4 +1,4 @@
-//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`, `push …`.
+//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`, `push …`, `upload …`.
 
 pub mod args;
 mod check;
@@ -10,6 +10,7 @@ mod password;
 mod push;
 mod report;
 mod serve;
+mod upload;
 mod user;
 
 use std::path::{Path, PathBuf};
@@ -70,6 +71,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Push(command)) => {
             push::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Upload(command)) => {
+            upload::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Report(command)) => {
             report::run(&configuration(arguments)?, command, arguments.json)

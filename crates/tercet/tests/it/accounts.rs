@@ -55,6 +55,19 @@ fn how_long_messages_are_kept_is_said_for_one_account() {
 }
 
 #[test]
+fn the_files_of_a_user_are_listed() {
+    let lab = Lab::with(CONFIG);
+    lab.ok("user add romeo@tercet.test --password rose");
+    assert_eq!(
+        lab.ok("upload list romeo@tercet.test").out,
+        "0 files, 0 bytes\n"
+    );
+    let listed = lab.ok("--json upload list romeo@tercet.test").json();
+    assert_eq!(listed, serde_json::json!({ "ok": true, "uploads": [] }));
+    assert_eq!(lab.run("upload list nobody@tercet.test").code, 1);
+}
+
+#[test]
 fn an_account_that_exists_is_not_made_again() {
     let lab = Lab::with(CONFIG);
     lab.ok("user add admin@tercet.test --password admin --admin");
