@@ -33,11 +33,19 @@ pub mod upload;
 pub mod vcard;
 pub mod version;
 
-use tercet_server::HostBuilder;
+use tercet_server::{HostBuilder, Role};
 use tercet_store::Kind;
 
-/// Every module, in the order in which they stand inside a stage.
+/// The modules of a host, by what it is there for.
 pub fn modules(b: &mut HostBuilder<'_>) {
+    match b.host().role {
+        Role::Accounts => accounts(b),
+        Role::Rooms => rooms(b),
+    }
+}
+
+/// Every module of a host with accounts, in the order in which they stand inside a stage.
+fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<disco::Disco>();
     b.add::<caps::Caps>();
     b.add::<contact::Contact>();
@@ -66,6 +74,17 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     b.add::<upload::FileUpload>();
 }
 
+/// Every module of a service for rooms.
+fn rooms(b: &mut HostBuilder<'_>) {
+    b.add::<disco::Disco>();
+    b.add::<contact::Contact>();
+    b.add::<ping::Ping>();
+    b.add::<version::Version>();
+    b.add::<time::Time>();
+    b.add::<last::Last>();
+    b.add::<muc::Muc>();
+}
+
 /// What the modules keep in the store.
 pub static KINDS: &[&Kind] = &[
     &blocking::BLOCKED,
@@ -76,6 +95,9 @@ pub static KINDS: &[&Kind] = &[
     &mam::ARCHIVE,
     &mam::ARCHIVE_KEEP,
     &mam::ARCHIVE_PREFS,
+    &muc::ROOM,
+    &muc::AFFILIATION,
+    &muc::ROOM_DATA,
     &offline::OFFLINE,
     &offline::ABSENT,
     &outage::OUTAGE,

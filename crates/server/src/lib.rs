@@ -19,10 +19,10 @@ mod vhost;
 pub use account::{Account, AccountError, AccountRecord, AccountState};
 pub use asked::Answered;
 pub use outbox::{Acked, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch};
-pub use route::{Paced, Resumed, Routed};
+pub use route::{Fanout, Handed, Paced, Resumed, Routed};
 pub use server::{
-    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Server, Uploads,
-    store_failure,
+    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation,
+    Rooms, Server, Uploads, store_failure,
 };
 pub use session::Session;
 pub use vhost::{HostBuilder, VHost};

@@ -1,9 +1,10 @@
 //! The server: its hosts, its accounts and its store.
 
-use std::collections::HashMap;
+use std::any::{Any, TypeId};
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -61,11 +62,27 @@ impl Default for Invitations {
     }
 }
 
+/// What a host is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// It has accounts.
+    #[default]
+    Accounts,
+    /// A service: its addresses are rooms.
+    Rooms,
+}
+
 /// The settings of one host that modules and routing need.
 #[derive(Debug, Clone, Default)]
 pub struct HostInfo {
     /// Its domain, normalised.
     pub domain: String,
+    /// What it is there for. Services are made by [`Server::configure`], from the settings of the host that they belong to.
+    pub role: Role,
+    /// Of a service: the domain of the host that it belongs to.
+    pub parent: Option<String>,
+    /// Its rooms, if it has any. A service for them has the settings of its host.
+    pub rooms: Option<Rooms>,
     /// Who may make accounts in-band.
     pub registration: Registration,
     /// Invitations to it.
@@ -84,6 +101,64 @@ pub struct HostInfo {
     pub modules: toml::Table,
     /// The limits.
     pub limits: Limits,
+}
+
+impl HostInfo {
+    /// The services of the host, each a host of its own with the settings that matter to it.
+    fn services(&self) -> impl Iterator<Item = HostInfo> + use<> {
+        let rooms = self.rooms.clone().filter(|_| self.role == Role::Accounts);
+        let service = rooms.map(|rooms| HostInfo {
+            domain: rooms.domain.clone(),
+            role: Role::Rooms,
+            parent: Some(self.domain.clone()),
+            rooms: Some(rooms),
+            admins: self.admins.clone(),
+            contacts: self.contacts.clone(),
+            public_url: self.public_url.clone(),
+            archive: self.archive,
+            modules: self.modules.clone(),
+            limits: self.limits,
+            ..HostInfo::default()
+        });
+        service.into_iter()
+    }
+}
+
+/// Who may make rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoomCreation {
+    /// Who has an account on a host of this server.
+    #[default]
+    Users,
+    /// Everybody, users of other servers too.
+    Everybody,
+    /// Administrators only.
+    Admins,
+}
+
+/// The rooms of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rooms {
+    /// The domain of their addresses, normalised.
+    pub domain: String,
+    /// Who may make one.
+    pub creation: RoomCreation,
+    /// Rooms that one user may own.
+    pub per_user: usize,
+    /// Occupants of one room at the most, whatever it allows itself.
+    pub occupants: usize,
+}
+
+impl Rooms {
+    /// The usual settings, with addresses in `domain`.
+    pub fn new(domain: impl Into<String>) -> Rooms {
+        Rooms {
+            domain: domain.into(),
+            creation: RoomCreation::default(),
+            per_user: 100,
+            occupants: 20_000,
+        }
+    }
 }
 
 /// What a host does with its users' messages once they are delivered.
@@ -215,6 +290,9 @@ const REMOVALS: usize = 256;
 /// The hosts by their domain.
 type Hosts = HashMap<Box<str>, Arc<VHost>>;
 
+/// What a module keeps for a host, of whatever type.
+type Kept = Arc<dyn Any + Send + Sync>;
+
 /// The server. One value, shared by everything.
 pub struct Server {
     hosts: ArcSwap<Hosts>,
@@ -228,6 +306,7 @@ pub struct Server {
     agenda: Agenda,
     asked: Asked,
     removals: broadcast::Sender<BareJid>,
+    kept: Mutex<HashMap<(TypeId, Box<str>), Kept>>,
 }
 
 impl Server {
@@ -266,6 +345,7 @@ impl Server {
             agenda: Agenda::default(),
             asked: Asked::default(),
             removals: broadcast::channel(REMOVALS).0,
+            kept: Mutex::default(),
         }))
     }
 
@@ -286,7 +366,12 @@ impl Server {
     ) -> Result<(), Vec<String>> {
         let mut hosts = Vec::new();
         let mut faults = Vec::new();
-        for info in infos {
+        let mut domains = HashSet::new();
+        let services: Vec<_> = infos.iter().flat_map(HostInfo::services).collect();
+        for info in infos.into_iter().chain(services) {
+            if !domains.insert(info.domain.clone()) {
+                faults.push(format!("two hosts or services are named {}", info.domain));
+            }
             match VHost::build(info, modules) {
                 Ok(host) => hosts.push(host),
                 Err(more) => faults.extend(more),
@@ -312,6 +397,17 @@ impl Server {
     /// All hosts, in no order.
     pub fn hosts(&self) -> Vec<Arc<VHost>> {
         self.hosts.load().values().cloned().collect()
+    }
+
+    /// What a module keeps in memory for a host, beyond reloads of the configuration, which make modules anew: the value of type
+    /// `T` for `domain`, made at the first call. For a call at a module's first need, not for each stanza.
+    pub fn kept<T: Any + Send + Sync>(&self, domain: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = kept
+            .entry((TypeId::of::<T>(), domain.into()))
+            .or_insert_with(|| Arc::new(make()));
+        let value = value.clone().downcast();
+        value.expect("what stands under a type is of that type")
     }
 
     /// The store.
@@ -349,7 +445,7 @@ impl Server {
         let Some(host) = self.host(bare.domain()) else {
             return Ok(None);
         };
-        if bare.local().is_none() {
+        if bare.local().is_none() || !host.has_accounts() {
             return Ok(None);
         }
         self.accounts.load(bare, &self.store, host.slots()).await

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tercet_core::StanzaKind;
 
 use crate::module::{
-    ConsentFn, Extension, IqEntry, IqKind, Module, Phase, Registrar, SessionEntry, Side, SlotDef,
-    Stage, StageEntry, StreamFeature, Target, Xep,
+    ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, Registrar, SessionEntry, Side,
+    SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
 };
-use crate::server::HostInfo;
+use crate::server::{HostInfo, Role};
 
 /// One domain that this server speaks for.
 pub struct VHost {
@@ -174,6 +174,7 @@ impl VHost {
         let (copy, fallback) = (first(Stage::Copy), first(Stage::Fallback));
         match phase {
             Phase::Before => &lane[..archive],
+            Phase::Policy => &lane[first(Stage::Policy)..first(Stage::Annotate)],
             Phase::Archive => &lane[archive..copy],
             Phase::Copy => &lane[copy..fallback],
             Phase::Fallback => &lane[fallback..],
@@ -190,6 +191,16 @@ impl VHost {
 
     pub(crate) fn subscription_handlers(&self) -> &[Box<ConsentFn>] {
         &self.extension.subscriptions
+    }
+
+    /// What is behind the host's addresses with a localpart, where these are no accounts.
+    pub(crate) fn entity(&self) -> Option<&EntityFn> {
+        self.extension.entity.as_deref()
+    }
+
+    /// Whether the host has accounts; a service has none.
+    pub fn has_accounts(&self) -> bool {
+        self.info.role == Role::Accounts
     }
 
     pub(crate) fn iq(

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tercet_server::{Archiving, Clock, HostInfo, Invitations, Limits, Server, Uploads};
+use tercet_server::{Archiving, Clock, HostInfo, Invitations, Limits, Rooms, Server, Uploads};
 use tercet_store::{Kind, Store, StoreError};
 
-use crate::config::{Config, Host, RegistrationPolicy, Uri};
+use crate::config::{Config, Host, RegistrationPolicy, RoomCreation, Uri};
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +90,19 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             keep_ms: host.archive.keep.map(|keep| keep.0.saturating_mul(1000)),
         },
         uploads: uploads(host),
+        rooms: host.rooms_domain().map(|domain| Rooms {
+            domain,
+            creation: match host.rooms.creation {
+                RoomCreation::Users => tercet_server::RoomCreation::Users,
+                RoomCreation::Everybody => tercet_server::RoomCreation::Everybody,
+                RoomCreation::Admins => tercet_server::RoomCreation::Admins,
+            },
+            per_user: bytes(host.rooms.per_user.into()),
+            occupants: bytes(host.rooms.occupants.into()),
+        }),
         modules: host.modules.0.clone(),
         limits: limits(config),
+        ..HostInfo::default()
     }
 }
 

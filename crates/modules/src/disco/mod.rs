@@ -12,11 +12,12 @@ pub use answer::{info_string, write_info};
 use std::future::Future;
 use std::pin::Pin;
 
+use tercet_core::rsm::RsmRequest;
 use tercet_core::{Element, Jid, StanzaError, XmlWriter};
-use tercet_server::HostInfo;
 use tercet_server::module::{
     Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep, xep,
 };
+use tercet_server::{HostInfo, Role};
 
 /// The namespace of questions about features.
 pub const INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -78,6 +79,7 @@ pub struct InfoQuery {
 /// `<query xmlns='…#items'/>`
 pub struct ItemsQuery {
     node: Option<String>,
+    page: Option<RsmRequest>,
 }
 
 impl Payload for InfoQuery {
@@ -94,7 +96,10 @@ impl Payload for ItemsQuery {
     const NS: &'static str = ITEMS;
 
     fn parse(el: Element<'_>) -> Result<Self, StanzaError> {
-        Ok(ItemsQuery { node: node(el) })
+        Ok(ItemsQuery {
+            node: node(el),
+            page: RsmRequest::parse_child(el)?,
+        })
     }
 }
 
@@ -105,8 +110,21 @@ fn node(el: Element<'_>) -> Option<String> {
         .filter(|n| !n.is_empty())
 }
 
+/// The items of a host that are too many, or too short-lived, to be provided one by one: answers in place of those, with the
+/// whole `<query/>`.
+pub struct Items(pub Box<ItemsFn>);
+
+/// Answers a question about a host's items, a page of them if a page is asked for.
+pub type ItemsFn = dyn for<'a> Fn(IqCx<'a>, Option<RsmRequest>) -> Pin<Box<dyn Future<Output = IqResult> + Send + 'a>>
+    + Send
+    + Sync;
+
 /// Answers for the host and for accounts.
-pub struct Disco;
+pub struct Disco {
+    role: Role,
+    /// The domains of the host's services for rooms.
+    rooms: Option<String>,
+}
 
 impl Module for Disco {
     const NAME: &'static str = "disco";
@@ -116,14 +134,33 @@ impl Module for Disco {
     ];
     type Config = ();
 
-    fn new((): (), _: &HostInfo) -> Self {
-        Disco
+    fn new((): (), host: &HostInfo) -> Self {
+        let rooms = host.rooms.as_ref().map(|rooms| rooms.domain.clone());
+        Disco {
+            role: host.role,
+            rooms: rooms.filter(|_| host.role == Role::Accounts),
+        }
     }
 
     fn register(r: &mut Registrar<'_, Self>) {
-        for target in [Target::Host, Target::Account] {
+        let accounts = r.module().role == Role::Accounts;
+        let targets: &[Target] = match accounts {
+            true => &[Target::Host, Target::Account],
+            false => &[Target::Host],
+        };
+        for &target in targets {
             r.iq::<InfoQuery>(IqKind::Get, target).feature(INFO);
             r.iq::<ItemsQuery>(IqKind::Get, target).feature(ITEMS);
+        }
+        if !accounts {
+            return;
+        }
+        if let Some(domain) = r.module().rooms.clone() {
+            let item = HostItem {
+                jid: domain,
+                name: "Rooms".into(),
+            };
+            r.provide(Target::Host, item).silent("an item");
         }
         let host = Identity {
             target: Target::Host,
@@ -190,6 +227,11 @@ impl OnIq<ItemsQuery> for Disco {
         check_access(&cx)?;
         if let Some(node) = &query.node {
             return ask_node(cx, node, Question::Items).await;
+        }
+        if let Some(items) = cx.host.provided::<Items>().next()
+            && cx.account.is_none()
+        {
+            return (items.0)(cx, query.page).await;
         }
         let mut w = XmlWriter::new();
         w.start("query").attr("xmlns", ITEMS);

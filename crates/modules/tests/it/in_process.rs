@@ -13,7 +13,8 @@ use tercet_core::{
     BareJid, Frame, Head, Limits as XmlLimits, Stanza, StreamError, StreamParser, XmlWriter,
 };
 use tercet_server::{
-    AccountError, Clock, HostInfo, Limits, Outbox, Receipt, Server, Session, VHost,
+    AccountError, Clock, HostInfo, Limits, Outbox, Receipt, RoomCreation, Rooms, Server, Session,
+    VHost,
 };
 use tercet_store::Store;
 use tercet_testkit::{Arrival, Client, Peer, PeerError};
@@ -140,6 +141,17 @@ impl Peer for InProcess {
                 }
             }
         }
+        let mut rooms = Rooms::new("");
+        if let Some(table) = table.remove("rooms") {
+            rooms.creation = match table.get("creation").and_then(|c| c.as_str()) {
+                Some("everybody") => RoomCreation::Everybody,
+                Some("admins") => RoomCreation::Admins,
+                _ => RoomCreation::Users,
+            };
+            let number = |key: &str| table.get(key).and_then(|n| n.as_integer());
+            rooms.per_user = number("per_user").map_or(rooms.per_user, |n| n as usize);
+            rooms.occupants = number("occupants").map_or(rooms.occupants, |n| n as usize);
+        }
         if let Some(uploads) = table.remove("upload") {
             let uploads: BTreeMap<String, u64> = uploads
                 .try_into()
@@ -161,6 +173,10 @@ impl Peer for InProcess {
         let infos = self.domains.iter().map(|domain| HostInfo {
             domain: domain.clone(),
             public_url: Some(format!("https://{domain}:5281")),
+            rooms: Some(Rooms {
+                domain: format!("rooms.{domain}"),
+                ..rooms.clone()
+            }),
             ..info.clone()
         });
         self.server

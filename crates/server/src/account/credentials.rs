@@ -181,7 +181,10 @@ impl Server {
     ) -> Result<AccountRecord, AccountError> {
         let local = account
             .local()
-            .filter(|_| self.host(account.domain()).is_some())
+            .filter(|_| {
+                self.host(account.domain())
+                    .is_some_and(|host| host.has_accounts())
+            })
             .ok_or_else(|| AccountError::NotHere(account.clone()))?;
         mint_local(local).map_err(AccountError::Name)?;
         Ok(AccountRecord {

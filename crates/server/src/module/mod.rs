@@ -1,7 +1,7 @@
 //! The interface between the server and its extensions.
 //!
 //! A [`Module`] registers typed handlers at the start of each virtual host; what it registers is compiled into the host's
-//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of four
+//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of five
 //! sorts:
 //!
 //! - [`OnIq`]: answers one payload of an IQ; asynchronous, since most answers come from the store.
@@ -9,11 +9,13 @@
 //!   no half-applied stanza. What it needs of an account is declared as a [`Slot`] and loaded before; what it wants done is
 //!   pushed as an [`Effect`].
 //! - [`OnSubscription`]: knows of requests for presence to which the user has agreed beforehand.
+//! - [`OnEntity`]: is behind all addresses of a service, a host without accounts.
 //! - [`OnSession`]: told when a session becomes available for the first time, and when it ends.
 //!
 //! Modules that work together share typed values through [`Registrar::provide`] and [`VHost::provided`](crate::VHost::provided).
 
 mod cx;
+mod entity;
 mod registrar;
 mod slot;
 mod stage;
@@ -21,7 +23,8 @@ mod stage;
 pub use cx::{
     Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx, SubscriptionCx,
 };
-pub(crate) use registrar::{ConsentFn, Extension, IqEntry, SessionEntry, StageEntry};
+pub use entity::{EntityCx, OnEntity, Parked};
+pub(crate) use registrar::{ConsentFn, EntityFn, Extension, IqEntry, SessionEntry, StageEntry};
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
 pub(crate) use slot::{SlotDef, Slots};

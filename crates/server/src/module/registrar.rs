@@ -10,9 +10,10 @@ use tercet_store::Batch;
 
 use super::slot::SlotDef;
 use super::{
-    Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnSession, OnStanza, OnSubscription,
-    Payload, SessionCx, Side, Slot, Stage, StanzaCx, SubscriptionCx, Target,
+    EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnEntity, OnIq, OnSession, OnStanza,
+    OnSubscription, Payload, SessionCx, Side, Slot, Stage, StanzaCx, SubscriptionCx, Target,
 };
+use crate::route::Routed;
 
 /// A future that borrows what its handler was given.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -59,6 +60,9 @@ pub(crate) struct SessionEntry {
     pub(crate) lost: Box<LostFn>,
 }
 
+/// What is behind the addresses of a service.
+pub(crate) type EntityFn = dyn Fn(EntityCx<'_>) -> Routed + Send + Sync;
+
 /// Everything the modules of one host have declared.
 #[derive(Default)]
 pub(crate) struct Extension {
@@ -66,6 +70,7 @@ pub(crate) struct Extension {
     pub(crate) stages: Vec<StageEntry>,
     pub(crate) sessions: Vec<SessionEntry>,
     pub(crate) subscriptions: Vec<Box<ConsentFn>>,
+    pub(crate) entity: Option<Box<EntityFn>>,
     pub(crate) slots: Vec<SlotDef>,
     pub(crate) features: Vec<(Target, &'static str)>,
     pub(crate) provided: Vec<Box<dyn Any + Send + Sync>>,
@@ -201,6 +206,19 @@ impl<'a, M: Module> Registrar<'a, M> {
             let module = module.clone();
             Box::pin(async move { module.consents(cx).await })
         }));
+        Feature {
+            target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Is behind all addresses of the host that have a localpart. One module of a host can be; the last one is.
+    pub fn entities(&mut self) -> Feature<'_>
+    where
+        M: OnEntity,
+    {
+        let module = self.module.clone();
+        self.into.entity = Some(Box::new(move |cx| module.on_entity(cx)));
         Feature {
             target: Target::Host,
             features: &mut self.into.features,

@@ -34,6 +34,8 @@ pub struct ArchivedRule(pub fn(&Stanza, &BareJid) -> bool);
 pub(crate) enum Phase {
     /// All stages that decide whether and how it goes on.
     Before,
+    /// [`Stage::Policy`] alone, a part of them.
+    Policy,
     /// [`Stage::Archive`]
     Archive,
     /// [`Stage::Copy`]

@@ -324,7 +324,7 @@ impl Server {
     pub fn show(self: &Arc<Self>, account: &Arc<Account>, to: &Jid) {
         let seen: Vec<_> = presences(&account.lock()).collect();
         for (from, stanza) in &seen {
-            self.present(account, Passage::new(stanza, from, to));
+            self.aside(self.present(account, Passage::new(stanza, from, to)));
         }
     }
 
@@ -354,8 +354,15 @@ impl Server {
                 !meant
             });
             for to in &targets {
-                self.present_unasked(Passage::new(&gone, session.jid(), to));
+                self.aside(self.present_unasked(Passage::new(&gone, session.jid(), to)));
             }
+        }
+    }
+
+    /// What nobody waits for is done as a job of the agenda.
+    fn aside(&self, routed: Routed) {
+        if let Routed::Later(rest) = routed {
+            self.at(self.now_ms(), |_| Routed::Later(rest));
         }
     }
 
@@ -364,7 +371,7 @@ impl Server {
         let gone = plain_presence("unavailable");
         let seen: Vec<_> = presences(&account.lock()).map(|(jid, _)| jid).collect();
         for from in &seen {
-            self.present(account, Passage::new(&gone, from, contact));
+            self.aside(self.present(account, Passage::new(&gone, from, contact)));
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod consent;
 mod contact;
+mod entity;
 mod iq;
 mod message;
 mod paced;
@@ -16,6 +17,7 @@ mod rules;
 mod session;
 
 pub(crate) use contact::ChangeError;
+pub use entity::{Fanout, Handed};
 pub use resume::Resumed;
 
 pub use paced::Paced;
@@ -220,6 +222,9 @@ impl Server {
         };
         if passage.to.local().is_none() {
             return self.to_host(&host, passage, effects);
+        }
+        if !host.has_accounts() {
+            return self.to_entity(&host, passage, effects);
         }
         if let Some(account) = self.accounts().get(passage.to.bare_str()) {
             return self.to_account(&host, &account, passage, effects);
@@ -484,6 +489,10 @@ impl Server {
 
     /// Answers a stanza with an error in the name of its addressee, unless it is itself an answer (RFC 6120 §8.3.1).
     fn bounce(&self, passage: Passage<'_>, error: &StanzaError) {
+        let asked = passage.from.resource().is_none() && passage.stanza.kind() == StanzaKind::Iq;
+        if !asked && self.is_entity(passage.from) {
+            return self.bounce_to_entity(passage, error);
+        }
         if passage.from.resource().is_none() {
             // What the server asked in the name of a host or an account.
             self.failed(passage.to, passage.from, passage.stanza, error);

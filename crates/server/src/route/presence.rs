@@ -129,21 +129,23 @@ impl Server {
         }
         // RFC 6121 §4.6.3: who got directed presence learns of its end, once.
         let directed = std::mem::take(&mut *session.directed());
+        let mut routed = Routed::Done;
         for to in directed {
             let told = subscribers.is_some_and(|s| s.iter().any(|s| s.as_str() == to.bare_str()));
             if !told {
                 let passage = Passage::of(session, stanza, &to);
-                self.present(session.account(), passage);
+                routed = routed.and(self.present(session.account(), passage));
             }
         }
         let Some(host) = self.host(session.jid().domain()) else {
-            return Routed::Done;
+            return routed;
         };
         if subscribers.is_none() || host.session_handlers().is_empty() {
-            return Routed::Done;
+            return routed;
         }
         let (server, session, stanza) = (self.clone(), session.clone(), stanza.clone());
         Routed::later(async move {
+            routed.wait().await;
             for handler in host.session_handlers() {
                 let cx = SessionCx {
                     server: &server,
@@ -324,20 +326,31 @@ impl Server {
     }
 
     /// Sends presence in the name of `account`, unless one of the ends does not want it.
-    pub(super) fn present(self: &Arc<Self>, account: &Arc<Account>, passage: Passage<'_>) {
-        if self.passes(account, Side::Sender, passage) {
-            self.present_unasked(passage);
+    pub(super) fn present(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        passage: Passage<'_>,
+    ) -> Routed {
+        if !self.passes(account, Side::Sender, passage) {
+            return Routed::Done;
         }
+        self.present_unasked(passage)
     }
 
     /// Sends presence unless its addressee does not want it.
-    pub(super) fn present_unasked(self: &Arc<Self>, passage: Passage<'_>) {
+    pub(super) fn present_unasked(self: &Arc<Self>, passage: Passage<'_>) -> Routed {
         let Some(live) = self.accounts().get(passage.to.bare_str()) else {
-            return;
+            return match self.host(passage.to.domain()) {
+                Some(host) if passage.to.local().is_some() && !host.has_accounts() => {
+                    self.to_entity(&host, passage, Effects::new())
+                }
+                _ => Routed::Done,
+            };
         };
         if self.passes(&live, Side::Recipient, passage) {
             hand_over(&live, passage);
         }
+        Routed::Done
     }
 
     /// Presence for an account of this server.

@@ -189,13 +189,14 @@ pub fn address(text: &str) -> Result<BareJid, Refusal> {
 /// The domain in its normalised form, if it is served.
 pub(super) fn served(server: &Server, domain: &str) -> Result<String, Refusal> {
     if let Ok(domain) = tercet_core::prepare_domain(domain)
-        && server.host(&domain).is_some()
+        && server.host(&domain).is_some_and(|h| h.has_accounts())
     {
         return Ok(domain.into_owned());
     }
     let mut served: Vec<String> = server
         .hosts()
         .iter()
+        .filter(|host| host.has_accounts())
         .map(|host| host.domain().to_owned())
         .collect();
     served.sort();

@@ -239,6 +239,34 @@ section! {
     }
 }
 
+choice! {
+    /// Who may make a room.
+    RoomCreation {
+        /// Who has an account on this server.
+        Users = "users",
+        /// Everybody, users of other servers too.
+        Everybody = "everybody",
+        /// Administrators only.
+        Admins = "admins",
+    }
+}
+
+section! {
+    /// Rooms for many (XEP-0045), under a domain of their own.
+    Rooms "rooms" {
+        /// Whether there are rooms.
+        enabled: bool = true => Live;
+        /// The domain of the rooms' addresses. Left out, it is `rooms.` before the domain that they belong to.
+        domain: Option<Domain> = None, like "\"rooms.example.org\"" => Restart;
+        /// Who may make a room: `users` with an account on this server, `everybody`, or `admins` only.
+        creation: RoomCreation = RoomCreation::Users => Live;
+        /// Rooms that one user may own, beyond which no more can be made.
+        per_user: u32 = 100, in 1..=1_000_000 => Live;
+        /// Occupants of one room at the most, whatever its own settings say.
+        occupants: u32 = 20_000, in 2..=1_000_000 => Live;
+    }
+}
+
 section! {
     /// Whom to ask: addresses that everybody may see (XEP-0157), as in `["mailto:abuse@example.org", "xmpp:help@example.org"]`.
     Contact "contact" {

@@ -20,7 +20,7 @@ use toml::de::DeTable;
 use fault::{ConfigError, Fault, position};
 pub use keys::{
     Archive, BalancedPort, Contact, General, Http, Limits, Listen, Log, LogFormat, Login,
-    Registration, RegistrationPolicy, Tls, Upload,
+    Registration, RegistrationPolicy, RoomCreation, Rooms, Tls, Upload,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -63,6 +63,8 @@ pub struct Host {
     pub archive: Archive,
     /// The files that its users share.
     pub upload: Upload,
+    /// Its rooms.
+    pub rooms: Rooms,
     /// Whom to ask.
     pub contact: Contact,
     /// The extensions' own settings.
@@ -139,6 +141,7 @@ impl Config {
         let limits = reader.section(&Limits::default());
         let archive = reader.section(&Archive::default());
         let upload = reader.section(&Upload::default());
+        let rooms = reader.section(&Rooms::default());
         let contact = reader.section(&Contact::default());
         let log = reader.section(&Log::default());
 
@@ -149,6 +152,7 @@ impl Config {
             registration,
             archive,
             upload,
+            rooms,
             contact,
             modules: reader.modules(&Modules::default()),
         };
@@ -273,6 +277,7 @@ impl Config {
             flatten(&mut keys, name, &host.registration);
             flatten(&mut keys, name, &host.archive);
             flatten(&mut keys, name, &host.upload);
+            flatten(&mut keys, name, &host.rooms);
             flatten(&mut keys, name, &host.contact);
             for (key, value) in host.modules.flat() {
                 keys.push(Flat::new(name, &key, Some(value), Effect::Live));
@@ -312,6 +317,13 @@ fn flatten<S: Section>(keys: &mut Vec<Flat>, host: Option<&str>, section: &S) {
 }
 
 impl Host {
+    /// The domain of its rooms; `None` if it has none.
+    pub fn rooms_domain(&self) -> Option<String> {
+        let named = || self.rooms.domain.as_ref().map(|d| d.as_str().to_owned());
+        let usual = || format!("rooms.{}", self.domain.as_str());
+        self.rooms.enabled.then(|| named().unwrap_or_else(usual))
+    }
+
     fn read(reader: &mut Reader<'_>, shared: &Host, folder: &Path) -> Host {
         if !reader.has("domain") {
             reader.fault("", "every [[host]] needs its own domain");
@@ -329,6 +341,11 @@ impl Host {
             registration: reader.section(&shared.registration),
             archive: reader.section(&shared.archive),
             upload: reader.section(&shared.upload),
+            rooms: reader.section(&Rooms {
+                // Two hosts cannot share one.
+                domain: None,
+                ..shared.rooms.clone()
+            }),
             contact: reader.section(&shared.contact),
             modules: reader.modules(&shared.modules),
         }

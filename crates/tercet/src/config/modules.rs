@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use tercet_server::{HostInfo, VHost};
+use tercet_server::{HostInfo, Role, VHost};
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Problem, nearest};
@@ -89,22 +89,40 @@ impl Modules {
 
 /// The names of all modules.
 fn names() -> Vec<&'static str> {
-    // A host without settings has every module, and nothing to refuse.
-    let host = VHost::build(HostInfo::default(), tercet_modules::modules);
-    host.map_or_else(
-        |_| Vec::new(),
-        |host| host.modules().iter().map(|module| module.0).collect(),
-    )
+    let mut names = Vec::new();
+    for role in ROLES {
+        // A host without settings has every module of its role, and nothing to refuse.
+        let info = HostInfo {
+            role,
+            ..HostInfo::default()
+        };
+        if let Ok(host) = VHost::build(info, tercet_modules::modules) {
+            names.extend(host.modules().iter().map(|module| module.0));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
+
+/// The roles of hosts; a module is there for at least one.
+const ROLES: [Role; 2] = [Role::Accounts, Role::Rooms];
 
 /// Why `module` refuses a setting, in the words of its type.
 fn refused(module: &str, key: &str, value: toml::Value) -> Option<String> {
     let settings = toml::Table::from_iter([(key.to_owned(), value)]);
-    let info = HostInfo {
-        modules: toml::Table::from_iter([(module.to_owned(), toml::Value::Table(settings))]),
-        ..HostInfo::default()
+    let build = |role| {
+        let info = HostInfo {
+            role,
+            modules: toml::Table::from_iter([(
+                module.to_owned(),
+                toml::Value::Table(settings.clone()),
+            )]),
+            ..HostInfo::default()
+        };
+        VHost::build(info, tercet_modules::modules).err()
     };
-    let reasons = VHost::build(info, tercet_modules::modules).err()?;
+    let reasons = ROLES.into_iter().find_map(build)?;
     let reason = reasons.first()?;
     let reason = reason
         .split_once("]: ")

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::keys::{
-    Archive, Contact, General, Http, Limits, Listen, Log, Login, Registration, Tls, Upload,
+    Archive, Contact, General, Http, Limits, Listen, Log, Login, Registration, Rooms, Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
 
@@ -25,7 +25,7 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 11] {
+fn tables() -> [Table; 12] {
     [
         table::<General>(false),
         table::<Listen>(false),
@@ -36,6 +36,7 @@ fn tables() -> [Table; 11] {
         table::<Limits>(false),
         table::<Archive>(true),
         table::<Upload>(true),
+        table::<Rooms>(true),
         table::<Contact>(true),
         table::<Log>(false),
     ]

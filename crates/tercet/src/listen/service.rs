@@ -108,7 +108,7 @@ impl C2s {
         let parents = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
         let named = std::iter::once(name)
             .chain(parents)
-            .find_map(|domain| self.server.host(domain));
+            .find_map(|domain| self.server.host(domain).filter(|h| h.has_accounts()));
         named.or_else(|| self.server.host(self.streams.load().default_domain()))
     }
 

@@ -90,7 +90,13 @@ fn page(http: &Http, visit: &Visit, fields: &HeaderMap) -> Response {
     let omemo = http.omemo.is_there();
     let settings = settings(
         &host,
-        http.c2s.server.hosts().len() == 1,
+        http.c2s
+            .server
+            .hosts()
+            .iter()
+            .filter(|h| h.has_accounts())
+            .count()
+            == 1,
         http.bosh.is_some(),
         omemo,
     );

@@ -1,0 +1,472 @@
+//! Entering a room, and what is said at the door (XEP-0045 §7.2, §7.6, §10.1).
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, Element, Jid, OwnedElement, PresenceType, StanzaError, XmlWriter};
+use tercet_server::module::EntityCx;
+use tercet_server::{RoomCreation, Routed, store_failure};
+
+use super::affiliation::{Affiliation, Role, Standing, initial_role};
+use super::features::Entry;
+use super::history::Wanted;
+use super::occupant::{Occupant, Presentee, Shown};
+use super::presence::{self, Cause, Item, USER};
+use super::room::{Enrolled, State};
+use super::status::Status;
+use super::{Call, Core, MUC, leave};
+
+/// Namespaces whose elements in presence are the room's own: what clients send in them is left out.
+const OWN: &[&str] = &[
+    MUC,
+    USER,
+    "urn:xmpp:occupant-id:0",
+    "urn:xmpp:hats:0",
+    "xmpp:prosody.im/protocol/hats:1",
+];
+
+/// Presence for a room that is in memory. `None`: the room has gone meanwhile.
+pub(super) fn presence(call: &Call<'_>) -> Option<Routed> {
+    let cx = call.entity;
+    let mut state = call.room.lock();
+    if state.gone {
+        return None;
+    }
+    match cx.stanza.presence_type() {
+        Some(PresenceType::Available) => available(call, &mut state),
+        Some(PresenceType::Unavailable) => {
+            let shown = shown(&cx);
+            leave::leave(
+                call,
+                &mut state,
+                cx.from,
+                Some(shown),
+                &[],
+                Cause::default(),
+            );
+        }
+        // XEP-0045 §18.2: who cannot be reached is not here any more.
+        Some(PresenceType::Error) => leave::ghost(call, &mut state, cx.from),
+        _ => {}
+    }
+    leave::settle(call, &mut state);
+    Some(Routed::Done)
+}
+
+/// Presence for a room that is not in memory.
+pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
+    let jid: BareJid = cx.to.to_bare();
+    let service = core.service(cx.server);
+    let x = cx.stanza.child("x", MUC).is_some();
+    let may_make = match x && cx.to.is_full() {
+        true => may_make(core, cx).await,
+        false => Err(StanzaError::item_not_found()),
+    };
+    // A room that goes while it is entered is made anew; not for ever.
+    for _ in 0..8 {
+        let make = || {
+            may_make.as_ref().ok()?;
+            let mut state = State::new(core.defaults(), cx.server.now_ms());
+            state.locked = true;
+            let owner = Enrolled::new(Affiliation::Owner);
+            state.roll.insert(cx.from.to_bare(), owner);
+            Some(state)
+        };
+        let found = service
+            .find_or_make(cx.server, &core.features, &jid, make)
+            .await;
+        let room = match found {
+            Ok(Some(room)) => room,
+            Ok(None) if !x => return not_here(&cx),
+            Ok(None) => {
+                let error = may_make.err();
+                return refuse(&cx, &error.unwrap_or_else(StanzaError::item_not_found));
+            }
+            Err(error) => return refuse(&cx, &store_failure(&error)),
+        };
+        let call = Call {
+            entity: cx,
+            core,
+            room: &room,
+        };
+        if presence(&call).is_some() {
+            return;
+        }
+    }
+    refuse(&cx, &StanzaError::resource_constraint());
+}
+
+/// Whether the sender may make a room.
+async fn may_make(core: &Core, cx: EntityCx<'_>) -> Result<(), StanzaError> {
+    let user = cx.from.to_bare();
+    let host = cx.server.host(user.domain());
+    let allowed = match core.settings.creation {
+        RoomCreation::Everybody => true,
+        RoomCreation::Users => host.is_some_and(|host| host.has_accounts()),
+        RoomCreation::Admins => cx.server.is_admin(&user).await.unwrap_or(false),
+    };
+    if allowed {
+        return Ok(());
+    }
+    // XEP-0045 §7.2 and §10.1.1: who may not make rooms is refused with not-allowed.
+    Err(StanzaError::not_allowed().text("you may not make rooms here"))
+}
+
+/// The client's presence, as others may see it.
+fn shown(cx: &EntityCx<'_>) -> Shown {
+    let mut leave_out: Vec<u32> = cx.edit.leave_out.to_vec();
+    let own = cx.stanza.children().enumerate();
+    let own = own.filter(|(_, child)| OWN.contains(&child.ns()));
+    leave_out.extend(own.filter_map(|(place, _)| u32::try_from(place).ok()));
+    leave_out.sort_unstable();
+    leave_out.dedup();
+    Shown::new(cx.stanza, &leave_out, cx.lang)
+}
+
+fn available(call: &Call<'_>, state: &mut State) {
+    let cx = call.entity;
+    let x = cx.stanza.child("x", MUC).map(|x| x.parse());
+    let Some(nick) = cx.to.resource() else {
+        // XEP-0045 §7.2.1: presence to the room itself, without a nick, is jid-malformed.
+        return refuse(&cx, &StanzaError::jid_malformed().text("which nick?"));
+    };
+    let here = state.occupants.place_of(cx.from);
+    match (here, x) {
+        (Some(place), x) if state.occupants.at(place).nick() == nick => {
+            update(call, state, place, x.is_some());
+        }
+        (Some(place), _) => change_nick(call, state, place, nick),
+        (None, Some(x)) => {
+            if let Err(error) = enter(call, state, nick, x.root()) {
+                refuse(&cx, &error);
+            }
+        }
+        (None, None) => not_here(&cx),
+    }
+}
+
+/// XEP-0045 §7.2.15: who sends presence without being here, and without a wish to enter, believes to be here.
+fn not_here(cx: &EntityCx<'_>) {
+    let item = Item {
+        affiliation: Affiliation::None,
+        role: Role::None,
+        jid: None,
+        nick: None,
+        cause: Cause {
+            actor: None,
+            reason: Some("You are not in the room."),
+        },
+    };
+    let mut x = Vec::new();
+    let codes = [Status::SelfPresence, Status::Kicked, Status::RemovedByError];
+    item.write(&codes, &[], &mut x);
+    cx.reply(|out| presence::unavailable(cx.to, &x).write(out, Some(cx.from.as_str())));
+}
+
+/// Refuses a presence. Clients know a refusal by the element with which they asked.
+pub(super) fn refuse(cx: &EntityCx<'_>, error: &StanzaError) {
+    if !cx.stanza.may_bounce() {
+        return;
+    }
+    cx.reply(|out| {
+        let mut w = XmlWriter::into(std::mem::take(out));
+        w.start("presence")
+            .attr("type", "error")
+            .attr("from", cx.to.as_str())
+            .attr("to", cx.from.as_str())
+            .opt_attr("id", cx.stanza.id().as_deref());
+        if cx.stanza.child("x", MUC).is_some() {
+            w.leaf("x", &[("xmlns", MUC)]);
+        }
+        error.write(&mut w);
+        w.end();
+        *out = w.finish();
+    });
+}
+
+/// Checks whether the sender may enter, and as what.
+fn admit(
+    call: &Call<'_>,
+    state: &State,
+    nick: &str,
+    x: Element<'_>,
+) -> Result<Standing, StanzaError> {
+    let real = call.entity.from;
+    let affiliation = state.affiliation(real.bare_str());
+    // XEP-0045 §7.2.12: a room that is not configured yet is not there for others.
+    if state.locked && affiliation != Affiliation::Owner {
+        return Err(StanzaError::item_not_found().text("the room is being made"));
+    }
+    let role = initial_role(affiliation, state.config.kind())?;
+    let entry = Entry {
+        real,
+        affiliation,
+        nick,
+        x,
+        now_ms: call.entity.server.now_ms(),
+    };
+    for feature in call.core.features.iter() {
+        feature.enter(state, &entry)?;
+    }
+    check_nick(state, nick, real)?;
+    if state.occupants.by_nick(nick).is_none() {
+        let most = call.core.settings.occupants;
+        let own = state.config.max_users.map(|n| n as usize);
+        // XEP-0045 §7.2.11: a full room is service-unavailable; its admins get in.
+        let full = state.occupants.len() >= own.unwrap_or(most) && affiliation < Affiliation::Admin;
+        if full || state.occupants.len() >= most {
+            return Err(StanzaError::service_unavailable().text("the room is full"));
+        }
+    }
+    Ok(Standing { affiliation, role })
+}
+
+/// Whether somebody may have a nick: nobody else has it, and it is not kept for anybody else.
+fn check_nick(state: &State, nick: &str, real: &Jid) -> Result<(), StanzaError> {
+    let user = real.bare_str();
+    let taken = state
+        .occupants
+        .by_nick(nick)
+        .is_some_and(|o| o.user.as_str() != user);
+    let kept = || {
+        let mut kept = state.roll.iter().filter(|(_, e)| e.nick.is_some());
+        kept.any(|(jid, e)| e.nick.as_deref() == Some(nick) && jid.as_str() != user)
+    };
+    if taken || kept() {
+        // XEP-0045 §7.2.8: a nick that is in use or registered by another user is refused with conflict.
+        return Err(StanzaError::conflict().text("somebody else has this nick"));
+    }
+    Ok(())
+}
+
+fn enter(
+    call: &Call<'_>,
+    state: &mut State,
+    nick: &str,
+    x: Element<'_>,
+) -> Result<(), StanzaError> {
+    let cx = call.entity;
+    let standing = admit(call, state, nick, x)?;
+    let wanted = match x.child("history", MUC) {
+        Some(history) => Wanted::parse(history)?,
+        None => Wanted::default(),
+    };
+    let was_empty = state.occupants.is_empty();
+    let session = Presentee {
+        jid: cx.from.clone(),
+        session: cx.session.cloned(),
+        presence: shown(&cx),
+    };
+    let place = match state.occupants.place_of_nick(nick) {
+        // Another device of the same person: nobody else need know.
+        Some(place) => {
+            state.occupants.add_session(place, session);
+            place
+        }
+        None => {
+            let user = cx.from.to_bare();
+            let occupant = Occupant::new(cx.to.clone(), user, standing, session);
+            let place = state.occupants.add(occupant);
+            announce(call, state, place);
+            place
+        }
+    };
+    let created = state.locked && was_empty;
+    welcome(call, state, place, wanted, created);
+    Ok(())
+}
+
+/// Shows the occupant at a place to all other occupants.
+pub(super) fn announce(call: &Call<'_>, state: &mut State, place: usize) {
+    let room = &*call.room.jid;
+    let shown =
+        [false, true].map(|real| state.announcement(&call.core.features, room, place, real));
+    let (jid, user_role) = {
+        let occupant = state.occupants.at(place);
+        (occupant.jid.clone(), occupant.role)
+    };
+    if !state.shows(user_role) {
+        return;
+    }
+    let open = state.config.whois == super::config::Whois::Anyone;
+    state.cast(call.entity.server, &jid, &presence::PRESENCE, |to, _| {
+        let real = open || to.role == Role::Moderator;
+        (to.jid != jid).then(|| &shown[usize::from(real)])
+    });
+}
+
+/// What who enters is told: who is here, that it is here, what was said, and what is talked of; in this order (XEP-0045 §7.2.2 and
+/// following).
+fn welcome(call: &Call<'_>, state: &mut State, place: usize, wanted: Wanted, created: bool) {
+    let cx = call.entity;
+    let room: &Jid = &call.room.jid;
+    let own = state.occupants.at(place);
+    let real = state.config.shows_addresses_to(own.role);
+    let Some(session) = own.session(cx.from) else {
+        return;
+    };
+    let (to, to_session) = (session.jid.clone(), session.session.clone());
+    // XEP-0045 §7.2.2: the presence of everybody else comes before the newcomer's own.
+    for other in 0..state.occupants.len() {
+        if other == place || !state.shows(state.occupants.at(other).role) {
+            continue;
+        }
+        let shown = state.announcement(&call.core.features, room, other, real);
+        let from = &state.occupants.at(other).jid;
+        let mut out = cx.server.fan_out(from, &presence::PRESENCE);
+        out.share(&to, to_session.as_ref(), &shown);
+    }
+    let mut statuses = vec![];
+    if state.config.whois == super::config::Whois::Anyone {
+        // XEP-0045 §7.2.3: who enters a non-anonymous room is told.
+        statuses.push(Status::NonAnonymous);
+    }
+    statuses.push(Status::SelfPresence);
+    if state.config.public_logging {
+        // XEP-0045 §7.2.12: who enters a room that is logged in public is told.
+        statuses.push(Status::LoggingOn);
+    }
+    if created {
+        statuses.push(Status::RoomCreated);
+    }
+    say_self(call, state, place, cx.from, &statuses);
+    let said: Vec<Vec<u8>> = state
+        .history
+        .wanted(wanted, cx.server.now_ms())
+        .map(|said| {
+            let mut out = Vec::new();
+            said.write(to.as_str(), room, &mut out);
+            out
+        })
+        .collect();
+    let mut out = cx.server.fan_out(room, &presence::MESSAGE);
+    for message in said {
+        out.hand(&to, to_session.as_ref(), |out| {
+            out.extend_from_slice(&message)
+        });
+    }
+    let subject = super::message::subject(state, room);
+    out.share(&to, to_session.as_ref(), &subject);
+}
+
+/// Sends an occupant's own presence to one of its sessions.
+pub(super) fn say_self(
+    call: &Call<'_>,
+    state: &mut State,
+    place: usize,
+    real: &Jid,
+    statuses: &[Status],
+) {
+    let occupant = state.occupants.at(place);
+    let Some(session) = occupant.session(real) else {
+        return;
+    };
+    let item = Item::of(occupant, Some(session));
+    let room = &*call.room.jid;
+    let own = state.present(&call.core.features, room, occupant, session, item, statuses);
+    let (jid, to, session) = (
+        occupant.jid.clone(),
+        session.jid.clone(),
+        session.session.clone(),
+    );
+    state.tell(call.entity.server, &jid, &to, session.as_ref(), &own);
+}
+
+/// Presence of who is here already: it shows something else, or its client has lost track and enters again.
+fn update(call: &Call<'_>, state: &mut State, place: usize, again: bool) {
+    let cx = call.entity;
+    state.occupants.show(place, cx.from, shown(&cx));
+    if again {
+        announce(call, state, place);
+        let wanted = cx.stanza.child("x", MUC).map(|x| x.parse());
+        let wanted = wanted.and_then(|x: OwnedElement| {
+            let history = x.root().child("history", MUC)?;
+            Wanted::parse(history).ok()
+        });
+        return welcome(call, state, place, wanted.unwrap_or_default(), false);
+    }
+    let is_first = state.occupants.at(place).first().jid == *cx.from;
+    if is_first {
+        announce(call, state, place);
+    }
+    tell_self(call, state, place, is_first);
+}
+
+/// Sends an occupant's presence to its own sessions: to all, or to the one that sent it.
+fn tell_self(call: &Call<'_>, state: &mut State, place: usize, all: bool) {
+    let sessions = state.occupants.at(place).sessions.iter();
+    let sessions: Vec<Jid> = sessions.map(|s| s.jid.clone()).collect();
+    for jid in sessions {
+        if all || jid == *call.entity.from {
+            say_self(call, state, place, &jid, &[Status::SelfPresence]);
+        }
+    }
+}
+
+/// XEP-0045 §7.6: unavailable under the old nick, available under the new one.
+fn change_nick(call: &Call<'_>, state: &mut State, place: usize, nick: &str) {
+    let cx = call.entity;
+    let checked = check_nick(state, nick, cx.from).and_then(|()| {
+        let there = state.occupants.by_nick(nick).is_some();
+        let several = state.occupants.at(place).sessions.len() > 1;
+        match there || several {
+            // One nick, several sessions: they would part.
+            true => Err(StanzaError::conflict().text("another of your devices is here, too")),
+            false => Ok(()),
+        }
+    });
+    if let Err(error) = checked {
+        return refuse(&cx, &error);
+    }
+    state.occupants.show(place, cx.from, shown(&cx));
+    leave::say_gone(
+        call,
+        state,
+        place,
+        Some(nick),
+        &[Status::NickChanged],
+        Cause::default(),
+    );
+    state.occupants.rename(place, cx.to.clone());
+    announce(call, state, place);
+    tell_self(call, state, place, true);
+}
+
+/// Shows that the affiliation or role of the occupant at a place has changed, to all (XEP-0045 §8 to §10).
+pub(super) fn show_change(call: &Call<'_>, state: &mut State, place: usize, cause: Cause<'_>) {
+    state.occupants.at_mut(place).changed();
+    let features = &call.core.features;
+    let room = &*call.room.jid;
+    let occupant = state.occupants.at(place);
+    let jid = occupant.jid.clone();
+    let shown = [false, true].map(|real| {
+        let session = occupant.first();
+        let item = Item {
+            cause,
+            ..Item::of(occupant, real.then_some(session))
+        };
+        state.present(features, room, occupant, session, item, &[])
+    });
+    let own = {
+        let session = occupant.first();
+        let item = Item {
+            cause,
+            ..Item::of(occupant, Some(session))
+        };
+        state.present(
+            features,
+            room,
+            occupant,
+            session,
+            item,
+            &[Status::SelfPresence],
+        )
+    };
+    let open = state.config.whois == super::config::Whois::Anyone;
+    state.cast(call.entity.server, &jid, &presence::PRESENCE, |to, _| {
+        if to.jid == jid {
+            return Some(&own);
+        }
+        let real = open || to.role == Role::Moderator;
+        Some(&shown[usize::from(real)])
+    });
+}

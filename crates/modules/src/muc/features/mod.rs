@@ -1,0 +1,123 @@
+//! What rooms can do besides, one file each. A feature adds fields to the configuration, features to the room's discovery, checks
+//! to entering and speaking, elements to presence, requests that the room answers, as far as it needs.
+//!
+//! Adding one: its file, its line in [`features`].
+
+mod password;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tercet_core::forms::Form;
+use tercet_core::{Element, Jid, StanzaError};
+use tercet_server::Routed;
+use tercet_store::Batch;
+
+use super::affiliation::Affiliation;
+use super::occupant::Occupant;
+use super::room::{Data, State};
+use super::{Call, message};
+
+/// The features of a service's rooms, in the order in which they are asked.
+pub type Features = Arc<[Box<dyn RoomFeature>]>;
+
+/// Every feature.
+pub fn features() -> Features {
+    Arc::new([Box::new(password::Password)])
+}
+
+/// Something that rooms can do. Everything is called with the room locked, unless it says otherwise.
+pub trait RoomFeature: Send + Sync {
+    /// Its file's name: the key of what it keeps, see [`RoomFeature::load`].
+    fn name(&self) -> &'static str;
+
+    /// Adds what the room advertises (XEP-0045 §6.4).
+    fn disco(&self, room: &State, features: &mut BTreeSet<&'static str>) {
+        let _ = (room, features);
+    }
+
+    /// Adds fields to the room's information (`muc#roominfo`, XEP-0128).
+    fn info(&self, room: &State, form: Form) -> Form {
+        let _ = room;
+        form
+    }
+
+    /// Adds fields to the form with which owners configure the room. Those of `RoomConfig` are there already.
+    fn form(&self, room: &State, form: Form) -> Form {
+        let _ = room;
+        form
+    }
+
+    /// Reads its fields from a submitted form: what it wants to be kept, as [`RoomFeature::load`] reads it; `None` if nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// The whole form is refused with it.
+    fn submit(&self, room: &State, form: &Form) -> Result<Option<Vec<u8>>, StanzaError> {
+        let _ = (room, form);
+        Ok(None)
+    }
+
+    /// Takes what it has kept into the room's data: when the room comes into memory, and when what [`RoomFeature::submit`] said is
+    /// durable. `None`: it cannot be read; the room is then refused to everybody rather than opened by mistake.
+    fn load(&self, data: &mut Data, kept: &[u8]) -> Option<()> {
+        let _ = (data, kept);
+        Some(())
+    }
+
+    /// What it keeps of the room, as [`RoomFeature::load`] reads it: for a room that has not been kept before.
+    fn save(&self, data: &Data) -> Option<Vec<u8>> {
+        let _ = data;
+        None
+    }
+
+    /// Whether somebody may enter.
+    ///
+    /// # Errors
+    /// What the user is told.
+    fn enter(&self, room: &State, entry: &Entry<'_>) -> Result<(), StanzaError> {
+        let _ = (room, entry);
+        Ok(())
+    }
+
+    /// Adds elements to the presence of `occupant` as everybody sees it, beside `<x/>` of `muc#user`. Children of the same names
+    /// that clients send are to be listed in `enter.rs`, which leaves them out.
+    fn presence(&self, address: &Jid, room: &State, occupant: &Occupant, out: &mut Vec<u8>) {
+        let _ = (address, room, occupant, out);
+    }
+
+    /// Looks at a message to all, which its sender may send: refuses it, or changes it, or keeps something.
+    ///
+    /// # Errors
+    /// What the sender is told; nobody gets the message.
+    fn message(&self, cx: &mut message::Speech<'_>) -> Result<(), StanzaError> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Answers a request to the room's bare JID, or to an occupant (see `call.entity.to`), whose payload it knows; `None`: it is
+    /// another's. Not called with the room locked.
+    fn request(&self, call: &Call<'_>) -> Option<Routed> {
+        let _ = call;
+        None
+    }
+
+    /// The room is being destroyed for good: deletes what it keeps elsewhere than under its name.
+    fn destroy(&self, room: &Jid, batch: &mut Batch) {
+        let _ = (room, batch);
+    }
+}
+
+/// Somebody at the door.
+pub struct Entry<'a> {
+    /// The real address.
+    pub real: &'a Jid,
+    /// The affiliation.
+    pub affiliation: Affiliation,
+    /// The nick that is wished for.
+    pub nick: &'a str,
+    /// `<x/>` of `http://jabber.org/protocol/muc`.
+    pub x: Element<'a>,
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+}

@@ -1,0 +1,177 @@
+//! Leaving a room, by one's own will or not (XEP-0045 §7.14, §8.2, §9.1, §18.2).
+
+use tercet_core::{Jid, SharedStanza};
+
+use super::affiliation::{Affiliation, Role};
+use super::config::Whois;
+use super::occupant::{Occupant, Presentee, Shown};
+use super::presence::{self, Cause, Item};
+use super::room::State;
+use super::status::Status;
+use super::{Call, enter};
+
+/// A session leaves, with the presence that it says so with, if it does. Nothing happens if it is not here.
+pub(super) fn leave(
+    call: &Call<'_>,
+    state: &mut State,
+    real: &Jid,
+    shown: Option<Shown>,
+    statuses: &[Status],
+    cause: Cause<'_>,
+) {
+    let Some(place) = state.occupants.place_of(real) else {
+        return;
+    };
+    if state.occupants.at(place).sessions.len() == 1 {
+        return expel(call, state, place, shown, statuses, cause);
+    }
+    // Another session stays under the same nick: only the one that goes is told.
+    let occupant = state.occupants.at(place);
+    let was_first = occupant.first().jid == *real;
+    let Some(session) = occupant.session(real) else {
+        return;
+    };
+    let item = Item {
+        role: Role::None,
+        cause,
+        ..Item::of(occupant, Some(session))
+    };
+    let gone = gone(occupant, item, &with_self(statuses), shown.as_ref());
+    let (jid, to, session) = (
+        occupant.jid.clone(),
+        session.jid.clone(),
+        session.session.clone(),
+    );
+    state.tell(call.entity.server, &jid, &to, session.as_ref(), &gone);
+    state.occupants.remove_session(place, real);
+    if was_first {
+        enter::announce(call, state, place);
+    }
+}
+
+/// XEP-0045 §18.2: a session that cannot be reached is removed.
+pub(super) fn ghost(call: &Call<'_>, state: &mut State, real: &Jid) {
+    let codes = [Status::Kicked, Status::RemovedByError];
+    leave(call, state, real, None, &codes, Cause::default());
+}
+
+/// The occupant at a place leaves, with all its sessions; what it is to the room from now on is in the state already.
+pub(super) fn expel(
+    call: &Call<'_>,
+    state: &mut State,
+    place: usize,
+    shown: Option<Shown>,
+    statuses: &[Status],
+    cause: Cause<'_>,
+) {
+    let mut occupant = state.occupants.remove(place);
+    occupant.affiliation = state.affiliation(occupant.user.as_str());
+    say(call, state, &occupant, None, statuses, cause, shown);
+}
+
+/// Everybody is told that the occupant at a place is not there under its nick any more.
+pub(super) fn say_gone(
+    call: &Call<'_>,
+    state: &mut State,
+    place: usize,
+    nick: Option<&str>,
+    statuses: &[Status],
+    cause: Cause<'_>,
+) {
+    let occupant = state.occupants.remove(place);
+    say(call, state, &occupant, nick, statuses, cause, None);
+    state.occupants.put_back(place, occupant);
+}
+
+/// Tells everybody who is here, and the sessions of `occupant`, who is not in the list, that it is gone under its nick.
+fn say(
+    call: &Call<'_>,
+    state: &mut State,
+    occupant: &Occupant,
+    nick: Option<&str>,
+    statuses: &[Status],
+    cause: Cause<'_>,
+    shown: Option<Shown>,
+) {
+    let server = call.entity.server;
+    // A change of the nick leaves the role as it is.
+    let role = match nick {
+        Some(_) => occupant.role,
+        None => Role::None,
+    };
+    let write = |real: Option<&Presentee>, statuses: &[Status]| -> SharedStanza {
+        let item = Item {
+            role,
+            nick,
+            cause,
+            ..Item::of(occupant, real)
+        };
+        gone(occupant, item, statuses, shown.as_ref())
+    };
+    if state.shows(occupant.role) {
+        let to_others = [
+            write(None, statuses),
+            write(Some(occupant.first()), statuses),
+        ];
+        let open = state.config.whois == Whois::Anyone;
+        state.cast(server, &occupant.jid, &presence::PRESENCE, |to, _| {
+            let real = open || to.role == Role::Moderator;
+            Some(&to_others[usize::from(real)])
+        });
+    }
+    // XEP-0045 §7.14: who leaves gets its own presence, too, and it says so.
+    let own = with_self(statuses);
+    for session in &occupant.sessions {
+        let stanza = write(Some(session), &own);
+        let mut out = server.fan_out(&occupant.jid, &presence::PRESENCE);
+        out.share(&session.jid, session.session.as_ref(), &stanza);
+    }
+}
+
+fn with_self(statuses: &[Status]) -> Vec<Status> {
+    let mut all = vec![Status::SelfPresence];
+    all.extend_from_slice(statuses);
+    all
+}
+
+/// Unavailable presence: with what the client said, if it said it.
+fn gone(
+    occupant: &Occupant,
+    item: Item<'_>,
+    statuses: &[Status],
+    shown: Option<&Shown>,
+) -> SharedStanza {
+    let mut x = Vec::new();
+    item.write(statuses, &[], &mut x);
+    match shown {
+        Some(shown) => shown.announce(&occupant.jid, &x),
+        None => presence::unavailable(&occupant.jid, &x),
+    }
+}
+
+/// After anything was sent: removes those who turned out to have gone, and the room if nobody is left.
+pub(super) fn settle(call: &Call<'_>, state: &mut State) {
+    while let Some(ghost) = state.next_ghost() {
+        self::ghost(call, state, &ghost);
+    }
+    if state.occupants.is_empty() && !state.gone {
+        let service = call.core.service(call.entity.server);
+        service.emptied(call.entity.server, call.room, state);
+    }
+}
+
+/// Lets everybody go who may not stay under the present configuration, and gives the others what they are due.
+pub(super) fn after_reconfiguration(call: &Call<'_>, state: &mut State) {
+    if !state.config.members_only {
+        return;
+    }
+    // XEP-0045 §10.2.1: who is no member leaves a room that has become members-only.
+    let outsider = |state: &State| {
+        let mut all = state.occupants.iter();
+        all.position(|o| o.affiliation < Affiliation::Member)
+    };
+    while let Some(place) = outsider(state) {
+        let codes = [Status::RemovedByMembersOnly];
+        expel(call, state, place, None, &codes, Cause::default());
+    }
+}

@@ -1,0 +1,147 @@
+//! The rooms of one service: those in memory, and how the others come there.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tercet_core::BareJid;
+use tercet_server::{Routed, Server};
+use tercet_store::StoreError;
+
+use super::features::Features;
+use super::records;
+use super::room::{Room, State};
+
+/// Parts of the table, each behind a lock of its own.
+const SHARDS: usize = 16;
+/// How long a persistent room stays in memory when the last occupant has left, in milliseconds: who comes back soon finds what
+/// was said last.
+const IDLE_MS: u64 = 600_000;
+
+/// The rooms of one service.
+pub struct Service {
+    shards: [Shard; SHARDS],
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Shard {
+    rooms: Mutex<HashMap<Box<str>, Arc<Room>>>,
+    /// Held while a room is read from the store or made, so that there is only one of each name.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    fn shard(&self, name: &str) -> &Shard {
+        // The cast may cut the hash; only its low bits are used.
+        &self.shards[self.hasher.hash_one(name) as usize % SHARDS]
+    }
+
+    /// The room of that name, if it is in memory.
+    pub fn get(&self, name: &str) -> Option<Arc<Room>> {
+        self.shard(name).lock().get(name).cloned()
+    }
+
+    /// The rooms in memory.
+    pub fn all(&self) -> Vec<Arc<Room>> {
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// The room with that address, read from the store if need be; `None` if there is none.
+    pub async fn find(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        features: &Features,
+        jid: &BareJid,
+    ) -> Result<Option<Arc<Room>>, StoreError> {
+        self.find_or_make(server, features, jid, || None).await
+    }
+
+    /// The same; where there is none, `make` may make it. Nobody else makes one of that name meanwhile.
+    pub async fn find_or_make(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        features: &Features,
+        jid: &BareJid,
+        make: impl FnOnce() -> Option<State>,
+    ) -> Result<Option<Arc<Room>>, StoreError> {
+        let name = jid.local().unwrap_or_default();
+        let shard = self.shard(name);
+        let _alone = shard.loading.lock().await;
+        if let Some(room) = shard.lock().get(name) {
+            return Ok(Some(room.clone()));
+        }
+        let kept = records::load(server.store(), features, jid).await?;
+        let was_kept = kept.is_some();
+        let Some(state) = kept.or_else(make) else {
+            return Ok(None);
+        };
+        let room = Arc::new(Room::new(jid.clone(), state));
+        shard.lock().insert(name.into(), room.clone());
+        if was_kept {
+            // Whoever asks need not enter.
+            self.unload_later(server, &room);
+        }
+        Ok(Some(room))
+    }
+
+    /// Takes a room out of the table; it is locked, and found by nobody from here on.
+    pub fn drop_room(&self, room: &Room, state: &mut State) {
+        state.gone = true;
+        let name = room.jid.local().unwrap_or_default();
+        let mut rooms = self.shard(name).lock();
+        if rooms.get(name).is_some_and(|r| std::ptr::eq(&**r, room)) {
+            rooms.remove(name);
+        }
+    }
+
+    /// The last occupant has left: a room that is not kept is gone, one that is kept leaves the memory after a while.
+    pub fn emptied(self: &Arc<Self>, server: &Server, room: &Arc<Room>, state: &mut State) {
+        if state.locked || !state.config.persistent {
+            return self.drop_room(room, state);
+        }
+        self.unload_later(server, room);
+    }
+
+    fn unload_later(self: &Arc<Self>, server: &Server, room: &Arc<Room>) {
+        let (service, room) = (self.clone(), Arc::downgrade(room));
+        server.at(server.now_ms().saturating_add(IDLE_MS), move |server| {
+            if let Some(room) = room.upgrade()
+                && !service.unload(&room)
+            {
+                service.unload_later(server, &room);
+            }
+            Routed::Done
+        });
+    }
+
+    /// Lets go of a persistent room, unless somebody is there. False if it is changing.
+    fn unload(&self, room: &Room) -> bool {
+        let Ok(_still) = room.changing.try_lock() else {
+            return false;
+        };
+        let mut state = room.lock();
+        if state.occupants.is_empty() && state.config.persistent && !state.gone {
+            self.drop_room(room, &mut state);
+        }
+        true
+    }
+}

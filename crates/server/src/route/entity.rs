@@ -1,0 +1,202 @@
+//! Services: stanzas for their addresses, and what these send to many.
+
+use std::sync::Arc;
+
+use tercet_store::Batch;
+
+use tercet_core::{Jid, SharedStanza, Stanza, StanzaError, StanzaKind, error_reply};
+
+use super::{Passage, Routed};
+use crate::module::{Effects, EntityCx, Flow, Phase, Side, Stage, StanzaCx};
+use crate::server::Server;
+use crate::session::Session;
+use crate::vhost::VHost;
+
+impl Server {
+    /// A stanza for an address of a service. `effects` are those of the sender's stages.
+    pub(super) fn to_entity(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
+        let Some(entity) = host.entity() else {
+            self.bounce(passage, &StanzaError::service_unavailable());
+            return self.finish(passage, effects);
+        };
+        let Passage {
+            stanza,
+            from,
+            to,
+            lang,
+            session,
+            ..
+        } = passage;
+        let found = session.is_none().then(|| self.session(from)).flatten();
+        let taken = entity(EntityCx {
+            server: self,
+            host,
+            stanza,
+            from,
+            to,
+            lang,
+            session: session.or(found.as_ref()),
+            edit: effects.edits.of(Side::Recipient),
+        });
+        taken.and(self.finish(passage, effects))
+    }
+
+    /// See [`EntityCx::keep`].
+    pub(crate) fn keep_for(self: &Arc<Self>, cx: &EntityCx<'_>, batch: Batch) -> Routed {
+        let passage = Passage {
+            session: cx.session,
+            ..Passage::new(cx.stanza, cx.from, cx.to)
+        };
+        self.keep(passage, batch)
+    }
+
+    /// Whether `jid` is an address of a service, behind which a module is.
+    pub(super) fn is_entity(&self, jid: &Jid) -> bool {
+        let hosts = self.present_hosts();
+        jid.local().is_some()
+            && hosts
+                .get(jid.domain())
+                .is_some_and(|host| host.entity().is_some())
+    }
+
+    /// Gives an entity of this server the error that one of its stanzas met: as a job of the agenda, since it may be sending.
+    pub(super) fn bounce_to_entity(&self, passage: Passage<'_>, error: &StanzaError) {
+        let (from, to) = (passage.to.clone(), passage.from.clone());
+        let mut out = Vec::new();
+        let stanza = passage.stanza;
+        if !error_reply(
+            stanza,
+            error,
+            Some(from.as_str()),
+            Some(to.as_str()),
+            &mut out,
+        ) {
+            return;
+        }
+        if let Ok(stanza) = Stanza::parse(&out) {
+            self.at(self.now_ms(), move |server| {
+                server.route(&from, &to, &stanza)
+            });
+        }
+    }
+
+    /// Sends a serialised stanza of an entity of this server to somebody who has no session here, as a job of the agenda: the
+    /// entity may be locked. What cannot be brought there comes back to the entity as an error.
+    pub fn post(&self, from: &Jid, to: &Jid, stanza: &[u8]) {
+        let Ok(stanza) = Stanza::parse(stanza) else {
+            return;
+        };
+        let (from, to) = (from.clone(), to.clone());
+        self.at(self.now_ms(), move |server| {
+            server.route(&from, &to, &stanza)
+        });
+    }
+
+    /// Begins to hand a stanza of the entity `from` to many. `stanza` is what the recipients' stages are shown: the one that is
+    /// handed on, or one of its kind.
+    pub fn fan_out<'a>(self: &'a Arc<Self>, from: &'a Jid, stanza: &'a Stanza) -> Fanout<'a> {
+        Fanout {
+            server: self,
+            from,
+            stanza,
+            host: None,
+            effects: Effects::new(),
+        }
+    }
+}
+
+/// What became of a stanza for one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// It is in the outbox, or on its way to another server.
+    Taken,
+    /// The recipient's account does not want to hear from the sender.
+    Unwanted,
+    /// The session takes nothing more: it has ended, or is ending.
+    Gone,
+}
+
+/// Hands a stanza of an entity to one session after the other, synchronously: a service's messages are neither archived nor copied
+/// by their recipients' servers (XEP-0280 §6.1, XEP-0313 §5.1.1), so that of all stages only [`Stage::Policy`] is asked. No account's
+/// table is looked into, and nothing is allocated for a recipient.
+pub struct Fanout<'a> {
+    server: &'a Arc<Server>,
+    from: &'a Jid,
+    stanza: &'a Stanza,
+    /// The host of the last recipient: mostly that of the next, too.
+    host: Option<Arc<VHost>>,
+    effects: Effects,
+}
+
+impl<'a> Fanout<'a> {
+    /// What follows is from another entity of the same service.
+    pub fn from(&mut self, from: &'a Jid) {
+        self.from = from;
+    }
+
+    /// Hands over what `write` appends, to the session `to` of this server, or to `jid` where there is none.
+    pub fn hand(
+        &mut self,
+        jid: &Jid,
+        to: Option<&Arc<Session>>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Handed {
+        let Some(session) = to else {
+            // Somebody of another server: the one way there, and back as an error, is that of all stanzas.
+            let mut out = Vec::new();
+            write(&mut out);
+            self.server.post(self.from, jid, &out);
+            return Handed::Taken;
+        };
+        if !self.is_wanted(session) {
+            return Handed::Unwanted;
+        }
+        match session.outbox().push(write) {
+            true => Handed::Taken,
+            false => Handed::Gone,
+        }
+    }
+
+    /// Hands over a stanza that is serialised.
+    pub fn share(&mut self, jid: &Jid, to: Option<&Arc<Session>>, stanza: &SharedStanza) -> Handed {
+        self.hand(jid, to, |out| stanza.write(out, Some(jid.as_str())))
+    }
+
+    /// Asks the policies of the recipient's account.
+    fn is_wanted(&mut self, session: &Session) -> bool {
+        let account = session.account();
+        let domain = account.jid().domain();
+        if self.host.as_ref().is_none_or(|h| h.domain() != domain) {
+            self.host = self.server.host(domain);
+        }
+        let Some(host) = &self.host else {
+            return true;
+        };
+        let kind: StanzaKind = self.stanza.kind();
+        let stages = host.stages(kind, Side::Recipient, Phase::Policy);
+        if stages.is_empty() {
+            return true;
+        }
+        let mut cx = StanzaCx {
+            server: self.server,
+            host,
+            account,
+            side: Side::Recipient,
+            stage: Stage::Policy,
+            stanza: self.stanza,
+            from: self.from,
+            to: session.jid(),
+            lang: None,
+            delivered: None,
+            effects: &mut self.effects,
+        };
+        stages
+            .iter()
+            .all(|entry| (entry.handle)(&mut cx) == Flow::Continue)
+    }
+}
