@@ -30,10 +30,13 @@ pub enum Framing {
     },
 }
 
-/// The values of a response stream header (RFC 6120 §4.7).
-pub(crate) struct ResponseHeader<'a> {
+/// The values of a stream header (RFC 6120 §4.7).
+pub(crate) struct Header<'a> {
     pub(crate) content_ns: &'a str,
-    pub(crate) id: &'a str,
+    /// Namespaces declared besides, by their prefixes.
+    pub(crate) declarations: &'a [(&'a str, &'a str)],
+    /// Of response headers.
+    pub(crate) id: Option<&'a str>,
     pub(crate) from: &'a str,
     pub(crate) to: Option<&'a str>,
     pub(crate) version: Option<&'a str>,
@@ -98,7 +101,7 @@ impl Framer {
         )
     }
 
-    pub(crate) fn write_header(&self, header: &ResponseHeader<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn write_header(&self, header: &Header<'_>, out: &mut Vec<u8>) {
         let attribute = |name: &str, value: &str, out: &mut Vec<u8>| {
             out.push(b' ');
             out.extend_from_slice(name.as_bytes());
@@ -111,6 +114,9 @@ impl Framer {
                 out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
                 attribute("xmlns", header.content_ns, out);
                 attribute("xmlns:stream", ns::STREAMS, out);
+                for (prefix, namespace) in header.declarations {
+                    attribute(&format!("xmlns:{prefix}"), namespace, out);
+                }
             }
             // RFC 7395 §3.4: what a stream header has, without its namespaces.
             Framing::WebSocket { .. } | Framing::Bosh { .. } => {
@@ -118,8 +124,10 @@ impl Framer {
                 attribute("xmlns", ns::FRAMING, out);
             }
         }
-        // RFC 6120 §4.7: id and from always; to if the peer said who it is.
-        attribute("id", header.id, out);
+        // RFC 6120 §4.7: id in every answer, and from always; to if the peer said who it is.
+        if let Some(id) = header.id {
+            attribute("id", id, out);
+        }
         attribute("from", header.from, out);
         if let Some(to) = header.to {
             attribute("to", to, out);

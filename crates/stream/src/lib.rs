@@ -10,9 +10,12 @@ pub mod bosh;
 pub mod c2s;
 pub mod proxy;
 pub mod sasl;
+pub mod sm;
 pub mod websocket;
 
 mod framing;
+mod header;
+mod limits;
 mod messages;
 mod question;
 mod random;

@@ -9,7 +9,7 @@ use tercet_core::{Stanza, StanzaError, StreamCondition, StreamError, XmlWriter, 
 use super::api::{Ending, Output, StreamEvent};
 use super::config::{C2sConfig, HostConfig, TlsPolicy};
 use super::state::State;
-use crate::framing::{Framer, Framing, ResponseHeader};
+use crate::framing::{Framer, Framing, Header};
 use crate::question::{Question, Ticket};
 use crate::random::{Purpose, Random};
 use crate::tls::TlsInfo;
@@ -161,9 +161,10 @@ impl Context {
         let id = self.random.name(Purpose::StreamId);
         let host = self.host().clone();
         self.write(|framer, out| {
-            let header = ResponseHeader {
+            let header = Header {
                 content_ns: ns::CLIENT,
-                id: &id,
+                declarations: &[],
+                id: Some(&id),
                 from: &host.domain,
                 to,
                 version,

@@ -5,12 +5,11 @@ use tercet_core::{XmlWriter, ns};
 use super::config::TlsPolicy;
 use super::context::Context;
 use super::sm;
+use crate::limits;
 use crate::sasl::Offer;
 
 /// XEP-0440 0.4.2.
 const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
-/// XEP-0478 0.2.0.
-const LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0077 2.4 §8.
 const REGISTER: &str = "http://jabber.org/features/iq-register";
 /// XEP-0445 0.2.0 §3.
@@ -73,7 +72,7 @@ fn before_login(cx: &Context, w: &mut XmlWriter) {
             w.leaf("register", &[("xmlns", INVITATION)]);
         }
     }
-    limits(w, cx.config.before_login.stanza_bytes, None);
+    limits::write(w, cx.config.before_login.stanza_bytes, None);
 }
 
 fn after_login(cx: &Context, w: &mut XmlWriter) {
@@ -87,15 +86,5 @@ fn after_login(cx: &Context, w: &mut XmlWriter) {
     w.raw(cx.host().features.as_bytes());
     let idle = cx.config.idle_timeout.filter(|_| !cx.framer.is_watched());
     let idle = idle.map(|timeout| timeout.as_secs());
-    limits(w, cx.config.after_login.stanza_bytes, idle);
-}
-
-/// XEP-0478 §3.1.
-fn limits(w: &mut XmlWriter, max_bytes: u32, idle_seconds: Option<u64>) {
-    w.start("limits").attr("xmlns", LIMITS);
-    w.text_element("max-bytes", &max_bytes.to_string());
-    if let Some(seconds) = idle_seconds {
-        w.text_element("idle-seconds", &seconds.to_string());
-    }
-    w.end();
+    limits::write(w, cx.config.after_login.stanza_bytes, idle);
 }
