@@ -78,6 +78,12 @@ impl Framer {
         self.limits = limits;
     }
 
+    /// Other bounds from now on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.parser.set_limits(limits);
+        self.limits = limits;
+    }
+
     /// The bounds on what is read now.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
@@ -173,6 +179,13 @@ impl Framer {
             Framing::WebSocket { .. } | Framing::Bosh { .. } => {}
         }
     }
+}
+
+/// XML white space only.
+pub(crate) fn is_space(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
 /// One WebSocket message.

@@ -9,6 +9,7 @@
 pub mod bosh;
 pub mod c2s;
 pub mod proxy;
+pub mod s2s;
 pub mod sasl;
 pub mod sm;
 pub mod websocket;

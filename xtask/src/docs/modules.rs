@@ -97,7 +97,7 @@ const ELSEWHERE: &[Elsewhere] = &[
         440,
         "1.0.0",
         "Channel-Binding Type Capability",
-        "crates/stream/src/c2s/features.rs",
+        "crates/stream/src/limits.rs",
     ),
     (
         474,
@@ -109,7 +109,7 @@ const ELSEWHERE: &[Elsewhere] = &[
         478,
         "0.2.0",
         "Stream Limits Advertisement",
-        "crates/stream/src/c2s/features.rs",
+        "crates/stream/src/limits.rs",
     ),
 ];
 

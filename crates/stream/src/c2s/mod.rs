@@ -26,7 +26,7 @@ use tercet_core::{Frame, Stanza, StreamCondition, StreamError};
 pub use api::{Ending, Input, Output, StreamEvent};
 pub use config::{C2sConfig, HostConfig, TlsPolicy};
 
-use crate::framing::Framing;
+use crate::framing::{Framing, is_space};
 use crate::question::{Answer, Ticket};
 use crate::tls::TlsInfo;
 use context::Context;
@@ -339,13 +339,6 @@ fn advance(
         Ok(next) => next,
         Err(error) => cx.fail(&error),
     });
-}
-
-/// XML white space only.
-fn is_space(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
 #[cfg(test)]

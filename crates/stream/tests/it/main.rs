@@ -1,4 +1,4 @@
-//! Dialogues with client streams: no socket, no clock. Every dialogue runs with its input whole, in
+//! Dialogues with streams of clients and servers: no socket, no clock. Every dialogue runs with its input whole, in
 //! single bytes, and cut in two at every place (see `support::dialogue`).
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +8,7 @@ mod login;
 mod opening;
 mod registration;
 mod rfc6120;
+mod s2s;
 mod sm;
 mod stanzas;
 mod support;

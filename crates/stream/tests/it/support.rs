@@ -49,6 +49,20 @@ pub(crate) fn dialogue(talk: impl Fn(Split)) {
     }
 }
 
+/// What is sent, cut as the dialogue wants it now, and for each piece whether it goes through the short way.
+pub(crate) fn pieces(split: Split, text: &str) -> Vec<(&[u8], bool)> {
+    let bytes = text.as_bytes();
+    LONGEST.set(LONGEST.get().max(bytes.len()));
+    match split {
+        Split::Whole => vec![(bytes, false)],
+        Split::Bytes => bytes.chunks(1).map(|byte| (byte, false)).collect(),
+        Split::At(at) => {
+            let (a, b) = bytes.split_at(at.min(bytes.len()));
+            vec![(a, at % 2 == 0), (b, at % 2 == 0)]
+        }
+    }
+}
+
 pub(crate) fn config() -> C2sConfig {
     config_with(|_| {})
 }
@@ -155,16 +169,8 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        LONGEST.set(LONGEST.get().max(bytes.len()));
-        match self.split {
-            Split::Whole => self.bytes(bytes, false),
-            Split::Bytes => bytes.chunks(1).for_each(|byte| self.bytes(byte, false)),
-            Split::At(at) => {
-                let (a, b) = bytes.split_at(at.min(bytes.len()));
-                self.bytes(a, at % 2 == 0);
-                self.bytes(b, at % 2 == 0);
-            }
+        for (piece, through_receive) in pieces(self.split, text) {
+            self.bytes(piece, through_receive);
         }
     }
 
