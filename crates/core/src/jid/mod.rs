@@ -35,7 +35,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-pub use prepare::{mint_local, mint_resource, prepare_domain, prepare_local, prepare_resource};
+pub use prepare::{
+    ascii_domain, mint_local, mint_resource, prepare_domain, prepare_local, prepare_resource,
+};
 pub use typed::{BareJid, FullJid};
 
 /// RFC 7622 §3.1: the largest size of each part after preparation, in bytes.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-use idna::uts46::{AsciiDenyList, Hyphens, Uts46};
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 use super::parse::{is_plain_domain, is_plain_local, is_plain_resource};
 use super::precis::{is_identifier, opaque_string, username_case_mapped};
@@ -108,6 +108,21 @@ pub fn prepare_domain(s: &str) -> Result<Cow<'_, str>, JidError> {
         return Err(JidError::Forbidden(PART));
     }
     within_limit(name, PART)
+}
+
+/// A prepared domainpart as DNS, TLS and certificates write it: in A-labels (RFC 5890 §2.3.2.1). None if it cannot be a
+/// name there, as with a label of more than 63 bytes. What is ASCII stays as it is.
+pub fn ascii_domain(domain: &str) -> Option<Cow<'_, str>> {
+    if domain.is_ascii() {
+        return Some(Cow::Borrowed(domain));
+    }
+    let ascii = Uts46::new().to_ascii(
+        domain.as_bytes(),
+        NOT_IN_DOMAIN,
+        Hyphens::CheckFirstLast,
+        DnsLength::Verify,
+    );
+    ascii.ok()
 }
 
 fn prepare<'a>(

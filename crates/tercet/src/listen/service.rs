@@ -327,12 +327,14 @@ pub(super) fn stream_info(info: TlsInfo, direct: bool) -> tercet_stream::TlsInfo
         exporter: info.exporter.map(Into::into),
         end_point: info.end_point.map(Into::into),
         version: stream_version(info.version),
-        peer: info.peer.map(|peer| tercet_stream::PeerCertificate {
-            xmpp_addrs: peer
-                .xmpp_addresses
-                .iter()
-                .filter_map(|address| BareJid::parse(address).ok())
-                .collect(),
+        peer: info.peer.filter(|peer| peer.is_trusted()).map(|peer| {
+            tercet_stream::PeerCertificate {
+                xmpp_addrs: peer
+                    .xmpp_addresses()
+                    .iter()
+                    .filter_map(|address| BareJid::parse(address).ok())
+                    .collect(),
+            }
         }),
         direct,
     }

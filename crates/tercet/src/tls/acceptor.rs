@@ -2,7 +2,8 @@
 
 use super::TlsError;
 use super::certificates::{Certificates, HostCertificate, Snapshot};
-use super::peer::AnyChain;
+use super::connector::ALPN_SERVER;
+use super::peer::{AnyChain, Usage};
 use super::session::TlsSession;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
@@ -10,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{KeyLog, ServerConfig};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use tercet_core::ascii_domain;
 use zeroize::Zeroizing;
 
 /// XEP-0368 §2.1: the ALPN protocol name of client-to-server streams.
@@ -26,6 +28,7 @@ pub const ALPN_HTTP_2: &[u8] = b"h2";
 pub struct TlsAcceptor {
     certificates: Arc<Certificates>,
     template: Arc<ServerConfig>,
+    usage: Usage,
 }
 
 impl TlsAcceptor {
@@ -38,7 +41,18 @@ impl TlsAcceptor {
     /// [`TlsError::Peer`] if the crypto library offers no common protocol version: a fault of the build.
     pub fn new(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<Self, TlsError> {
         let verifier = Arc::new(AnyChain(certificates.provider().clone()));
-        Self::with_verifier(certificates, alpn, verifier)
+        Self::with_verifier(certificates, alpn, verifier, Usage::Client)
+    }
+
+    /// The same for other servers, whose certificates are judged as those of servers. `direct`: for TLS from the first
+    /// byte (XEP-0368), with ALPN.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub fn for_servers(certificates: Arc<Certificates>, direct: bool) -> Result<Self, TlsError> {
+        let verifier = Arc::new(AnyChain(certificates.provider().clone()));
+        let alpn: &[&[u8]] = if direct { &[ALPN_SERVER] } else { &[] };
+        Self::with_verifier(certificates, alpn, verifier, Usage::EitherServer)
     }
 
     /// The same for HTTP/2 and HTTP/1.1. Clients are not asked for certificates: a browser would ask its user.
@@ -50,6 +64,7 @@ impl TlsAcceptor {
             certificates,
             &[ALPN_HTTP_2, ALPN_HTTP],
             Arc::new(NoClientAuth),
+            Usage::Client,
         )
     }
 
@@ -57,6 +72,7 @@ impl TlsAcceptor {
         certificates: Arc<Certificates>,
         alpn: &[&[u8]],
         verifier: Arc<dyn ClientCertVerifier>,
+        usage: Usage,
     ) -> Result<Self, TlsError> {
         let mut template = ServerConfig::builder_with_provider(certificates.provider().clone())
             .with_safe_default_protocol_versions()?
@@ -72,6 +88,7 @@ impl TlsAcceptor {
         Ok(TlsAcceptor {
             certificates,
             template: Arc::new(template),
+            usage,
         })
     }
 
@@ -83,8 +100,9 @@ impl TlsAcceptor {
     pub fn start(&self, host: Option<&str>) -> Result<TlsSession, TlsError> {
         let snapshot = self.certificates.current();
         let handshake = Arc::new(Handshake {
-            fallback_host: host.map(Into::into),
+            fallback_host: host.and_then(ascii_domain).map(Into::into),
             snapshot: snapshot.clone(),
+            usage: self.usage,
             seen: Mutex::default(),
         });
         // A configuration of its own for each handshake (a dozen reference counts) tells which certificate was chosen
@@ -93,7 +111,7 @@ impl TlsAcceptor {
         config.cert_resolver = handshake.clone();
         config.key_log = handshake.clone();
         config.ticketer = snapshot.tickets.clone();
-        TlsSession::new(Arc::new(config), handshake)
+        TlsSession::accept(Arc::new(config), handshake)
     }
 }
 
@@ -101,6 +119,7 @@ impl TlsAcceptor {
 pub(super) struct Handshake {
     fallback_host: Option<Box<str>>,
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) usage: Usage,
     seen: Mutex<Seen>,
 }
 

@@ -2,7 +2,8 @@
 
 use super::TlsError;
 use super::binding::end_point;
-use super::peer::PeerVerifier;
+use super::names::CertificateNames;
+use super::peer::Trust;
 use arc_swap::ArcSwap;
 use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
@@ -13,9 +14,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use tercet_core::ascii_domain;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// One configured certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +54,8 @@ pub(super) struct Snapshot {
     /// New with every set, so that no ticket outlives the certificate it was issued under: a resumed session's
     /// `tls-server-end-point` is then the same on both sides.
     pub(super) tickets: Arc<dyn ProducesTickets>,
-    provider: Arc<CryptoProvider>,
-    ca: Vec<CertificateDer<'static>>,
-    verifier: OnceLock<Option<PeerVerifier>>,
+    /// Who judges the certificates of peers.
+    pub(super) trust: Arc<Trust>,
 }
 
 /// A chain with its key and its `tls-server-end-point` value.
@@ -65,7 +66,7 @@ pub(super) struct HostCertificate {
 }
 
 impl Certificates {
-    /// Loads `files`; the first is the default. `ca_files` hold further roots for client certificates, in PEM.
+    /// Loads `files`; the first is the default. `ca_files` hold further roots for the certificates of peers, in PEM.
     ///
     /// # Errors
     /// [`TlsError::File`] for the first file that cannot be used, [`TlsError::NoCertificate`] if there is none.
@@ -178,8 +179,9 @@ impl Snapshot {
         let mut by_name = HashMap::new();
         for (files, certificate) in &loaded {
             for host in &files.hosts {
+                let name = ascii_domain(host).unwrap_or(host.into());
                 by_name
-                    .entry(host.to_ascii_lowercase().into_boxed_str())
+                    .entry(name.to_ascii_lowercase().into_boxed_str())
                     .or_insert_with(|| certificate.clone());
             }
         }
@@ -193,9 +195,7 @@ impl Snapshot {
             by_name,
             default,
             tickets,
-            provider: provider.clone(),
-            ca: roots,
-            verifier: OnceLock::new(),
+            trust: Arc::new(Trust::new(provider.clone(), roots)),
         })
     }
 
@@ -208,14 +208,6 @@ impl Snapshot {
             })
         });
         found.unwrap_or(&self.default).clone()
-    }
-
-    /// Who judges client certificates: the system's roots and the configured ones, read when the first such
-    /// certificate arrives. None if there is no root at all.
-    pub(super) fn verifier(&self) -> Option<&PeerVerifier> {
-        self.verifier
-            .get_or_init(|| PeerVerifier::new(&self.provider, &self.ca))
-            .as_ref()
     }
 }
 
@@ -248,29 +240,19 @@ impl HostCertificate {
 
     /// The DNS names the certificate carries, wildcards as they are written.
     fn names(&self) -> Vec<Box<str>> {
-        let Some(Ok((_, certificate))) =
-            self.key.cert.first().map(|c| X509Certificate::from_der(c))
-        else {
-            return Vec::new();
-        };
-        let Ok(Some(names)) = certificate.subject_alternative_name() else {
-            return Vec::new();
-        };
-        let dns = names
-            .value
-            .general_names
-            .iter()
-            .filter_map(|name| match name {
-                GeneralName::DNSName(dns) => Some(dns.to_ascii_lowercase().into_boxed_str()),
-                _ => None,
-            });
-        dns.collect()
+        let own = self.key.cert.first();
+        let names = own
+            .map(|own| CertificateNames::read(own))
+            .unwrap_or_default();
+        let dns = names.dns.iter();
+        dns.map(|name| name.to_ascii_lowercase().into_boxed_str())
+            .collect()
     }
 }
 
 /// rustls' ciphers, with AES-128 before AES-256: it is as safe here, and its SHA-256 is done by the processor, which saves
 /// some of each login. ChaCha20 stays for clients that have nothing else.
-fn provider() -> CryptoProvider {
+pub(super) fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     // A stable sort: everything else stays as it is.
     provider.cipher_suites.sort_by_key(|suite| {

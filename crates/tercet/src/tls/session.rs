@@ -1,21 +1,25 @@
-//! One TLS connection, server side, without buffers of its own.
+//! One TLS connection, of either side, without buffers of its own.
 //!
 //! ```text
 //!            restore()           receive()                    encrypt(), close()
 //! socket -> [kept | new bytes] -> plaintext to the callback    plaintext -> records at the end of `out` -> socket
 //!                              -> records at the end of `out`
 //! ```
-//! Between calls only an incomplete record stays here. This file is the only one that names rustls' unbuffered
-//! interface.
+//! Between calls only an incomplete record stays here. This file and [`side`](super::side) are the only ones that
+//! name rustls' unbuffered interface.
 
 use super::TlsError;
 use super::acceptor::Handshake;
 use super::binding::{ServerHello, exporter};
-use super::peer::PeerCertificate;
+use super::peer::{PeerCertificate, Trust, Usage};
+use super::side::Side;
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
-use rustls_pki_types::UnixTime;
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
+};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls_pki_types::{ServerName, UnixTime};
 use std::sync::Arc;
 
 /// The most bytes of an unfinished message that are kept between reads: a record has at most 16 KiB and some, and a
@@ -43,14 +47,14 @@ pub struct TlsInfo {
     pub version: TlsVersion,
     /// The chosen ALPN protocol name.
     pub alpn: Option<Box<[u8]>>,
-    /// The host the client asked for by SNI, in lower case.
+    /// The host the client asked for by SNI, in lower case. This and the bindings are known on the accepting side only.
     pub server_name: Option<Box<str>>,
     /// `tls-exporter` (RFC 9266). None with TLS 1.2 without extended master secret.
     pub exporter: Option<[u8; 32]>,
     /// `tls-server-end-point` (RFC 5929) of the certificate that was presented.
     pub end_point: Option<Box<[u8]>>,
-    /// The client's certificate, if it sent one and its chain is trusted.
-    pub peer: Option<PeerCertificate>,
+    /// The peer's certificate, if it sent one, and what it is worth.
+    pub peer: Option<Box<PeerCertificate>>,
     /// True if the session was resumed by a ticket.
     pub resumed: bool,
 }
@@ -67,9 +71,99 @@ pub enum TlsEvent<'a> {
     Closed,
 }
 
-/// A server-side TLS connection.
-pub struct TlsSession {
-    connection: UnbufferedServerConnection,
+/// A TLS connection, of either side.
+pub struct TlsSession(Sides);
+
+enum Sides {
+    Accepted(Half<UnbufferedServerConnection>),
+    Connected(Half<UnbufferedClientConnection>),
+}
+
+/// Calls the same method on whichever side it is.
+macro_rules! on_side {
+    ($session:expr, $half:ident => $call:expr) => {
+        match $session {
+            Sides::Accepted($half) => $call,
+            Sides::Connected($half) => $call,
+        }
+    };
+}
+
+impl TlsSession {
+    pub(super) fn accept(
+        config: Arc<ServerConfig>,
+        seen: Arc<Handshake>,
+    ) -> Result<Self, TlsError> {
+        let connection = UnbufferedServerConnection::new(config)?;
+        let half = Half::new(connection, Origin::Accepted(seen));
+        Ok(TlsSession(Sides::Accepted(half)))
+    }
+
+    pub(super) fn connect(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        trust: Arc<Trust>,
+    ) -> Result<Self, TlsError> {
+        let connection = UnbufferedClientConnection::new(config, name)?;
+        let half = Half::new(connection, Origin::Connected(trust));
+        Ok(TlsSession(Sides::Connected(half)))
+    }
+
+    /// True until [`TlsEvent::Up`].
+    pub fn is_handshaking(&self) -> bool {
+        on_side!(&self.0, half => half.handshake.is_some())
+    }
+
+    /// Number of bytes that [`restore`](Self::restore) puts in front of the next read; at most 24 KiB.
+    pub fn kept(&self) -> usize {
+        on_side!(&self.0, half => half.kept.len())
+    }
+
+    /// Copies what the last [`receive`](Self::receive) could not use to the front of `buffer` and returns its length:
+    /// new bytes are read behind it. `buffer` should have room for a record (17 KiB) beyond [`kept`](Self::kept).
+    pub fn restore(&self, buffer: &mut [u8]) -> usize {
+        let kept = on_side!(&self.0, half => &half.kept);
+        let length = kept.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&kept[..length]);
+        length
+    }
+
+    /// Takes ciphertext: what [`restore`](Self::restore) returned, followed by what the socket gave. Calls `on` for
+    /// each event; appends records to be sent to `out` (handshake, tickets, alerts), also when it fails. The side that
+    /// connects speaks first: it is called once with nothing.
+    ///
+    /// # Errors
+    /// [`TlsError::Peer`] ends the connection once `out` is sent. [`TlsError::TooLong`] ends it as well. Every later
+    /// call is [`TlsError::NotOpen`].
+    pub fn receive(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Vec<u8>,
+        on: impl FnMut(TlsEvent<'_>),
+    ) -> Result<(), TlsError> {
+        on_side!(&mut self.0, half => half.receive(input, out, on))
+    }
+
+    /// Appends `plaintext` as records to `out`. The handshake must be complete.
+    ///
+    /// # Errors
+    /// [`TlsError::NotOpen`] before the handshake or after [`close`](Self::close).
+    pub fn encrypt(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
+        on_side!(&mut self.0, half => half.encrypt(plaintext, out))
+    }
+
+    /// Appends the alert that closes our direction properly. Nothing can be sent behind it.
+    ///
+    /// # Errors
+    /// [`TlsError::NotOpen`] before the handshake or after an earlier call.
+    pub fn close(&mut self, out: &mut Vec<u8>) -> Result<(), TlsError> {
+        on_side!(&mut self.0, half => half.close(out))
+    }
+}
+
+/// One side's connection with what is kept beside it.
+struct Half<S> {
+    connection: S,
     /// An incomplete record, or messages that wait for their rest. Empty on an idle connection.
     kept: Vec<u8>,
     /// Until [`TlsEvent::Up`].
@@ -79,46 +173,30 @@ pub struct TlsSession {
 }
 
 struct Pending {
-    seen: Arc<Handshake>,
+    origin: Origin,
     hello: Option<ServerHello>,
 }
 
-impl TlsSession {
-    pub(super) fn new(config: Arc<ServerConfig>, seen: Arc<Handshake>) -> Result<Self, TlsError> {
-        let connection = UnbufferedServerConnection::new(config)?;
-        Ok(TlsSession {
+/// How the handshake began.
+enum Origin {
+    Accepted(Arc<Handshake>),
+    Connected(Arc<Trust>),
+}
+
+impl<S: Side> Half<S> {
+    fn new(connection: S, origin: Origin) -> Self {
+        Half {
             connection,
             kept: Vec::new(),
-            handshake: Some(Box::new(Pending { seen, hello: None })),
+            handshake: Some(Box::new(Pending {
+                origin,
+                hello: None,
+            })),
             failed: false,
-        })
+        }
     }
 
-    /// True until [`TlsEvent::Up`].
-    pub fn is_handshaking(&self) -> bool {
-        self.handshake.is_some()
-    }
-
-    /// Number of bytes that [`restore`](Self::restore) puts in front of the next read; at most 24 KiB.
-    pub fn kept(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Copies what the last [`receive`](Self::receive) could not use to the front of `buffer` and returns its length:
-    /// new bytes are read behind it. `buffer` should have room for a record (17 KiB) beyond [`kept`](Self::kept).
-    pub fn restore(&self, buffer: &mut [u8]) -> usize {
-        let length = self.kept.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&self.kept[..length]);
-        length
-    }
-
-    /// Takes ciphertext: what [`restore`](Self::restore) returned, followed by what the socket gave. Calls `on` for
-    /// each event; appends records to be sent to `out` (handshake, tickets, alerts), also when it fails.
-    ///
-    /// # Errors
-    /// [`TlsError::Peer`] ends the connection once `out` is sent. [`TlsError::TooLong`] ends it as well. Every later
-    /// call is [`TlsError::NotOpen`].
-    pub fn receive(
+    fn receive(
         &mut self,
         input: &mut [u8],
         out: &mut Vec<u8>,
@@ -130,7 +208,7 @@ impl TlsSession {
         let mut start = 0;
         loop {
             let UnbufferedStatus { discard, state, .. } =
-                self.connection.process_tls_records(&mut input[start..]);
+                self.connection.process(&mut input[start..]);
             let mut done = false;
             let mut up = false;
             match state {
@@ -186,22 +264,14 @@ impl TlsSession {
         Ok(())
     }
 
-    /// Appends `plaintext` as records to `out`. The handshake must be complete.
-    ///
-    /// # Errors
-    /// [`TlsError::NotOpen`] before the handshake or after [`close`](Self::close).
-    pub fn encrypt(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
+    fn encrypt(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
         let space = plaintext.len() + (plaintext.len() / RECORD_PLAINTEXT + 2) * RECORD_OVERHEAD;
         self.write(out, space, |traffic, space| {
             traffic.encrypt(plaintext, space)
         })
     }
 
-    /// Appends the alert that closes our direction properly. Nothing can be sent behind it.
-    ///
-    /// # Errors
-    /// [`TlsError::NotOpen`] before the handshake or after an earlier call.
-    pub fn close(&mut self, out: &mut Vec<u8>) -> Result<(), TlsError> {
+    fn close(&mut self, out: &mut Vec<u8>) -> Result<(), TlsError> {
         self.write(out, RECORD_OVERHEAD, |traffic, space| {
             traffic.queue_close_notify(space)
         })
@@ -211,15 +281,14 @@ impl TlsSession {
         &mut self,
         out: &mut Vec<u8>,
         space: usize,
-        mut write: impl FnMut(&mut Traffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
+        mut write: impl FnMut(&mut WriteTraffic<'_, S::Data>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), TlsError> {
         if self.failed {
             return Err(TlsError::NotOpen);
         }
         loop {
             // What is kept has to stand here as in `receive`: the state refers to it.
-            let UnbufferedStatus { discard, state, .. } =
-                self.connection.process_tls_records(&mut self.kept);
+            let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut self.kept);
             let mut result = None;
             let state = match state {
                 Ok(state) => state,
@@ -256,9 +325,8 @@ impl TlsSession {
     /// connection for a fault of its caller.
     fn flush_alert(&mut self, rest: &mut [u8], out: &mut Vec<u8>) {
         self.failed = true;
-        while self.connection.wants_write() {
-            let Ok(ConnectionState::EncodeTlsData(mut data)) =
-                self.connection.process_tls_records(rest).state
+        while self.connection.common().wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process(rest).state
             else {
                 return;
             };
@@ -269,40 +337,40 @@ impl TlsSession {
     }
 
     fn info(&self, pending: &Pending) -> TlsInfo {
-        let mut seen = pending.seen.seen();
-        let suite = self.connection.negotiated_cipher_suite();
-        let exporter = suite
-            .and_then(|suite| exporter(suite, &seen.secret, &seen.client_random, pending.hello));
-        let chain = self
-            .connection
-            .peer_certificates()
-            .filter(|chain| !chain.is_empty());
-        let peer = chain.and_then(|chain| {
-            pending
-                .seen
-                .snapshot
-                .verifier()?
-                .judge(chain, UnixTime::now())
-        });
-        TlsInfo {
-            version: match self.connection.protocol_version() {
+        let common = self.connection.common();
+        let mut info = TlsInfo {
+            version: match common.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
                 _ => TlsVersion::Tls13,
             },
-            alpn: self.connection.alpn_protocol().map(Into::into),
-            server_name: seen.server_name.take(),
-            exporter,
-            end_point: seen
-                .certificate
-                .take()
-                .and_then(|certificate| certificate.end_point.clone()),
-            peer,
-            resumed: self.connection.handshake_kind() == Some(HandshakeKind::Resumed),
-        }
+            alpn: common.alpn_protocol().map(Into::into),
+            server_name: None,
+            exporter: None,
+            end_point: None,
+            peer: None,
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+        };
+        let (trust, usage) = match &pending.origin {
+            Origin::Connected(trust) => (trust, Usage::Server),
+            Origin::Accepted(seen) => {
+                let mut values = seen.seen();
+                let suite = common.negotiated_cipher_suite();
+                info.exporter = suite.and_then(|suite| {
+                    let (secret, random) = (&values.secret, &values.client_random);
+                    exporter(suite, secret, random, pending.hello)
+                });
+                info.server_name = values.server_name.take();
+                let own = values.certificate.take();
+                info.end_point = own.and_then(|certificate| certificate.end_point.clone());
+                (&seen.snapshot.trust, seen.usage)
+            }
+        };
+        let chain = common.peer_certificates();
+        info.peer =
+            chain.and_then(|chain| trust.judge(chain, usage, UnixTime::now()).map(Box::new));
+        info
     }
 }
-
-type Traffic<'a> = rustls::unbuffered::WriteTraffic<'a, rustls::server::ServerConnectionData>;
 
 /// Appends one handshake record: asks for its size with an empty buffer, then encodes it.
 fn encode(

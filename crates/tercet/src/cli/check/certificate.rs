@@ -8,10 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Finding;
 use crate::config::{Config, Domain, Host};
+use crate::tls::CertificateNames;
 
 /// Certificates that end sooner are worth a warning; automatic renewals happen earlier.
 const SOON_DAYS: i64 = 14;
@@ -163,21 +164,11 @@ fn times(subject: &str, certificate: &X509Certificate<'_>, now: i64) -> Option<F
 
 /// Whether the certificate is for the domain (RFC 6120 §13.7.1.2, RFC 6125 §6.4).
 fn names(subject: &str, domain: &Domain, certificate: &X509Certificate<'_>) -> Option<Finding> {
-    let names: Vec<&str> = match certificate.subject_alternative_name() {
-        Ok(Some(extension)) => extension
-            .value
-            .general_names
-            .iter()
-            .filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(*name),
-                _ => None,
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
-    if names.iter().any(|name| covers(name, domain.as_str())) {
+    let names = CertificateNames::of(certificate);
+    if names.cover(domain.as_str()) {
         return None;
     }
+    let names = names.all();
     let found = match names.is_empty() {
         true => "no domain at all".to_owned(),
         false => names.join(", "),
@@ -190,21 +181,6 @@ fn names(subject: &str, domain: &Domain, certificate: &X509Certificate<'_>) -> O
             domain.as_str()
         ),
     ))
-}
-
-/// Whether `name` of a certificate means `domain`; a wildcard stands for one label.
-fn covers(name: &str, domain: &str) -> bool {
-    let (wild, name) = match name.strip_prefix("*.") {
-        Some(parent) => (true, parent),
-        None => (false, name),
-    };
-    let wanted = match wild {
-        true => domain.split_once('.').map(|(_, parent)| parent),
-        false => Some(domain),
-    };
-    // Certificates have A-labels, configured domains are normalised: both through the same preparation.
-    let name = tercet_core::prepare_domain(name);
-    matches!((name, wanted), (Ok(name), Some(wanted)) if name == wanted)
 }
 
 /// The certificates in a PEM file, each of which can be parsed; at least one.
@@ -356,13 +332,5 @@ mod tests {
             "{found:?}"
         );
         assert!(found[1].1.contains("No such file"), "{found:?}");
-    }
-
-    #[test]
-    fn internationalised_names_are_compared_in_one_form() {
-        assert!(covers("xn--mnchen-3ya.example", "münchen.example"));
-        assert!(covers("EXAMPLE.org", "example.org"));
-        assert!(!covers("*.org", "org"));
-        assert!(!covers("*.example.org", "example.org"));
     }
 }
