@@ -97,7 +97,7 @@ const ELSEWHERE: &[Elsewhere] = &[
         440,
         "1.0.0",
         "Channel-Binding Type Capability",
-        "crates/stream/src/limits.rs",
+        "crates/stream/src/c2s/features.rs",
     ),
     (
         474,
