@@ -65,7 +65,7 @@ pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
     for _ in 0..8 {
         let make = || {
             may_make.as_ref().ok()?;
-            let mut state = State::new(core.defaults(), cx.server.now_ms());
+            let mut state = core.new_room(cx.server);
             state.locked = true;
             let owner = Enrolled::new(Affiliation::Owner);
             state.roll.insert(cx.from.to_bare(), owner);

@@ -8,7 +8,7 @@ use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item};
 use super::room::State;
 use super::status::Status;
-use super::{Call, enter};
+use super::{Call, enter, features};
 
 /// A session leaves, with the presence that it says so with, if it does. Nothing happens if it is not here.
 pub(super) fn leave(
@@ -36,7 +36,9 @@ pub(super) fn leave(
         cause,
         ..Item::of(occupant, Some(session))
     };
-    let gone = gone(occupant, item, &with_self(statuses), shown.as_ref());
+    let mut stamp = Vec::new();
+    features::stamp(&call.core.features, state, occupant, &mut stamp);
+    let gone = gone(occupant, item, &with_self(statuses), shown.as_ref(), &stamp);
     let (jid, to, session) = (
         occupant.jid.clone(),
         session.jid.clone(),
@@ -99,6 +101,8 @@ fn say(
         Some(_) => occupant.role,
         None => Role::None,
     };
+    let mut stamp = Vec::new();
+    features::stamp(&call.core.features, state, occupant, &mut stamp);
     let write = |real: Option<&Presentee>, statuses: &[Status]| -> SharedStanza {
         let item = Item {
             role,
@@ -106,7 +110,7 @@ fn say(
             cause,
             ..Item::of(occupant, real)
         };
-        gone(occupant, item, statuses, shown.as_ref())
+        gone(occupant, item, statuses, shown.as_ref(), &stamp)
     };
     if state.shows(occupant.role) {
         let to_others = [
@@ -134,15 +138,17 @@ fn with_self(statuses: &[Status]) -> Vec<Status> {
     all
 }
 
-/// Unavailable presence: with what the client said, if it said it.
+/// Unavailable presence: with what the client said, if it said it, and what features add.
 fn gone(
     occupant: &Occupant,
     item: Item<'_>,
     statuses: &[Status],
     shown: Option<&Shown>,
+    stamp: &[u8],
 ) -> SharedStanza {
     let mut x = Vec::new();
     item.write(statuses, &[], &mut x);
+    x.extend_from_slice(stamp);
     match shown {
         Some(shown) => shown.announce(&occupant.jid, &x),
         None => presence::unavailable(&occupant.jid, &x),

@@ -9,7 +9,7 @@ use tercet_store::Batch;
 use super::affiliation::RoleRight;
 use super::presence::USER;
 use super::room::{Room, State, Subject};
-use super::{Call, invite, leave, records};
+use super::{Call, features, invite, leave, records};
 
 /// Errors that say that whoever gets a room's messages is not there any more.
 const GONE: &[&str] = &[
@@ -115,12 +115,15 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
     let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, &cx));
     let own = own.filter_map(|(place, _)| u32::try_from(place).ok());
     let leave_out = cx.edit.leave_out.iter().copied().chain(own).collect();
+    let mut append = cx.edit.append.to_vec();
+    let sender = state.occupants.at(place);
+    features::stamp(&call.core.features, state, sender, &mut append);
     let mut speech = Speech {
         call,
         state,
         place,
         leave_out,
-        append: cx.edit.append.to_vec(),
+        append,
         id: None,
         keep: Batch::new(),
         remembered: cx.stanza.own_child("body").is_some(),
@@ -194,13 +197,16 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
             xml.extend_from_slice(child.raw());
         }
     }
+    let mut stamp = Vec::new();
+    features::stamp(&call.core.features, state, occupant, &mut stamp);
+    xml.extend_from_slice(&stamp);
     let subject = Subject {
         xml,
         by: Some(occupant.jid.clone()),
         at_ms: cx.server.now_ms(),
     };
     if !state.config.persistent {
-        tell_subject(call, state, subject);
+        tell_subject(call, state, subject, &stamp);
         return Ok(Routed::Done);
     }
     let mut batch = Batch::new();
@@ -214,12 +220,12 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
             return call.entity.refuse(&store_failure(&error));
         }
         let mut state = call.room.lock();
-        tell_subject(&call, &mut state, subject);
+        tell_subject(&call, &mut state, subject, &stamp);
         leave::settle(&call, &mut state);
     }))
 }
 
-fn tell_subject(call: &Call<'_>, state: &mut State, subject: Subject) {
+fn tell_subject(call: &Call<'_>, state: &mut State, subject: Subject, stamp: &[u8]) {
     let cx = call.entity;
     let own = cx.stanza.children().enumerate();
     let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, &cx));
@@ -231,7 +237,7 @@ fn tell_subject(call: &Call<'_>, state: &mut State, subject: Subject) {
     state.subject = subject;
     let edit = Edit {
         leave_out: &leave_out,
-        append: cx.edit.append,
+        append: &[cx.edit.append, stamp].concat(),
     };
     let shared = cx.stanza.share_edited(Some(from.as_str()), cx.lang, edit);
     state.cast(cx.server, &from, cx.stanza, |_, _| Some(&shared));
@@ -277,11 +283,12 @@ fn whisper(call: &Call<'_>, state: &mut State) -> Result<(), StanzaError> {
     leave_out.sort_unstable();
     leave_out.dedup();
     // XEP-0045 §7.5: marked as what it is, for carbons and archives.
-    let append = [
+    let mut append = [
         cx.edit.append,
         b"<x xmlns='http://jabber.org/protocol/muc#user'/>",
     ]
     .concat();
+    features::stamp(&call.core.features, state, sender, &mut append);
     let edit = Edit {
         leave_out: &leave_out,
         append: &append,

@@ -38,7 +38,7 @@ use tercet_server::{HostInfo, Rooms, Routed, Server, store_failure};
 use crate::disco::{Identity, Items};
 use config::{RoomConfig, RoomLimits};
 use features::Features;
-use room::Room;
+use room::{Room, State};
 use service::Service;
 
 /// The namespace of rooms.
@@ -112,6 +112,15 @@ impl Core {
         RoomConfig::default()
     }
 
+    /// A room that is being made, with nobody on its lists.
+    pub fn new_room(&self, server: &Server) -> State {
+        let mut state = State::new(self.defaults(), server.now_ms());
+        for feature in self.features.iter() {
+            feature.made(server, &mut state.data);
+        }
+        state
+    }
+
     /// What rooms may be configured for.
     pub fn limits(&self) -> RoomLimits {
         RoomLimits {
@@ -123,11 +132,16 @@ impl Core {
 
 impl Module for Muc {
     const NAME: &'static str = "muc";
-    const XEPS: &'static [Xep] = &[xep(
-        45,
-        "1.35.5",
-        Coverage::Partial("no occupants from other servers yet"),
-    )];
+    const XEPS: &'static [Xep] = &[
+        xep(
+            45,
+            "1.35.5",
+            Coverage::Partial("no occupants from other servers yet"),
+        ),
+        xep(307, "0.1", Coverage::Complete),
+        xep(410, "1.1.0", Coverage::Complete),
+        xep(421, "1.0.1", Coverage::Complete),
+    ];
     type Config = ();
 
     fn new((): (), host: &HostInfo) -> Self {
@@ -159,6 +173,7 @@ impl Module for Muc {
             Box::pin(async move { disco::rooms(&core, cx, page).await })
         }));
         r.provide(Target::Host, items).silent("items");
+        features::unique::register(r);
     }
 }
 

@@ -77,7 +77,8 @@ impl Enrolled {
 /// The subject of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subject {
-    /// The `<subject/>` elements as they came, one for each language; empty for none.
+    /// The `<subject/>` elements as they came, one for each language, and behind them what features add to a message of who set it;
+    /// empty for none.
     pub xml: Vec<u8>,
     /// Who set it: the address in the room.
     pub by: Option<Jid>,
@@ -93,6 +94,11 @@ impl Data {
     /// The value of type `T`, if there is one.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// Puts a value in, in the place of another of its type.
+    pub fn put<T: Any + Send + Sync>(&mut self, value: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(value));
     }
 
     /// The value of type `T`, made now if there is none.
@@ -240,6 +246,7 @@ impl State {
         item.write(statuses, &[], &mut x);
         for feature in features.iter() {
             feature.presence(room, self, occupant, &mut x);
+            feature.stamp(self, occupant, &mut x);
         }
         session.presence.announce(&occupant.jid, &x)
     }

@@ -3,14 +3,17 @@
 //!
 //! Adding one: its file, its line in [`features`].
 
+mod occupant_id;
 mod password;
+mod self_ping;
+pub(super) mod unique;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tercet_core::forms::Form;
 use tercet_core::{Element, Jid, StanzaError};
-use tercet_server::Routed;
+use tercet_server::{Routed, Server};
 use tercet_store::Batch;
 
 use super::affiliation::Affiliation;
@@ -23,7 +26,11 @@ pub type Features = Arc<[Box<dyn RoomFeature>]>;
 
 /// Every feature.
 pub fn features() -> Features {
-    Arc::new([Box::new(password::Password)])
+    Arc::new([
+        Box::new(password::Password),
+        Box::new(self_ping::SelfPing),
+        Box::new(occupant_id::OccupantIds),
+    ])
 }
 
 /// Something that rooms can do. Everything is called with the room locked, unless it says otherwise.
@@ -58,6 +65,11 @@ pub trait RoomFeature: Send + Sync {
         Ok(None)
     }
 
+    /// Gives a room that is being made what it needs from the beginning.
+    fn made(&self, server: &Server, data: &mut Data) {
+        let _ = (server, data);
+    }
+
     /// Takes what it has kept into the room's data: when the room comes into memory, and when what [`RoomFeature::submit`] said is
     /// durable. `None`: it cannot be read; the room is then refused to everybody rather than opened by mistake.
     fn load(&self, data: &mut Data, kept: &[u8]) -> Option<()> {
@@ -86,6 +98,12 @@ pub trait RoomFeature: Send + Sync {
         let _ = (address, room, occupant, out);
     }
 
+    /// Adds elements to all that goes out in the name of `occupant`: its presence, messages to all and to one, what it says as it goes.
+    /// Those of the same names that clients send are to be listed in `enter.rs` and `message.rs`, which leave them out.
+    fn stamp(&self, room: &State, occupant: &Occupant, out: &mut Vec<u8>) {
+        let _ = (room, occupant, out);
+    }
+
     /// Looks at a message to all, which its sender may send: refuses it, or changes it, or keeps something.
     ///
     /// # Errors
@@ -105,6 +123,13 @@ pub trait RoomFeature: Send + Sync {
     /// The room is being destroyed for good: deletes what it keeps elsewhere than under its name.
     fn destroy(&self, room: &Jid, batch: &mut Batch) {
         let _ = (room, batch);
+    }
+}
+
+/// What all features add to what goes out in the name of `occupant`.
+pub(super) fn stamp(features: &Features, room: &State, occupant: &Occupant, out: &mut Vec<u8>) {
+    for feature in features.iter() {
+        feature.stamp(room, occupant, out);
     }
 }
 
