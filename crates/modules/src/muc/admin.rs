@@ -282,6 +282,45 @@ fn parse_all(state: &State, query: &OwnedElement) -> Result<Vec<Change>, StanzaE
 
 /// Changes of a persistent room by the sender, checked once more under the lock that keeps them in one order.
 pub(super) async fn commit(call: &Call<'_>, changes: &[Change]) -> Result<(), StanzaError> {
+    commit_if(call, changes, |state| {
+        check(state, call.entity.from, changes)
+    })
+    .await
+}
+
+/// The same in the name of the service, which may everything but leave the room without an owner.
+pub(super) async fn commit_unasked(call: &Call<'_>, changes: &[Change]) -> Result<(), StanzaError> {
+    commit_if(call, changes, |state| {
+        let mut owners: Vec<&str> = state
+            .roll
+            .iter()
+            .filter(|(_, e)| e.affiliation == Affiliation::Owner)
+            .map(|(user, _)| user.as_str())
+            .collect();
+        for change in changes {
+            if let Change::Affiliation { user, to, .. } = change {
+                owners.retain(|owner| *owner != user.as_str());
+                if *to == Affiliation::Owner {
+                    owners.push(user.as_str());
+                }
+            }
+        }
+        if owners.is_empty() {
+            return Err(StanzaError::conflict().text("the room would be without an owner"));
+        }
+        if state.roll.len() + changes.len() > NAMES {
+            return Err(StanzaError::resource_constraint().text("the lists of this room are full"));
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn commit_if(
+    call: &Call<'_>,
+    changes: &[Change],
+    may: impl FnOnce(&State) -> Result<(), StanzaError>,
+) -> Result<(), StanzaError> {
     let cx = call.entity;
     let _alone = call.room.changing.lock().await;
     let commit = {
@@ -289,14 +328,18 @@ pub(super) async fn commit(call: &Call<'_>, changes: &[Change]) -> Result<(), St
         if state.gone {
             return Err(StanzaError::item_not_found());
         }
-        check(&state, cx.from, changes)?;
+        may(&state)?;
         let mut batch = Batch::new();
         for (user, enrolled) in changes.iter().filter_map(|c| enrolled(&state, c)) {
             records::put_enrolled(&mut batch, &call.room.jid, user.as_str(), &enrolled);
         }
-        cx.server.store().commit(batch)
+        // Of a room that is not kept, nothing is.
+        let kept = state.config.persistent && !state.locked;
+        kept.then(|| cx.server.store().commit(batch))
     };
-    commit.await.map_err(|e| store_failure(&e))?;
+    if let Some(commit) = commit {
+        commit.await.map_err(|e| store_failure(&e))?;
+    }
     let mut state = call.room.lock();
     apply(call, &mut state, changes);
     leave::settle(call, &mut state);

@@ -105,7 +105,7 @@ fn owners(state: &State) -> Vec<BareJid> {
 }
 
 /// The subject in the first language that it has.
-fn subject_text(state: &State) -> Option<String> {
+pub(super) fn subject_text(state: &State) -> Option<String> {
     let xml = [b"<s>".as_slice(), &state.subject.xml, b"</s>"].concat();
     let xml = OwnedElement::parse(&xml, "").ok()?;
     let subject = xml.root().first_child()?;

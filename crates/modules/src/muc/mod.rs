@@ -8,6 +8,7 @@
 mod admin;
 pub mod affiliation;
 pub mod config;
+pub mod control;
 mod disco;
 mod enter;
 pub mod features;
@@ -174,6 +175,9 @@ impl Module for Muc {
         }));
         r.provide(Target::Host, items).silent("items");
         features::unique::register(r);
+        let control = control::Control(r.module().core.clone());
+        r.provide(Target::Host, control)
+            .silent("for those who run the server");
     }
 }
 

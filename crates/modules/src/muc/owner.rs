@@ -27,10 +27,13 @@ enum Wish {
 
 /// `<destroy/>`
 #[derive(Default)]
-struct Destroy {
-    alternative: Option<BareJid>,
-    password: Option<String>,
-    reason: Option<String>,
+pub(super) struct Destroy {
+    /// Where to go.
+    pub(super) alternative: Option<BareJid>,
+    /// The password there.
+    pub(super) password: Option<String>,
+    /// Why.
+    pub(super) reason: Option<String>,
 }
 
 /// A `muc#owner` request.
@@ -273,7 +276,7 @@ fn durable(call: &Call<'_>, state: &State, plan: &Plan) -> Batch {
 }
 
 /// XEP-0045 §10.9: everybody leaves and is told where to go; nothing of the room is kept.
-async fn destroy(call: &Call<'_>, destroy: Destroy) -> Result<(), StanzaError> {
+pub(super) async fn destroy(call: &Call<'_>, destroy: Destroy) -> Result<(), StanzaError> {
     let cx = call.entity;
     let _alone = call.room.changing.lock().await;
     let commit = {

@@ -76,7 +76,8 @@ pub(super) fn read_config(room: &[u8]) -> Option<RoomConfig> {
     read_room(room).map(|(config, _)| config)
 }
 
-fn read_room(bytes: &[u8]) -> Option<(RoomConfig, u64)> {
+/// The configuration and when it was made.
+pub(super) fn read_room(bytes: &[u8]) -> Option<(RoomConfig, u64)> {
     let (&FORMAT, rest) = bytes.split_first()? else {
         return None;
     };

@@ -17,6 +17,7 @@ mod push;
 mod registration;
 mod registry;
 mod reports;
+mod room_control;
 mod sessions;
 mod uploads;
 

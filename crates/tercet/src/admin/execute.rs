@@ -12,6 +12,7 @@ use super::invites::{self, Wanted};
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 use super::outages;
 use super::push;
+use super::rooms;
 use super::uploads;
 
 /// Accounts on one page of a list.
@@ -82,6 +83,30 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
         Operation::ListUploads { jid, after } => {
             uploads::list(server, account(server, &jid)?, after.as_deref()).await
         }
+        Operation::ListRooms { domain, after } => {
+            rooms::list(server, &domain, after.as_deref()).await
+        }
+        Operation::ListRoomServices {} => Ok(rooms::services(server)),
+        Operation::ShowRoom { room } => rooms::show(server, &room).await,
+        Operation::CreateRoom {
+            room,
+            owner,
+            settings,
+        } => rooms::create(server, &room, &owner, &settings).await,
+        Operation::DestroyRoom {
+            room,
+            reason,
+            alternative,
+        } => rooms::destroy(server, &room, reason, alternative).await,
+        Operation::ListAffiliations { room, after } => {
+            rooms::affiliations(server, &room, after.as_deref()).await
+        }
+        Operation::SetAffiliation {
+            room,
+            user,
+            affiliation,
+            reason,
+        } => rooms::affiliate(server, &room, &user, &affiliation, reason).await,
         Operation::ListPush { jid } => push::list(server, account(server, &jid)?).await,
         Operation::TestPush { jid } => push::test(server, account(server, &jid)?).await,
     }

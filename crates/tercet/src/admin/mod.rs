@@ -10,11 +10,13 @@ mod invites;
 pub mod operation;
 mod outages;
 mod push;
+mod rooms;
 pub mod socket;
 mod uploads;
 mod way;
 
 pub use operation::{
-    Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, Secret, UploadedFile, User,
+    Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, RoomAffiliation, RoomLine,
+    RoomShown, Secret, UploadedFile, User,
 };
 pub use way::{AdminError, Way, ask};

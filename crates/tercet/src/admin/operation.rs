@@ -110,6 +110,56 @@ pub enum Operation {
         /// Only those behind this one.
         after: Option<String>,
     },
+    /// A page of the rooms of a service, ordered by name.
+    ListRooms {
+        /// The domain of their addresses.
+        domain: String,
+        /// Only those behind this one.
+        after: Option<String>,
+    },
+    /// The domains that have rooms.
+    ListRoomServices {},
+    /// One room.
+    ShowRoom {
+        /// Its address.
+        room: String,
+    },
+    /// Makes a persistent room.
+    CreateRoom {
+        /// Its address.
+        room: String,
+        /// Who owns it.
+        owner: String,
+        /// Names of fields of its configuration, with or without `muc#roomconfig_`, and values.
+        settings: Vec<(String, String)>,
+    },
+    /// Destroys a room.
+    DestroyRoom {
+        /// Its address.
+        room: String,
+        /// What those in it are told.
+        reason: Option<String>,
+        /// The room where they are to go.
+        alternative: Option<String>,
+    },
+    /// A page of a room's lists, ordered by address.
+    ListAffiliations {
+        /// The room's address.
+        room: String,
+        /// Only those behind this one.
+        after: Option<String>,
+    },
+    /// Makes a user something else to a room.
+    SetAffiliation {
+        /// The room's address.
+        room: String,
+        /// The user's bare JID.
+        user: String,
+        /// `owner`, `admin`, `member`, `outcast` or `none`.
+        affiliation: String,
+        /// Why.
+        reason: Option<String>,
+    },
     /// The devices of an account that are woken by push notifications, with what came of the last ones.
     ListPush {
         /// Its bare JID.
@@ -167,6 +217,27 @@ pub enum Answer {
     Uploads {
         /// The page.
         uploads: Vec<UploadedFile>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<String>,
+    },
+    /// Rooms.
+    Rooms {
+        /// The page.
+        rooms: Vec<RoomLine>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<String>,
+    },
+    /// Domains that have rooms.
+    RoomServices {
+        /// All of them.
+        domains: Vec<String>,
+    },
+    /// The room asked for.
+    Room(RoomShown),
+    /// What users are to a room.
+    Affiliations {
+        /// The page.
+        affiliations: Vec<RoomAffiliation>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
     },
@@ -244,6 +315,71 @@ pub struct UploadedFile {
     pub created: String,
     /// When it goes, by XEP-0082; `None`: with the account.
     pub expires: Option<String>,
+}
+
+/// A room in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomLine {
+    /// Its address.
+    pub room: String,
+    /// Its name for people, if it has one.
+    pub name: Option<String>,
+    /// Whether it is listed for everybody.
+    pub public: bool,
+    /// Whether it stays when nobody is in it.
+    pub persistent: bool,
+    /// Whether only members enter.
+    pub members_only: bool,
+    /// Whether it has a password.
+    pub password: bool,
+    /// How many are in it now.
+    pub occupants: u64,
+    /// When it was made, by XEP-0082.
+    pub created: String,
+}
+
+/// A room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomShown {
+    /// What the list says of it.
+    #[serde(flatten)]
+    pub line: RoomLine,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// Its configuration but for the password: names of fields and their values.
+    pub settings: Vec<(String, Vec<String>)>,
+    /// How many have which affiliation.
+    pub affiliations: Vec<(String, u64)>,
+    /// Who is in it, no more than a hundred.
+    pub present: Vec<RoomOccupant>,
+}
+
+/// Somebody in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomOccupant {
+    /// The nick.
+    pub nick: String,
+    /// The bare JID.
+    pub user: String,
+    /// The affiliation.
+    pub affiliation: String,
+    /// The role.
+    pub role: String,
+    /// How many devices.
+    pub sessions: u64,
+}
+
+/// What a user is to a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomAffiliation {
+    /// The bare JID.
+    pub user: String,
+    /// The affiliation.
+    pub affiliation: String,
+    /// The nick that is kept for it.
+    pub nick: Option<String>,
+    /// Why it is so.
+    pub reason: Option<String>,
 }
 
 /// What a user has reported of somebody (XEP-0377).

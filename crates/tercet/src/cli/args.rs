@@ -41,6 +41,9 @@ pub enum Command {
     /// Show and test how users' devices are woken
     #[command(subcommand)]
     Push(Push),
+    /// Show, make and destroy rooms, and say who is what to them
+    #[command(subcommand)]
+    Room(Room),
     /// Show the files that users have uploaded
     #[command(subcommand)]
     Upload(Upload),
@@ -149,6 +152,69 @@ pub enum Push {
         /// The user's address
         jid: String,
     },
+}
+
+/// What to do with rooms. Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Room {
+    /// List the rooms, those that are not public too
+    List {
+        /// The domain of their addresses [default: all]
+        domain: Option<String>,
+    },
+    /// Show one room: its configuration, and who is in it
+    Show {
+        /// Its address
+        room: String,
+    },
+    /// Make a room that stays
+    Create {
+        /// Its address, as in garden@rooms.example.org
+        room: String,
+        /// Who owns it
+        #[arg(long, value_name = "ADDRESS")]
+        owner: String,
+        /// A setting, as in roomname=Garden or membersonly=1; may be repeated
+        #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = setting)]
+        settings: Vec<(String, String)>,
+    },
+    /// Destroy a room and everything kept for it
+    Destroy {
+        /// Its address
+        room: String,
+        /// What those in it are told
+        #[arg(long)]
+        reason: Option<String>,
+        /// The room where they are to go
+        #[arg(long, value_name = "ROOM")]
+        alternative: Option<String>,
+        /// Do not ask whether it is meant
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// List who is what to a room, or say it of one user
+    Affiliation {
+        /// The room's address
+        room: String,
+        /// The user's address
+        #[arg(requires = "affiliation")]
+        user: Option<String>,
+        /// owner, admin, member, outcast or none
+        affiliation: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Print all that is kept of a room: one JSON object a line, first the room, then its lists
+    Export {
+        /// Its address
+        room: String,
+    },
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting is FIELD=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// What to do with uploaded files. Works whether the server runs or not.

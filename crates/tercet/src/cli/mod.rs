@@ -1,4 +1,4 @@
-//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`, `push …`, `upload …`.
+//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`, `push …`, `upload …`, `room …`.
 
 pub mod args;
 mod check;
@@ -9,6 +9,7 @@ mod output;
 mod password;
 mod push;
 mod report;
+mod room;
 mod serve;
 mod upload;
 mod user;
@@ -71,6 +72,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Push(command)) => {
             push::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Room(command)) => {
+            room::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Upload(command)) => {
             upload::run(&configuration(arguments)?, command, arguments.json)

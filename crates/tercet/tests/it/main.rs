@@ -5,5 +5,6 @@ mod accounts;
 mod commands;
 mod invites;
 mod lab;
+mod rooms;
 mod running;
 mod transcripts;
