@@ -1,5 +1,7 @@
 //! The one way to change what is stored: a list of operations that happen together or not at all.
 
+use std::sync::Arc;
+
 use crate::{ArchiveEntry, Kind, StoreError};
 
 /// Longest owner in bytes: that of a full JID (RFC 7622 §3.1).
@@ -44,7 +46,7 @@ pub(crate) enum Action {
     DeleteAll,
     Append { at_ms: u64, value: Vec<u8> },
     DeleteLogUntil { id: u64 },
-    Archive { entry: ArchiveEntry },
+    Archive { entry: Arc<ArchiveEntry> },
     ReplaceArchived { id: u64, value: Vec<u8> },
     DeleteArchivedUntil { id: u64, limit: usize },
     EraseOwner,
@@ -113,6 +115,7 @@ impl Batch {
 
     /// Puts an entry into an archive. Its id is from [`crate::Store::archive_id`], and used once.
     pub fn archive(&mut self, kind: &'static Kind, owner: &str, entry: ArchiveEntry) -> &mut Batch {
+        let entry = Arc::new(entry);
         self.push(Some(kind), owner, Action::Archive { entry })
     }
 

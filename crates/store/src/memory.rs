@@ -121,7 +121,7 @@ impl State {
                 data.log.retain(|entry, _| entry > id);
             }
             Action::Archive { entry } => {
-                data.archive.insert(entry.id, entry.clone());
+                data.archive.insert(entry.id, ArchiveEntry::clone(entry));
             }
             Action::ReplaceArchived { id, value } => {
                 if let Some(entry) = data.archive.get_mut(id) {

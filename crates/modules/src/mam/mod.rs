@@ -45,6 +45,8 @@ use prefs::Prefs;
 
 /// The namespace of the protocol.
 pub(crate) const NS: &str = "urn:xmpp:mam:2";
+/// What an archived message is longer than it came, about: addresses and the id.
+const ADDED_BYTES: usize = 160;
 
 /// What users have sent and received: entries by peer, each the message as it was delivered, in `jabber:client`.
 pub static ARCHIVE: Kind = Kind {
@@ -166,7 +168,7 @@ fn archive(cx: &mut StanzaCx<'_>) {
         peer: peer.bare_str().to_owned(),
         part: peer.resource().unwrap_or_default().to_owned(),
         value: {
-            let mut value = Vec::new();
+            let mut value = Vec::with_capacity(cx.stanza.byte_len() + ADDED_BYTES);
             cx.write(cx.side, Some(ns::CLIENT), &mut value);
             value
         },

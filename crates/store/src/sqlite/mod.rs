@@ -34,6 +34,7 @@ use crate::{
     ArchiveEntry, ArchivePage, ArchiveQuery, Batch, Kind, LogEntry, LogSize, Pending, Stats,
     StoreError,
 };
+use archive::Tail;
 use fault::{from_io, from_sqlite};
 use folder::DataFolder;
 use queue::Queue;
@@ -61,6 +62,8 @@ pub(crate) struct Sqlite {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     writer_id: ThreadId,
+    /// What was archived and is not in blocks yet.
+    tail: Arc<Tail>,
     /// When it was opened.
     newest_archive_id: u64,
 }
@@ -127,8 +130,10 @@ impl Sqlite {
         schema::migrate(&mut connection)?;
         let known = schema::register(&mut connection, kinds)?;
         let catalogue = Arc::new(Catalogue::new(kinds, known)?);
-        let newest_archive_id =
-            archive::newest(&connection).map_err(|error| from_sqlite(&error))?;
+        let (tail, newest_archive_id) = archive::convert(&connection)
+            .and_then(|()| archive::load(&connection))
+            .map_err(|error| from_sqlite(&error))?;
+        let tail = Arc::new(tail);
         let shared = Arc::new(Shared {
             catalogue: Arc::clone(&catalogue),
             writes: Queue::new(MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES),
@@ -142,8 +147,8 @@ impl Sqlite {
             readers,
             folder: Some(folder),
         };
-        let mut writer =
-            Writer::new(connection, Arc::clone(&shared)).map_err(|error| from_sqlite(&error))?;
+        let mut writer = Writer::new(connection, Arc::clone(&shared), Arc::clone(&tail))
+            .map_err(|error| from_sqlite(&error))?;
         let writer = Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -158,6 +163,7 @@ impl Sqlite {
             shared,
             writer_id: writer.thread().id(),
             writer: Mutex::new(Some(writer)),
+            tail,
             newest_archive_id,
         };
         Ok((sqlite, catalogue))
@@ -317,17 +323,20 @@ impl Logs for Sqlite {
 impl Archives for Sqlite {
     fn read_archive(&self, kind: KindId, owner: &str, query: ArchiveQuery) -> Pending<ArchivePage> {
         let owner = owner.to_owned();
-        self.read(move |connection| archive::read(connection, kind, &owner, &query))
+        let tail = Arc::clone(&self.tail);
+        self.read(move |connection| archive::page(connection, &tail, kind, &owner, &query))
     }
 
     fn archived(&self, kind: KindId, owner: &str, ids: &[u64]) -> Pending<Vec<ArchiveEntry>> {
         let (owner, ids) = (owner.to_owned(), ids.to_vec());
-        self.read(move |connection| archive::entries(connection, kind, &owner, &ids))
+        let tail = Arc::clone(&self.tail);
+        self.read(move |connection| archive::entries(connection, &tail, kind, &owner, &ids))
     }
 
     fn archive_ends(&self, kind: KindId, owner: &str) -> Pending<Option<(u64, u64)>> {
         let owner = owner.to_owned();
-        self.read(move |connection| archive::ends(connection, kind, &owner))
+        let tail = Arc::clone(&self.tail);
+        self.read(move |connection| archive::ends(connection, &tail, kind, &owner))
     }
 
     fn newest_archive_id(&self) -> u64 {

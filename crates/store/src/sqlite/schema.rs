@@ -17,7 +17,7 @@ struct Migration {
 }
 
 /// All steps, in order, versions from 1 without a gap.
-const MIGRATIONS: &[Migration] = &[RECORDS_AND_LOGS, ARCHIVES];
+const MIGRATIONS: &[Migration] = &[RECORDS_AND_LOGS, ARCHIVES, BLOCKS];
 
 const RECORDS_AND_LOGS: Migration = Migration {
     version: 1,
@@ -70,6 +70,33 @@ const ARCHIVES: Migration = Migration {
         CREATE INDEX archived_by_peer ON archived (archive, peer);
         CREATE TABLE archive_newest (id INTEGER NOT NULL) STRICT;
         INSERT INTO archive_newest (id) VALUES (0);
+    ",
+};
+
+const BLOCKS: Migration = Migration {
+    version: 3,
+    // Entries come into the journal, and from there into blocks of one archive each, named by their first id. What is in
+    // archived is put into blocks by the program (`archive::convert`), which removes the table then.
+    sql: "
+        CREATE TABLE archive_journal (
+            id      INTEGER PRIMARY KEY,
+            entries BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE archive_blocks (
+            id      INTEGER PRIMARY KEY,
+            archive INTEGER NOT NULL,
+            first   INTEGER NOT NULL,
+            last    INTEGER NOT NULL,
+            data    BLOB NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX archive_blocks_by_first ON archive_blocks (archive, first);
+        CREATE TABLE archive_peers (
+            archive INTEGER NOT NULL,
+            peer    TEXT NOT NULL,
+            first   INTEGER NOT NULL,
+            PRIMARY KEY (archive, peer, first)
+        ) STRICT, WITHOUT ROWID;
+        UPDATE archive_newest SET id = max(id, (SELECT coalesce(max(id), 0) FROM archived));
     ",
 };
 
@@ -212,15 +239,18 @@ fn checksum(sql: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ArchiveQuery;
+    use crate::sqlite::archive;
 
     /// The checksums of all released steps: a step that appears here never changes again.
     const RELEASED: &[(u32, i64)] = &[
         (1, 8_192_978_722_121_886_858),
         (2, -4_041_117_534_446_494_464),
+        (3, 6_786_449_195_400_639_698),
     ];
 
     /// For each version from 1, SQL that fills a database of that version with [`JULIETS`].
-    const FILLED: &[&str] = &[FILLED_1, FILLED_2];
+    const FILLED: &[&str] = &[FILLED_1, FILLED_2, FILLED_3];
     const FILLED_1: &str = "
         INSERT INTO kinds (id, name, owner) VALUES (7, 'roster', 'account');
         INSERT INTO records (kind, owner, key, value)
@@ -243,6 +273,24 @@ mod tests {
         INSERT INTO archives (id, kind, owner) VALUES (3, 7, 'juliet@example.com');
         INSERT INTO archived (id, archive, peer, part, value)
             VALUES (1048576, 3, 'romeo@example.net', 'orchard', x'6869');
+    ";
+
+    const FILLED_3: &str = "
+        INSERT INTO kinds (id, name, owner) VALUES (7, 'roster', 'account');
+        INSERT INTO records (kind, owner, key, value)
+            VALUES (7, 'juliet@example.com', 'romeo@example.net', x'626f7468');
+        INSERT INTO logs (id, kind, owner, at_ms, value)
+            VALUES (41, 7, 'juliet@example.com', 1000, x'6869');
+        DELETE FROM logs;
+        INSERT INTO logs (kind, owner, at_ms, value)
+            VALUES (7, 'juliet@example.com', 2000, x'686f');
+        INSERT INTO archives (id, kind, owner) VALUES (3, 7, 'juliet@example.com');
+        INSERT INTO archive_blocks (archive, first, last, data) VALUES (3, 1048576, 1048576,
+            x'0000100000000000110702726f6d656f406578616d706c652e6e65746f7263686172646869');
+        INSERT INTO archive_peers (archive, peer, first) VALUES (3, 'romeo@example.net', 1048576);
+        INSERT INTO archive_journal (entries) VALUES (
+            x'030000200000000000110702726f6d656f406578616d706c652e6e65746f726368617264686f');
+        DROP TABLE archived;
     ";
 
     fn version(connection: &Connection) -> Option<u32> {
@@ -292,6 +340,23 @@ mod tests {
             assert_eq!(log.len(), 1);
             assert_eq!((log[0].id, log[0].at_ms), (42, 2000));
             assert_eq!(log[0].value, b"ho");
+            archive::convert(&connection).unwrap();
+            let (tail, newest) = archive::load(&connection).unwrap();
+            let query = ArchiveQuery {
+                limit: 9,
+                peer: Some("romeo@example.net".to_owned()),
+                ..ArchiveQuery::default()
+            };
+            let page = archive::page(&connection, &tail, kind, owner, &query).unwrap();
+            let archived = page.entries.iter().map(|e| (e.id, &*e.part, &*e.value));
+            let expected = [
+                (1 << 20, "orchard", &b"hi"[..]),
+                (2 << 20, "orchard", b"ho"),
+            ];
+            // What each version could hold.
+            let count = index;
+            assert!(archived.eq(expected.into_iter().take(count)));
+            assert_eq!(newest, (count as u64) << 20);
         }
     }
 

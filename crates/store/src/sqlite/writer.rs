@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{CachedStatement, Connection};
 
-use super::archive::{self, Numbers};
+use super::archive::{self, Archiver, Tail};
 use super::fault::from_sqlite;
 use super::{Shared, WriteJob};
 use crate::batch::{Action, Op};
@@ -43,7 +43,7 @@ pub(super) struct Writer {
     /// How the last write failed, until one succeeds: so that each change is logged once.
     failing: Option<StoreError>,
     checkpoint_failing: bool,
-    numbers: Numbers,
+    archiver: Archiver,
     /// There may be archives of nobody to delete.
     clearing: bool,
 }
@@ -70,6 +70,7 @@ impl Writer {
     pub(super) fn new(
         mut connection: Connection,
         shared: Arc<Shared>,
+        tail: Arc<Tail>,
     ) -> Result<Writer, rusqlite::Error> {
         let wal_pages = Arc::new(AtomicUsize::new(0));
         let pages = Arc::clone(&wal_pages);
@@ -85,7 +86,7 @@ impl Writer {
             checkpoint_at: CHECKPOINT_PAGES,
             failing: None,
             checkpoint_failing: false,
-            numbers: Numbers::default(),
+            archiver: Archiver::new(tail),
             clearing: true,
         })
     }
@@ -103,6 +104,7 @@ impl Writer {
             for reply in aside {
                 reply.send(Ok(()));
             }
+            self.seal_if_due();
             self.checkpoint_if_due();
         }
     }
@@ -173,7 +175,7 @@ impl Writer {
         execute(&self.connection, "BEGIN IMMEDIATE")?;
         while let Some(((batch, _), answer)) = group.last_mut() {
             self.clearing |= batch.erases();
-            match apply(&self.connection, &self.shared, &mut self.numbers, batch) {
+            match apply(&self.connection, &self.shared, &mut self.archiver, batch) {
                 Ok(()) => {}
                 Err(Refused::Batch(error)) => *answer = Err(error),
                 Err(Refused::Disk(error)) => return Err(error),
@@ -197,7 +199,7 @@ impl Writer {
             };
             group.push((next, Ok(())));
         }
-        execute(&self.connection, "COMMIT")
+        self.archiver.commit(&self.connection)
     }
 
     /// After a group failed: a transaction for each batch, so that one that needs too much space
@@ -206,8 +208,8 @@ impl Writer {
         for (batch, reply) in group {
             let written = execute(&self.connection, "BEGIN IMMEDIATE")
                 .map_err(Refused::Disk)
-                .and_then(|()| apply(&self.connection, &self.shared, &mut self.numbers, &batch))
-                .and_then(|()| Ok(execute(&self.connection, "COMMIT")?));
+                .and_then(|()| apply(&self.connection, &self.shared, &mut self.archiver, &batch))
+                .and_then(|()| Ok(self.archiver.commit(&self.connection)?));
             let answer = match written {
                 Ok(()) => {
                     self.succeeded(1);
@@ -227,7 +229,7 @@ impl Writer {
 
     /// Ends a transaction that SQLite has not already ended by itself.
     fn roll_back(&mut self) {
-        self.numbers.forget();
+        self.archiver.rolled_back();
         if !self.connection.is_autocommit()
             && let Err(error) = execute(&self.connection, "ROLLBACK")
         {
@@ -255,6 +257,15 @@ impl Writer {
             self.failing = Some(failure.clone());
         }
         failure
+    }
+
+    /// Puts what was archived into its blocks, once it is enough. It is durable already: a failure here loses nothing and is
+    /// tried again.
+    fn seal_if_due(&mut self) {
+        if let Err(error) = self.archiver.seal_if_due(&self.connection) {
+            self.roll_back();
+            tracing::warn!(%error, "storage: archived messages cannot be put into blocks and gather");
+        }
     }
 
     /// Copies the write-ahead log into the database once it is long enough. What is in it is durable
@@ -292,7 +303,7 @@ impl Writer {
 fn apply(
     connection: &Connection,
     shared: &Shared,
-    numbers: &mut Numbers,
+    archiver: &mut Archiver,
     batch: &Batch,
 ) -> Result<(), Refused> {
     let inserts = |op: &Op| matches!(op.action, Action::InsertNew { .. });
@@ -302,14 +313,20 @@ fn apply(
     if savepoint {
         execute(connection, "SAVEPOINT batch")?;
     }
+    let mark = archiver.mark();
+    let adds = |op: &Op| matches!(op.action, Action::Archive { .. });
+    let first_adds = batch.ops().first().is_some_and(adds);
+    if batch.ops().iter().any(|op| adds(op) != first_adds) {
+        archiver.shut();
+    }
     let applied = batch
         .ops()
         .iter()
-        .try_for_each(|op| apply_op(connection, shared, numbers, op));
+        .try_for_each(|op| apply_op(connection, shared, archiver, op));
     if savepoint && !matches!(applied, Err(Refused::Disk(_))) {
         if applied.is_err() {
-            numbers.forget();
             execute(connection, "ROLLBACK TO batch")?;
+            archiver.back_to(mark);
         }
         execute(connection, "RELEASE batch")?;
     }
@@ -319,16 +336,14 @@ fn apply(
 fn apply_op(
     connection: &Connection,
     shared: &Shared,
-    numbers: &mut Numbers,
+    archiver: &mut Archiver,
     op: &Op,
 ) -> Result<(), Refused> {
     let Some(kind) = op.kind else {
         for KindId(kind) in shared.catalogue.account_kinds() {
             cached(connection, DELETE_ALL)?.execute((kind, &op.owner))?;
             cached(connection, DELETE_LOG)?.execute((kind, &op.owner))?;
-            if archive::disown(connection, KindId(kind), &op.owner)? {
-                numbers.forget();
-            }
+            archiver.disown(connection, KindId(kind), &op.owner)?;
         }
         return Ok(());
     };
@@ -358,13 +373,13 @@ fn apply_op(
             cached(connection, DELETE_LOG_UNTIL)?.execute((kind, owner, id))?;
         }
         Action::Archive { entry } => {
-            archive::add(connection, numbers, KindId(kind), owner, entry)?;
+            archiver.add(connection, KindId(kind), owner, entry)?;
         }
         Action::ReplaceArchived { id, value } => {
-            archive::replace(connection, KindId(kind), owner, *id, value)?;
+            archiver.replace(connection, KindId(kind), owner, *id, value)?;
         }
         Action::DeleteArchivedUntil { id, limit } => {
-            archive::delete_until(connection, KindId(kind), owner, *id, *limit)?;
+            archiver.delete_until(connection, KindId(kind), owner, *id, *limit)?;
         }
         Action::EraseOwner => unreachable!("the only operation without a kind"),
     }
@@ -389,6 +404,6 @@ fn cached<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<CachedS
     connection.prepare_cached(sql)
 }
 
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+pub(super) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     cached(connection, sql)?.execute(()).map(drop)
 }

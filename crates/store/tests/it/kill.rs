@@ -7,9 +7,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tercet_store::{Batch, Store};
+use tercet_store::{ArchiveEntry, ArchiveQuery, Batch, Store};
 
-use crate::battery::{CATALOGUE, OFFLINE, ROSTER, keys};
+use crate::battery::{ARCHIVE, CATALOGUE, OFFLINE, ROSTER, keys};
 use crate::temp::TempFolder;
 
 /// Tells the child where to write.
@@ -76,6 +76,13 @@ fn check(folder: &Path, acknowledged: &BTreeSet<(u64, u64)>, when: &str) {
         let count = recorded.len() as u64;
         assert!(recorded.iter().copied().eq(0..count), "{when}: a gap");
         assert!(logged.into_iter().eq(0..count), "{when}: half a batch");
+        let query = ArchiveQuery {
+            limit: usize::MAX,
+            ..ArchiveQuery::default()
+        };
+        let archived = store.read_archive(&ARCHIVE, &owner, query).wait().unwrap();
+        let archived = archived.entries.iter().map(|e| Store::archive_time(e.id));
+        assert!(archived.eq(0..count), "{when}: half a batch");
         let last = acknowledged.iter().filter(|done| done.0 == thread).max();
         let last = last.map_or(0, |done| done.1 + 1);
         assert!(last <= count, "{when}: {last} acknowledged, {count} there");
@@ -103,7 +110,14 @@ fn write(store: &Store, thread: u64) {
     let start = keys(store, &ROSTER, &owner).len() as u64;
     for number in start.. {
         let mut batch = Batch::new();
+        let entry = ArchiveEntry {
+            id: (number << 20) + thread + 1,
+            peer: "peer@example.net".to_owned(),
+            part: String::new(),
+            value: vec![7; 5_000],
+        };
         batch
+            .archive(&ARCHIVE, &owner, entry)
             .put(&ROSTER, &owner, &number.to_string(), vec![7; 300])
             .append(&OFFLINE, &owner, number, vec![7; 5_000]);
         store.commit(batch).wait().unwrap();

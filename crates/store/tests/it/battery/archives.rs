@@ -1,6 +1,7 @@
 //! Archives: ids, pages, peers, slices.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tercet_store::{ArchiveEntry, ArchivePage, ArchiveQuery, Store, StoreError};
 
@@ -291,4 +292,104 @@ pub(crate) fn a_refused_batch_makes_no_archive(store: &Store) {
         .wait()
         .unwrap();
     assert_eq!(ids(&his), [kept_id]);
+}
+
+/// An entry of so many bytes; some dozens of the big ones are more than a backend keeps aside.
+fn big(store: &Store, second: u64, bytes: usize) -> ArchiveEntry {
+    ArchiveEntry {
+        value: vec![b'x'; bytes],
+        ..entry(store, second, ROMEO)
+    }
+}
+
+pub(crate) fn entries_that_are_committed_late_are_in_their_place(store: &Store) {
+    let entries: Vec<_> = (0..300).map(|n| big(store, n, 20_000)).collect();
+    let all: Vec<u64> = entries.iter().map(|entry| entry.id).collect();
+    for number in (0..300).map(|number| number * 7 % 300) {
+        commit(store, |b| {
+            b.archive(&ARCHIVE, JULIET, entries[number].clone());
+        })
+        .unwrap();
+    }
+    assert_eq!(ids(&read(store, query(999))), all);
+    let page = ArchiveQuery {
+        before: Some(all[200]),
+        newest_first: true,
+        peer: Some(ROMEO.to_owned()),
+        ..query(2)
+    };
+    assert_eq!(ids(&read(store, page)), [all[199], all[198]]);
+    let ends = store.archive_ends(&ARCHIVE, JULIET).wait();
+    assert_eq!(ends, Ok(Some((all[0], all[299]))));
+}
+
+pub(crate) fn readers_see_an_archive_that_grows_whole(store: &Store) {
+    const PAIRS: u64 = 250;
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let done = &done;
+            scope.spawn(move || {
+                while done.load(Ordering::SeqCst) < PAIRS {
+                    let least = done.load(Ordering::SeqCst) * 2;
+                    let newest = ArchiveQuery {
+                        newest_first: reader > 0,
+                        filter: Some(Arc::new(|value: &[u8]| value.len() > 1)),
+                        ..query(9_999)
+                    };
+                    let count = read(store, newest).entries.len() as u64;
+                    assert!(count >= least, "{count} of {least}");
+                    assert_eq!(count % 2, 0, "half a batch");
+                }
+            });
+        }
+        for number in 0..PAIRS {
+            let pair = [big(store, number, 12_000), big(store, number, 3_000)];
+            commit(store, |b| {
+                for entry in pair {
+                    b.archive(&ARCHIVE, JULIET, entry);
+                }
+            })
+            .unwrap();
+            done.store(number + 1, Ordering::SeqCst);
+        }
+    });
+}
+
+pub(crate) fn what_has_just_been_archived_is_replaced_deleted_and_erased(store: &Store) {
+    let entries: Vec<_> = (1..6).map(|n| entry(store, n, ROMEO)).collect();
+    let all: Vec<u64> = entries.iter().map(|entry| entry.id).collect();
+    // In the same batch, and in one behind it.
+    commit(store, |b| {
+        for entry in entries {
+            b.archive(&ARCHIVE, JULIET, entry);
+        }
+        b.replace_archived(&ARCHIVE, JULIET, all[2], "same")
+            .delete_archived_until(&ARCHIVE, JULIET, all[1], 1);
+    })
+    .unwrap();
+    let page = read(store, query(9));
+    assert_eq!(ids(&page), all[1..]);
+    assert_eq!(page.entries[1].value, b"same");
+    commit(store, |b| {
+        b.replace_archived(&ARCHIVE, JULIET, all[2], "next")
+            .delete_archived_until(&ARCHIVE, JULIET, all[1], 9);
+    })
+    .unwrap();
+    assert_eq!(read(store, query(9)).entries[0].value, b"next");
+    let more = entry(store, 7, ROMEO);
+    let id = more.id;
+    let refused = commit(store, |b| {
+        b.archive(&ARCHIVE, JULIET, more.clone())
+            .erase_owner(JULIET)
+            .put(&ROSTER, JULIET, "a", "1")
+            .insert_new(&ROSTER, JULIET, "a", "2");
+    });
+    assert_eq!(refused, Err(StoreError::Exists));
+    assert_eq!(ids(&read(store, query(9))), all[2..]);
+    commit(store, |b| {
+        b.erase_owner(JULIET).archive(&ARCHIVE, JULIET, more);
+    })
+    .unwrap();
+    assert_eq!(ids(&read(store, query(9))), [id]);
 }

@@ -143,6 +143,9 @@ macro_rules! battery {
                     an_archive_is_erased_and_begins_anew,
                     archives_of_other_owners_and_kinds_are_untouched,
                     a_refused_batch_makes_no_archive,
+                    entries_that_are_committed_late_are_in_their_place,
+                    readers_see_an_archive_that_grows_whole,
+                    what_has_just_been_archived_is_replaced_deleted_and_erased,
                 ]
                 batches: [
                     operations_apply_in_the_order_of_adding,
