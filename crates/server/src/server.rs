@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
+use crate::route::Elsewhere;
 use crate::session::Hibernating;
 use crate::vhost::{HostBuilder, VHost};
 
@@ -306,6 +307,7 @@ pub struct Server {
     agenda: Agenda,
     asked: Asked,
     removals: broadcast::Sender<BareJid>,
+    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
     kept: Mutex<HashMap<(TypeId, Box<str>), Kept>>,
 }
 
@@ -345,6 +347,7 @@ impl Server {
             agenda: Agenda::default(),
             asked: Asked::default(),
             removals: broadcast::channel(REMOVALS).0,
+            elsewhere: OnceLock::new(),
             kept: Mutex::default(),
         }))
     }
@@ -479,6 +482,10 @@ impl Server {
 
     pub(crate) fn agenda(&self) -> &Agenda {
         &self.agenda
+    }
+
+    pub(crate) fn elsewhere(&self) -> &OnceLock<Arc<dyn Elsewhere>> {
+        &self.elsewhere
     }
 
     pub(crate) fn asked(&self) -> &Asked {

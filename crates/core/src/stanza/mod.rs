@@ -201,6 +201,14 @@ impl Stanza {
         self
     }
 
+    /// The same stanza as if it had come on a stream with this content namespace. Children that say nothing are in it, as
+    /// they were in that of their own stream.
+    #[must_use]
+    pub fn with_content_ns(mut self, content_ns: &'static str) -> Stanza {
+        Arc::make_mut(&mut self.0).content_ns = Cow::Borrowed(content_ns);
+        self
+    }
+
     /// The `id`.
     pub fn id(&self) -> Option<Cow<'_, str>> {
         self.0.index.id.map(|value| value.of(&self.0.text))

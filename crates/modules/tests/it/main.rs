@@ -8,6 +8,7 @@ mod bounds;
 mod caps;
 mod commands;
 mod copies;
+mod elsewhere;
 mod hostile;
 mod in_process;
 mod invites;

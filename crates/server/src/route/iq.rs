@@ -13,13 +13,13 @@ use crate::session::Session;
 use crate::vhost::VHost;
 
 /// What an IQ is, once its shape has been checked.
-enum Shape {
+pub(super) enum Shape {
     Request(IqKind),
     Answer,
 }
 
 /// RFC 6120 §8.2.3: an id, a known type, and exactly one child for requests.
-fn shape(stanza: &Stanza) -> Result<Shape, StanzaError> {
+pub(super) fn shape(stanza: &Stanza) -> Result<Shape, StanzaError> {
     let bad = |text: &'static str| Err(StanzaError::bad_request().text(text));
     let Some(iq_type) = stanza.iq_type() else {
         return bad("an iq is a get, set, result or error");
@@ -212,6 +212,11 @@ impl Server {
             if let Some(session) = session {
                 let (from, to) = (Some(parcel.to.as_str()), Some(parcel.from.as_str()));
                 give_answer(session.outbox(), &parcel.stanza, answer, from, to);
+            } else if server.is_elsewhere(parcel.from.domain()) {
+                let (from, to) = (Some(parcel.to.as_str()), Some(parcel.from.as_str()));
+                server.write_to(&parcel.from, |out| {
+                    write_answer(&parcel.stanza, &answer, from, to, out);
+                });
             } else {
                 server.answered_here(parcel.passage(), answer.result);
             }
@@ -306,18 +311,27 @@ fn give_answer(
     from: Option<&str>,
     to: Option<&str>,
 ) {
-    let Answer { result, secret } = answer;
-    let end = outbox.push(|out| match &result {
+    let end = outbox.push(|out| write_answer(stanza, &answer, from, to, out));
+    if let (true, Ok(Reply::Last(error))) = (end, answer.result) {
+        outbox.end(*error);
+    }
+}
+
+fn write_answer(
+    stanza: &Stanza,
+    answer: &Answer,
+    from: Option<&str>,
+    to: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    match &answer.result {
         Ok(Reply::Empty | Reply::Last(_)) => iq_result(stanza, from, to, &[], out),
         Ok(Reply::Payload(payload)) => iq_result(stanza, from, to, payload, out),
-        Err(error) if secret => {
+        Err(error) if answer.secret => {
             discreet_error_reply(stanza, error, from, to, out);
         }
         Err(error) => {
             error_reply(stanza, error, from, to, out);
         }
-    });
-    if let (true, Ok(Reply::Last(error))) = (end, result) {
-        outbox.end(*error);
     }
 }

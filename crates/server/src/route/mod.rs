@@ -6,6 +6,7 @@
 
 mod consent;
 mod contact;
+mod elsewhere;
 mod entity;
 mod iq;
 mod message;
@@ -17,6 +18,7 @@ mod rules;
 mod session;
 
 pub(crate) use contact::ChangeError;
+pub use elsewhere::{Elsewhere, Letter};
 pub use entity::{Fanout, Handed};
 pub use resume::Resumed;
 
@@ -216,7 +218,10 @@ impl Server {
     /// Brings a stanza to its addressee. `effects` are those of the sender's stages.
     fn deliver(self: &Arc<Self>, passage: Passage<'_>, effects: Effects) -> Routed {
         let Some(host) = self.host(passage.to.domain()) else {
-            // RFC 6120 §10.4: no other server is reached.
+            // RFC 6120 §10.4: it is for another server, if those are reached.
+            if self.to_elsewhere(passage.edited(&effects)) {
+                return self.finish(passage, effects);
+            }
             self.bounce(passage, &StanzaError::remote_server_not_found());
             return Routed::Done;
         };
@@ -493,7 +498,7 @@ impl Server {
         if !asked && self.is_entity(passage.from) {
             return self.bounce_to_entity(passage, error);
         }
-        if passage.from.resource().is_none() {
+        if passage.from.resource().is_none() && !self.is_elsewhere(passage.from.domain()) {
             // What the server asked in the name of a host or an account.
             self.failed(passage.to, passage.from, passage.stanza, error);
         } else if passage.stanza.may_bounce() {
@@ -525,12 +530,13 @@ impl Server {
         }
     }
 
-    /// Appends bytes to the outbox of the session that `to` names in full; false if there is none.
+    /// Appends bytes to the outbox of the session that `to` names in full, or sends them to the server of `to`; false if
+    /// there is neither.
     fn write_to(&self, to: &Jid, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let Some(resource) = to.resource() else {
-            return false;
-        };
         let Some(account) = self.accounts().get(to.bare_str()) else {
+            return self.post_written(to, write);
+        };
+        let Some(resource) = to.resource() else {
             return false;
         };
         let state = account.lock();

@@ -172,11 +172,16 @@ impl Server {
                 .push(|out| shared.write(out, Some(account.jid().as_str())));
         }
         for contact in subscribers {
-            // A contact who is not connected has nobody to show the presence to.
+            let passage = Passage::of(session, stanza, contact);
             let Some(live) = self.accounts().get(contact.as_str()) else {
+                // A contact of ours who is not connected has nobody to show the presence to.
+                if self.is_elsewhere(contact.domain())
+                    && self.passes(account, Side::Sender, passage)
+                {
+                    self.to_elsewhere(passage);
+                }
                 continue;
             };
-            let passage = Passage::of(session, stanza, contact);
             if !self.passes(account, Side::Sender, passage)
                 || !self.passes(&live, Side::Recipient, passage)
             {
@@ -221,6 +226,14 @@ impl Server {
         }
         for contact in contacts {
             let Some(live) = self.accounts().get(contact.as_str()) else {
+                // RFC 6121 §4.3.1: the contact's own server is asked.
+                let probe = super::contact::plain_presence("probe");
+                let passage = Passage::new(&probe, session.jid(), &contact);
+                if self.is_elsewhere(contact.domain())
+                    && self.passes(account, Side::Sender, passage)
+                {
+                    self.to_elsewhere(passage);
+                }
                 continue;
             };
             let seen: Vec<_> = {
@@ -344,7 +357,11 @@ impl Server {
                 Some(host) if passage.to.local().is_some() && !host.has_accounts() => {
                     self.to_entity(&host, passage, Effects::new())
                 }
-                _ => Routed::Done,
+                None => {
+                    self.to_elsewhere(passage);
+                    Routed::Done
+                }
+                Some(_) => Routed::Done,
             };
         };
         if self.passes(&live, Side::Recipient, passage) {

@@ -1,0 +1,121 @@
+//! Domains of other servers (RFC 6120 §10.4): what goes there, and what comes from there.
+
+use std::sync::Arc;
+
+use tercet_core::{Jid, Stanza, StanzaError, StanzaKind, error_reply, ns};
+
+use super::iq::shape;
+use super::{Passage, Routed};
+use crate::module::Effects;
+use crate::server::Server;
+
+/// Takes what is for domains of other servers.
+pub trait Elsewhere: Send + Sync {
+    /// Takes a stanza on its way, and does not wait. What cannot be brought there comes back by [`Server::undelivered`].
+    /// Stanzas between the same two addresses go out in the order of the calls.
+    fn send(&self, letter: Letter);
+}
+
+/// A stanza for another server.
+pub struct Letter {
+    /// Whose it is: an address of a domain of this server.
+    pub from: Jid,
+    /// Whom it is for.
+    pub to: Jid,
+    /// The stanza as it is written on a stream between servers.
+    pub bytes: Vec<u8>,
+    stanza: Stanza,
+}
+
+impl Server {
+    /// Has `elsewhere` take what is for domains of other servers; without it, they are not found. Once only: false if
+    /// there is one already.
+    pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) -> bool {
+        self.elsewhere().set(elsewhere).is_ok()
+    }
+
+    /// Takes a stanza from another server, which has proved to be that of the domain in `from`. Both addresses are there
+    /// and valid, and `to` is one of this server's domains.
+    pub fn accept_from_elsewhere(self: &Arc<Self>, stanza: Stanza) -> Routed {
+        // What stands in the content namespace on one stream does so on the other.
+        let stanza = stanza.with_content_ns(ns::CLIENT);
+        let (Ok(Some(from)), Ok(Some(to))) = (stanza.from(), stanza.to()) else {
+            return Routed::Done;
+        };
+        let passage = Passage {
+            lang: None,
+            ..Passage::new(&stanza, from, to)
+        };
+        if stanza.kind() == StanzaKind::Iq
+            && let Err(error) = shape(&stanza)
+        {
+            self.bounce(passage, &error);
+            return Routed::Done;
+        }
+        self.deliver(passage, Effects::new())
+    }
+
+    /// Tells the sender of a stanza that it could not be brought to its domain, and why.
+    pub fn undelivered(self: &Arc<Self>, letter: &Letter, error: &StanzaError) -> Routed {
+        let Letter { from, to, .. } = letter;
+        let mut out = Vec::new();
+        let (as_from, as_to) = (Some(to.as_str()), Some(from.as_str()));
+        // RFC 6120 §8.3.1: nothing answers an error.
+        if !error_reply(&letter.stanza, error, as_from, as_to, &mut out) {
+            return Routed::Done;
+        }
+        match Stanza::parse(&out) {
+            Ok(reply) => self.route(to, from, &reply),
+            // What was just written is well-formed.
+            Err(_) => Routed::Done,
+        }
+    }
+
+    /// Whether a domain is another server's, and other servers are reached.
+    pub(super) fn is_elsewhere(&self, domain: &str) -> bool {
+        self.elsewhere().get().is_some() && !self.present_hosts().contains_key(domain)
+    }
+
+    /// Sends a stanza to another server, if it is for one.
+    pub(super) fn to_elsewhere(&self, passage: Passage<'_>) -> bool {
+        if !self.is_elsewhere(passage.to.domain()) {
+            return false;
+        }
+        let mut bytes = Vec::with_capacity(passage.stanza.byte_len() + 128);
+        passage.write(passage.to.as_str(), &mut bytes);
+        self.hand_in(Letter {
+            from: passage.from.clone(),
+            to: passage.to.clone(),
+            bytes,
+            stanza: passage.stanza.clone(),
+        });
+        true
+    }
+
+    /// The same for one that is written here, with both addresses.
+    pub(super) fn post_written(&self, to: &Jid, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if !self.is_elsewhere(to.domain()) {
+            return false;
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let stanza = Stanza::parse(&bytes);
+        let Ok(stanza) = stanza else { return false };
+        let Ok(Some(from)) = stanza.from() else {
+            return false;
+        };
+        self.hand_in(Letter {
+            from: from.clone(),
+            to: to.clone(),
+            bytes,
+            stanza: stanza.clone(),
+        });
+        true
+    }
+
+    fn hand_in(&self, letter: Letter) {
+        if let Some(elsewhere) = self.elsewhere().get() {
+            elsewhere.send(letter);
+        }
+    }
+}
