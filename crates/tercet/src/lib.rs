@@ -10,5 +10,6 @@ pub mod config;
 pub mod listen;
 pub mod logging;
 pub mod qr;
+pub mod reach;
 pub mod runtime;
 pub mod tls;

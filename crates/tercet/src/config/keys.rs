@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::federation::{NameServer, Route};
 use super::net::Network;
 use super::section::section;
 use super::value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, choice};
@@ -117,10 +118,21 @@ section! {
         certificate: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/fullchain.pem\"" => Live;
         /// The certificate's private key in PEM.
         key: Option<PathBuf> = None, like "\"/etc/letsencrypt/live/example.org/privkey.pem\"" => Live;
-        /// Further certificate authorities in PEM, added to the system's; they vouch for client certificates.
+        /// Further certificate authorities in PEM, added to the system's; they vouch for the certificates of clients and of other servers.
         ca_file: Option<PathBuf> = None, like "\"/etc/tercet/ca.crt\"" => Live;
         /// Whether clients must use TLS before they log in. Turn it off in a laboratory only: passwords and messages travel readable without it.
         required: bool = true => Live;
+    }
+}
+
+section! {
+    /// How other servers are found.
+    Federation "federation" {
+        /// The DNS servers to ask: addresses, with a port if it is not 53. Without any, those of the system are asked.
+        dns_servers: Vec<NameServer> = Vec::new(), like "[\"127.0.0.1:5353\"]" => Reserved;
+        /// Where the servers of some domains are, whatever the DNS says, as in laboratories and private networks: an address or a name, and a port; with
+        /// `tls:` in front of it for TLS from the first byte.
+        routes: Vec<Route> = Vec::new(), like "[\"example.org=192.0.2.1:5269\", \"example.net=tls:192.0.2.2:5270\"]" => Reserved;
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`keys`] declares every key once. Reading collects all faults, each with line, column, key and nearest known name, and never stops at the first.
 
 pub mod fault;
+pub mod federation;
 pub mod keys;
 pub mod measure;
 pub mod modules;
@@ -18,9 +19,10 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use fault::{ConfigError, Fault, position};
+pub use federation::{NameServer, Route};
 pub use keys::{
-    Archive, BalancedPort, Contact, General, Http, Limits, Listen, Log, LogFormat, Login,
-    Registration, RegistrationPolicy, RoomCreation, Rooms, Tls, Upload,
+    Archive, BalancedPort, Contact, Federation, General, Http, Limits, Listen, Log, LogFormat,
+    Login, Registration, RegistrationPolicy, RoomCreation, Rooms, Tls, Upload,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -42,6 +44,8 @@ pub struct Config {
     pub listen: Listen,
     /// What browsers see; see [`Config::public_url`].
     pub http: Http,
+    /// How other servers are found.
+    pub federation: Federation,
     /// Bounds.
     pub limits: Limits,
     /// Logging.
@@ -138,6 +142,7 @@ impl Config {
         resolve(folder, &mut tls);
         let login = reader.section(&Login::default());
         let registration = reader.section(&Registration::default());
+        let federation = reader.section(&Federation::default());
         let limits = reader.section(&Limits::default());
         let archive = reader.section(&Archive::default());
         let upload = reader.section(&Upload::default());
@@ -178,6 +183,7 @@ impl Config {
             hosts,
             listen,
             http,
+            federation,
             limits,
             log,
         };
@@ -268,6 +274,7 @@ impl Config {
         flatten(&mut keys, None, &general);
         flatten(&mut keys, None, &self.listen);
         flatten(&mut keys, None, &self.http);
+        flatten(&mut keys, None, &self.federation);
         flatten(&mut keys, None, &self.limits);
         flatten(&mut keys, None, &self.log);
         for host in &self.hosts {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::keys::{
-    Archive, Contact, General, Http, Limits, Listen, Log, Login, Registration, Rooms, Tls, Upload,
+    Archive, Contact, Federation, General, Http, Limits, Listen, Log, Login, Registration, Rooms,
+    Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
 
@@ -25,12 +26,13 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 12] {
+fn tables() -> [Table; 13] {
     [
         table::<General>(false),
         table::<Listen>(false),
         table::<Http>(false),
         table::<Tls>(true),
+        table::<Federation>(false),
         table::<Login>(true),
         table::<Registration>(true),
         table::<Limits>(false),
