@@ -42,7 +42,9 @@ pub(super) fn request(call: &Call<'_>) -> Routed {
     let Some(query) = cx.stanza.payload().map(|p| p.parse()) else {
         return Routed::Done;
     };
-    let outcome = match is_owner(call, &call.room.lock()) {
+    // Not in the match: its arms lock the room again.
+    let owner = is_owner(call, &call.room.lock());
+    let outcome = match owner {
         // XEP-0045 §10.2: who is no owner is told so with forbidden.
         false => Err(StanzaError::forbidden()),
         true if cx.stanza.iq_type() == Some(IqType::Get) => {
