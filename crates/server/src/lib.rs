@@ -22,7 +22,7 @@ pub use outbox::{Acked, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch};
 pub use route::{Elsewhere, Fanout, Handed, Letter, Paced, Resumed, Routed};
 pub use server::{
     Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation,
-    Rooms, Server, Uploads, store_failure,
+    RoomDefaults, Rooms, Server, Uploads, store_failure,
 };
 pub use session::Session;
 pub use vhost::{HostBuilder, VHost};

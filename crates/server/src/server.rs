@@ -148,6 +148,47 @@ pub struct Rooms {
     pub per_user: usize,
     /// Occupants of one room at the most, whatever it allows itself.
     pub occupants: usize,
+    /// How often a user may enter rooms in a minute; 0: as often as it likes.
+    pub joins_per_minute: u32,
+    /// How many messages an occupant may send in a minute; 0: as many as it likes.
+    pub messages_per_minute: u32,
+    /// How long those without an affiliation wait before they may write, in milliseconds.
+    pub newcomers_wait_ms: u64,
+    /// How rooms are that nobody has configured.
+    pub defaults: RoomDefaults,
+}
+
+/// How rooms are that nobody has configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomDefaults {
+    /// They stay when nobody is in them.
+    pub persistent: bool,
+    /// They are listed.
+    pub public: bool,
+    /// Only members enter.
+    pub members_only: bool,
+    /// Those without an affiliation have no voice.
+    pub moderated: bool,
+    /// Only moderators see who is who.
+    pub anonymous: bool,
+    /// Messages of history for who enters.
+    pub history: u32,
+    /// They have an archive.
+    pub archived: bool,
+}
+
+impl Default for RoomDefaults {
+    fn default() -> Self {
+        RoomDefaults {
+            persistent: false,
+            public: true,
+            members_only: false,
+            moderated: false,
+            anonymous: true,
+            history: 50,
+            archived: true,
+        }
+    }
 }
 
 impl Rooms {
@@ -158,6 +199,10 @@ impl Rooms {
             creation: RoomCreation::default(),
             per_user: 100,
             occupants: 20_000,
+            joins_per_minute: 120,
+            messages_per_minute: 300,
+            newcomers_wait_ms: 0,
+            defaults: RoomDefaults::default(),
         }
     }
 }

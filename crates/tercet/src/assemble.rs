@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tercet_server::{Archiving, Clock, HostInfo, Invitations, Limits, Rooms, Server, Uploads};
+use tercet_server::{
+    Archiving, Clock, HostInfo, Invitations, Limits, RoomDefaults, Rooms, Server, Uploads,
+};
 use tercet_store::{Kind, Store, StoreError};
 
-use crate::config::{Config, Host, RegistrationPolicy, RoomCreation, Uri};
+use crate::config::{self, Config, Host, RegistrationPolicy, RoomCreation, Uri};
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -99,10 +101,31 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             },
             per_user: bytes(host.rooms.per_user.into()),
             occupants: bytes(host.rooms.occupants.into()),
+            // What counts by account is lifted with all rates.
+            joins_per_minute: rate(config, host.rooms.joins_per_minute),
+            messages_per_minute: rate(config, host.rooms.messages_per_minute),
+            newcomers_wait_ms: host.rooms.newcomers_wait.0.saturating_mul(1000),
+            defaults: room_defaults(&host.rooms),
         }),
         modules: host.modules.0.clone(),
         limits: limits(config),
         ..HostInfo::default()
+    }
+}
+
+fn rate(config: &Config, per_minute: u32) -> u32 {
+    if config.limits.rates { per_minute } else { 0 }
+}
+
+fn room_defaults(rooms: &config::Rooms) -> RoomDefaults {
+    RoomDefaults {
+        persistent: rooms.default_persistent,
+        public: rooms.default_public,
+        members_only: rooms.default_members_only,
+        moderated: rooms.default_moderated,
+        anonymous: rooms.default_anonymous,
+        history: rooms.default_history,
+        archived: rooms.default_archived,
     }
 }
 

@@ -252,7 +252,8 @@ pub async fn create(
     let mut made = false;
     let make = || {
         made = true;
-        let mut state = State::new(config, server.now_ms());
+        let mut state = core.new_room(server);
+        state.config = config;
         // Nobody enters before it is durable.
         state.locked = true;
         let enrolled = Enrolled::new(Affiliation::Owner);

@@ -13,7 +13,7 @@ use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item, USER};
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, Core, MUC, leave};
+use super::{Call, Core, MUC, leave, pace};
 
 /// Namespaces whose elements in presence are the room's own: what clients send in them is left out.
 const OWN: &[&str] = &[
@@ -57,6 +57,14 @@ pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
     let jid: BareJid = cx.to.to_bare();
     let service = core.service(cx.server);
     let x = cx.stanza.child("x", MUC).is_some();
+    // Who would be refused has nothing read from the store.
+    if x && let Err(error) =
+        service
+            .joins
+            .check(&core.settings, &cx.from.to_bare(), cx.server.now_ms())
+    {
+        return refuse(&cx, &error);
+    }
     let may_make = match x && cx.to.is_full() {
         true => may_make(core, cx).await,
         false => Err(StanzaError::item_not_found()),
@@ -245,7 +253,13 @@ fn enter(
     x: Element<'_>,
 ) -> Result<(), StanzaError> {
     let cx = call.entity;
+    let (user, now_ms) = (cx.from.to_bare(), cx.server.now_ms());
+    let settings = &call.core.settings;
+    let joins = &call.core.service(cx.server).joins;
+    // Counted first, so that nobody tries passwords, either.
+    joins.count(settings, &user, now_ms)?;
     let standing = admit(call, state, nick, x)?;
+    pace::entered(settings, state, &user, now_ms);
     let wanted = match x.child("history", MUC) {
         Some(history) => Wanted::parse(history)?,
         None => Wanted::default(),

@@ -9,7 +9,7 @@ use tercet_store::Batch;
 use super::affiliation::RoleRight;
 use super::presence::USER;
 use super::room::{Room, State, Subject};
-use super::{Call, features, invite, leave, records};
+use super::{Call, features, invite, leave, pace, records};
 
 /// Errors that say that whoever gets a room's messages is not there any more.
 const GONE: &[&str] = &[
@@ -104,6 +104,7 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
         // XEP-0045 §7.4: who is not in the room is told so with not-acceptable.
         return Err(StanzaError::not_acceptable().text("you are not in the room"));
     };
+    pace::speaks(&call.core.settings, state, place, cx.server.now_ms())?;
     if is_subject(&cx) {
         return change_subject(call, state, place);
     }
@@ -263,10 +264,12 @@ pub(super) fn subject(state: &State, room: &Jid) -> SharedStanza {
 /// XEP-0045 §7.5: a private message, to every session of the other.
 fn whisper(call: &Call<'_>, state: &mut State) -> Result<(), StanzaError> {
     let cx = call.entity;
-    let Some(sender) = state.occupants.of(cx.from) else {
+    let Some(place) = state.occupants.place_of(cx.from) else {
         // XEP-0045 §7.5: who is not in the room is told so with not-acceptable.
         return Err(StanzaError::not_acceptable().text("you are not in the room"));
     };
+    pace::speaks(&call.core.settings, state, place, cx.server.now_ms())?;
+    let sender = state.occupants.at(place);
     let nick = cx.to.resource().unwrap_or_default();
     let Some(other) = state.occupants.by_nick(nick) else {
         // XEP-0045 §7.5: a nick that nobody has is item-not-found.

@@ -18,6 +18,7 @@ mod leave;
 pub mod message;
 pub mod occupant;
 mod owner;
+mod pace;
 pub mod presence;
 mod records;
 mod relay;
@@ -37,7 +38,7 @@ use tercet_server::module::{
 use tercet_server::{HostInfo, Rooms, Routed, Server, store_failure};
 
 use crate::disco::{Identity, Items};
-use config::{RoomConfig, RoomLimits};
+use config::{RoomConfig, RoomLimits, Whois};
 use features::Features;
 use room::{Room, State};
 use service::Service;
@@ -110,7 +111,20 @@ impl Core {
 
     /// The configuration of a room that nobody has configured.
     pub fn defaults(&self) -> RoomConfig {
-        RoomConfig::default()
+        let defaults = &self.settings.defaults;
+        RoomConfig {
+            persistent: defaults.persistent,
+            public: defaults.public,
+            members_only: defaults.members_only,
+            moderated: defaults.moderated,
+            whois: match defaults.anonymous {
+                true => Whois::Moderators,
+                false => Whois::Anyone,
+            },
+            max_history: defaults.history.min(self.limits().history),
+            archiving: defaults.archived,
+            ..RoomConfig::default()
+        }
     }
 
     /// A room that is being made, with nobody on its lists.

@@ -9,6 +9,7 @@ use tercet_server::{Routed, Server};
 use tercet_store::StoreError;
 
 use super::features::Features;
+use super::pace::Joins;
 use super::records;
 use super::room::{Room, State};
 
@@ -22,6 +23,8 @@ const IDLE_MS: u64 = 600_000;
 pub struct Service {
     shards: [Shard; SHARDS],
     hasher: RandomState,
+    /// How often users have entered.
+    pub(super) joins: Joins,
 }
 
 #[derive(Default)]
@@ -36,6 +39,7 @@ impl Default for Service {
         Service {
             shards: Default::default(),
             hasher: RandomState::new(),
+            joins: Joins::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ mod registration;
 mod registry;
 mod reports;
 mod room_control;
+mod room_pace;
 mod sessions;
 mod uploads;
 

@@ -276,6 +276,27 @@ section! {
         per_user: u32 = 100, in 1..=1_000_000 => Live;
         /// Occupants of one room at the most, whatever its own settings say.
         occupants: u32 = 20_000, in 2..=1_000_000 => Live;
+        /// How often a user may enter rooms in a minute; a minute's worth may come at once. 0: as often as it likes.
+        joins_per_minute: u32 = 120, in 0..=60_000 => Live;
+        /// Messages of one occupant in a minute, to all and in private; a fifth of them may come at once. Moderators write as they
+        /// like. 0: everybody does.
+        messages_per_minute: u32 = 300, in 0..=60_000 => Live;
+        /// How long those who are new in a room, and no members, wait before they may write: against spam.
+        newcomers_wait: Period = Period(0), in 0..=86_400 => Live;
+        /// Whether a room whose owner has not said otherwise stays when nobody is in it.
+        default_persistent: bool = false => Live;
+        /// Whether it is listed for everybody.
+        default_public: bool = true => Live;
+        /// Whether only its members enter it.
+        default_members_only: bool = false => Live;
+        /// Whether those who are no members may only listen.
+        default_moderated: bool = false => Live;
+        /// Whether only its moderators see who is who.
+        default_anonymous: bool = true => Live;
+        /// Messages that those who enter are shown.
+        default_history: u32 = 50, in 0..=500 => Live;
+        /// Whether it has an archive.
+        default_archived: bool = true => Live;
     }
 }
 
