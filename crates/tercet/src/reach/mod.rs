@@ -18,6 +18,7 @@
 mod failure;
 mod lookup;
 pub mod plan;
+pub mod queue;
 pub mod race;
 mod road;
 #[cfg(test)]
