@@ -96,6 +96,7 @@ pub static KINDS: &[&Kind] = &[
     &mam::ARCHIVE_KEEP,
     &mam::ARCHIVE_PREFS,
     &muc::ROOM,
+    &muc::ROOM_ARCHIVE,
     &muc::AFFILIATION,
     &muc::ROOM_DATA,
     &offline::OFFLINE,

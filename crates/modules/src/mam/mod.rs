@@ -1,5 +1,6 @@
 //! XEP-0313 Message Archive Management 1.1.3 on accounts, preferences (XEP-0441 0.2.0), search (XEP-0431 0.2.0) and tombstones
-//! for what was retracted (XEP-0424 0.4.2). Gaps: none known in what concerns accounts; rooms have archives of their own.
+//! for what was retracted (XEP-0424 0.4.2). Gaps: none known in what concerns accounts. Rooms have archives of
+//! their own (`muc/features/archive`), which are read in the same way (`page`).
 //!
 //! On by default, for ever unless the configuration says for how long, or an administrator or the user does for one account
 //! (`keep`). Kept are messages with content, not those of rooms, headlines,
@@ -16,9 +17,9 @@ mod keep;
 pub(crate) mod page;
 mod prefs;
 pub(crate) mod query;
-mod retention;
-mod retract;
-mod rules;
+pub(crate) mod retention;
+pub(crate) mod retract;
+pub(crate) mod rules;
 pub(crate) mod search;
 #[cfg(test)]
 mod tests;
@@ -204,7 +205,7 @@ pub(crate) fn stamp_of(id: u64) -> String {
 impl OnIq<Query> for Mam {
     async fn on_iq(&self, cx: IqCx<'_>, query: Query) -> IqResult {
         if cx.stanza.iq_type() == Some(IqType::Get) {
-            return Ok(Reply::Payload(query::form()));
+            return Ok(Reply::Payload(query::form(true)));
         }
         let session = cx.require_session()?;
         let _turn = self.searching.turn(&query, session.account().jid())?;

@@ -135,8 +135,8 @@ fn ids(values: &[String]) -> Result<Option<Vec<u64>>, StanzaError> {
     Ok(Some(ids).filter(|ids| !ids.is_empty()))
 }
 
-/// XEP-0313 §4.1.5: the fields that there are.
-pub(crate) fn form() -> Vec<u8> {
+/// XEP-0313 §4.1.5: the fields that there are. Archives of accounts have one more, which is about those of rooms.
+pub(crate) fn form(groupchat: bool) -> Vec<u8> {
     let mut w = XmlWriter::new();
     w.start("query").attr("xmlns", NS);
     w.start("x")
@@ -166,12 +166,13 @@ pub(crate) fn form() -> Vec<u8> {
         .leaf("open", &[])
         .end();
     w.end();
-    for (kind, var) in [
-        ("boolean", "include-groupchat"),
-        ("text-single", search::FIELD),
-    ] {
-        w.leaf("field", &[("type", kind), ("var", var)]);
+    if groupchat {
+        w.leaf(
+            "field",
+            &[("type", "boolean"), ("var", "include-groupchat")],
+        );
     }
+    w.leaf("field", &[("type", "text-single"), ("var", search::FIELD)]);
     w.end().end();
     w.finish()
 }

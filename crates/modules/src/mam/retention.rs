@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use tercet_server::{Routed, Server};
-use tercet_store::{Batch, Store, StoreError};
+use tercet_store::{Batch, Kind, Store, StoreError};
 
 use super::ARCHIVE;
 use super::keep::{self, ARCHIVE_KEEP, Keep};
+use crate::muc::features::archive;
 
 /// How often archives are looked through, in milliseconds.
 const EVERY_MS: u64 = 3_600_000;
@@ -21,7 +22,11 @@ pub fn keep_to_retention(server: &Arc<Server>) {
         keep_to_retention(server);
         let server = server.clone();
         Routed::later(async move {
-            if let Err(error) = forget_old(&server).await {
+            let done = async {
+                forget_old(&server).await?;
+                archive::forget_old(&server).await
+            };
+            if let Err(error) = done.await {
                 tracing::error!(%error, "old messages could not be deleted; it is tried again in an hour");
             }
         })
@@ -44,7 +49,7 @@ pub(super) async fn forget_old(server: &Arc<Server>) -> Result<(), StoreError> {
             let kept = keep::of_owner(server, owner).await?;
             if let Some(Keep::Seconds(keep)) = kept.map(|kept| kept.in_force()) {
                 let until = server.now_ms().saturating_sub(keep.saturating_mul(1000));
-                forget(store, owner, Store::archive_id_from(until)).await?;
+                forget(store, &ARCHIVE, owner, Store::archive_id_from(until)).await?;
             }
         }
         if owners.len() < OWNERS {
@@ -55,12 +60,17 @@ pub(super) async fn forget_old(server: &Arc<Server>) -> Result<(), StoreError> {
 }
 
 /// Deletes what has smaller ids than `first`.
-async fn forget(store: &Store, owner: &str, first: u64) -> Result<(), StoreError> {
-    while let Some((oldest, _)) = store.archive_ends(&ARCHIVE, owner).await?
+pub(crate) async fn forget(
+    store: &Store,
+    kind: &'static Kind,
+    owner: &str,
+    first: u64,
+) -> Result<(), StoreError> {
+    while let Some((oldest, _)) = store.archive_ends(kind, owner).await?
         && oldest < first
     {
         let mut batch = Batch::new();
-        batch.delete_archived_until(&ARCHIVE, owner, first.saturating_sub(1), SLICE);
+        batch.delete_archived_until(kind, owner, first.saturating_sub(1), SLICE);
         store.commit(batch).await?;
     }
     Ok(())

@@ -10,9 +10,9 @@ use tercet_store::{ArchiveQuery, Batch, Pending};
 use super::{ARCHIVE, stamp_of};
 
 /// The feature and the namespace.
-pub(super) const NS: &str = "urn:xmpp:message-retract:1";
+pub(crate) const NS: &str = "urn:xmpp:message-retract:1";
 /// The feature of archives.
-pub(super) const TOMBSTONES: &str = "urn:xmpp:message-retract:1#tombstone";
+pub(crate) const TOMBSTONES: &str = "urn:xmpp:message-retract:1#tombstone";
 
 /// Messages of the conversation, newest first, among which the retracted one is looked for. Others' devices have it anyway; an old
 /// one stays, followed by its retraction.

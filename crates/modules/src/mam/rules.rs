@@ -33,12 +33,17 @@ const CONTENT: &[(&str, &str)] = &[
 ];
 
 /// XEP-0313 §5.1.1, with the hints of XEP-0334.
-pub(super) fn is_archived(message: &Stanza) -> bool {
+pub(crate) fn is_archived(message: &Stanza) -> bool {
     match message.message_type() {
         MessageType::Normal | MessageType::Chat => {}
         // Rooms keep their own archives.
         MessageType::Headline | MessageType::Groupchat | MessageType::Error => return false,
     }
+    has_content(message)
+}
+
+/// Whether a message, of whatever type, is a part of a conversation, with the hints of XEP-0334.
+pub(crate) fn has_content(message: &Stanza) -> bool {
     match Hints::of(message).archiving() {
         Keeping::No => return false,
         Keeping::Yes => return true,

@@ -27,11 +27,12 @@ pub mod service;
 pub mod status;
 mod voice;
 
+pub use features::archive::ROOM_ARCHIVE;
 pub use records::{AFFILIATION, ROOM, ROOM_DATA};
 
 use std::sync::{Arc, OnceLock};
 
-use tercet_core::{IqType, StanzaError, StanzaKind};
+use tercet_core::{BareJid, IqType, StanzaError, StanzaKind};
 use tercet_server::module::{
     Coverage, EntityCx, Module, OnEntity, Parked, Registrar, Target, Xep, xep,
 };
@@ -145,6 +146,14 @@ impl Core {
     }
 }
 
+/// When a room in memory was made, in milliseconds since 1970.
+fn live_since(server: &Server, room: &BareJid) -> Option<u64> {
+    let service = server.kept(room.domain(), Service::default);
+    let room = service.get(room.local().unwrap_or_default())?;
+    let created_ms = room.lock().created_ms;
+    Some(created_ms)
+}
+
 impl Module for Muc {
     const NAME: &'static str = "muc";
     const XEPS: &'static [Xep] = &[
@@ -156,6 +165,7 @@ impl Module for Muc {
         xep(307, "0.1", Coverage::Complete),
         xep(410, "1.1.0", Coverage::Complete),
         xep(421, "1.0.1", Coverage::Complete),
+        xep(425, "0.3.0", Coverage::Complete),
     ];
     type Config = ();
 
@@ -165,7 +175,7 @@ impl Module for Muc {
             core: Arc::new(Core {
                 domain: host.domain.clone(),
                 settings: rooms.unwrap_or_else(|| Rooms::new(host.domain.clone())),
-                features: features::features(),
+                features: features::features(host),
                 service: OnceLock::new(),
             }),
         }

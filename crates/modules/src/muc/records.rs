@@ -68,7 +68,15 @@ pub(super) async fn load(
             feature.load(&mut state.data, kept).ok_or_else(corrupt)?;
         }
     }
+    for feature in features.iter() {
+        feature.restore(store, jid, &mut state).await?;
+    }
     Ok(Some(state))
+}
+
+/// When a room was made, by its record.
+pub(super) fn created_ms(room: &[u8]) -> Option<u64> {
+    read_room(room).map(|(_, created_ms)| created_ms)
 }
 
 /// What a service's records say of a room for its list: its configuration.
@@ -191,13 +199,14 @@ pub(super) fn delete(batch: &mut Batch, features: &Features, jid: &BareJid) {
 mod tests {
     use super::*;
     use crate::muc::features;
+    use tercet_server::HostInfo;
 
     async fn reloaded(state: &State) -> State {
-        let store = Store::memory(&[&ROOM, &AFFILIATION, &ROOM_DATA]);
+        let store = Store::memory(crate::KINDS);
         let jid = BareJid::parse("room@rooms.example.org").unwrap();
         let room = Room::new(jid.clone(), State::new(RoomConfig::default(), 0));
         let mut batch = Batch::new();
-        let features = features::features();
+        let features = features::features(&HostInfo::default());
         put_all(&mut batch, &features, &room, state);
         store.commit(batch).await.unwrap();
         load(&store, &features, &jid).await.unwrap().unwrap()
@@ -230,11 +239,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_room_that_was_deleted_is_not_there() {
-        let store = Store::memory(&[&ROOM, &AFFILIATION, &ROOM_DATA]);
+        let store = Store::memory(crate::KINDS);
         let jid = BareJid::parse("room@rooms.example.org").unwrap();
         let state = State::new(RoomConfig::default(), 42);
         let room = Room::new(jid.clone(), State::new(RoomConfig::default(), 0));
-        let features = features::features();
+        let features = features::features(&HostInfo::default());
         let mut batch = Batch::new();
         put_all(&mut batch, &features, &room, &state);
         delete(&mut batch, &features, &jid);

@@ -8,7 +8,7 @@ use tercet_server::module::{
 };
 
 /// The namespace of the elements, and the feature.
-const NS: &str = "urn:xmpp:sid:0";
+pub(crate) const NS: &str = "urn:xmpp:sid:0";
 
 /// Takes out forged ids.
 pub struct StableId;

@@ -18,6 +18,7 @@ mod push;
 mod registration;
 mod registry;
 mod reports;
+mod room_archive;
 mod room_control;
 mod room_pace;
 mod sessions;

@@ -3,18 +3,22 @@
 //!
 //! Adding one: its file, its line in [`features`].
 
+pub(crate) mod archive;
 mod occupant_id;
 mod password;
+mod retract;
 mod self_ping;
 pub(super) mod unique;
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tercet_core::forms::Form;
-use tercet_core::{Element, Jid, StanzaError};
-use tercet_server::{Routed, Server};
-use tercet_store::Batch;
+use tercet_core::{BareJid, Element, Jid, StanzaError};
+use tercet_server::{HostInfo, Routed, Server};
+use tercet_store::{Batch, Store, StoreError};
 
 use super::affiliation::Affiliation;
 use super::occupant::Occupant;
@@ -24,14 +28,19 @@ use super::{Call, message};
 /// The features of a service's rooms, in the order in which they are asked.
 pub type Features = Arc<[Box<dyn RoomFeature>]>;
 
-/// Every feature.
-pub fn features() -> Features {
+/// Every feature, for the rooms of a host. What refuses or adds to a message comes before the archive, which keeps it as it goes out.
+pub fn features(host: &HostInfo) -> Features {
     Arc::new([
         Box::new(password::Password),
         Box::new(self_ping::SelfPing),
         Box::new(occupant_id::OccupantIds),
+        Box::new(retract::Retract::new(host.archive.enabled)),
+        Box::new(archive::Archive::new(host.archive.enabled)),
     ])
 }
+
+/// What [`RoomFeature::restore`] does.
+pub type Restoring<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
 /// Something that rooms can do. Everything is called with the room locked, unless it says otherwise.
 pub trait RoomFeature: Send + Sync {
@@ -118,6 +127,17 @@ pub trait RoomFeature: Send + Sync {
     fn request(&self, call: &Call<'_>) -> Option<Routed> {
         let _ = call;
         None
+    }
+
+    /// Reads what it keeps elsewhere than under its name: when a room that is kept comes into memory, behind [`RoomFeature::load`].
+    fn restore<'a>(
+        &'a self,
+        store: &'a Store,
+        room: &'a BareJid,
+        state: &'a mut State,
+    ) -> Restoring<'a> {
+        let _ = (store, room, state);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// The room is being destroyed for good: deletes what it keeps elsewhere than under its name.
