@@ -220,6 +220,10 @@ impl Batch {
                 .err();
         }
         self.bytes += OP_BYTES + owner.len() + key + value;
+        if self.ops.is_empty() {
+            // Most batches have one.
+            self.ops.reserve_exact(1);
+        }
         self.ops.push(Op {
             kind,
             owner: owner.to_owned(),

@@ -21,6 +21,8 @@ struct State<T> {
     urgent: usize,
     /// Patient items wake nobody.
     resting: bool,
+    /// So many threads wait for an item: waking nobody costs a system call, too.
+    waiting: usize,
     closed: bool,
 }
 
@@ -38,6 +40,7 @@ impl<T> Queue<T> {
                 bytes: 0,
                 urgent: 0,
                 resting: false,
+                waiting: 0,
                 closed: false,
             }),
             ready: Condvar::new(),
@@ -55,7 +58,9 @@ impl<T> Queue<T> {
         patient: bool,
         make: impl FnOnce() -> (T, Pending<A>),
     ) -> Pending<A> {
-        let (pending, wake) = {
+        // Made before the lock is taken, under which others wait.
+        let (item, pending) = make();
+        let wake = {
             let mut state = self.lock();
             if state.closed {
                 return Pending::ready(Err(StoreError::Closed));
@@ -64,7 +69,6 @@ impl<T> Queue<T> {
             if full && bytes > 0 {
                 return Pending::ready(Err(StoreError::Busy));
             }
-            let (item, pending) = make();
             state.items.push_back(Item {
                 bytes,
                 patient,
@@ -72,7 +76,7 @@ impl<T> Queue<T> {
             });
             state.bytes += bytes;
             state.urgent += usize::from(!patient);
-            (pending, !(patient && state.resting))
+            state.waiting > 0 && !(patient && state.resting)
         };
         if wake {
             self.ready.notify_one();
@@ -90,10 +94,12 @@ impl<T> Queue<T> {
             if state.closed {
                 return None;
             }
+            state.waiting += 1;
             state = self
                 .ready
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 
@@ -101,17 +107,25 @@ impl<T> Queue<T> {
     pub(super) fn rest(&self, time: Duration) {
         let mut state = self.lock();
         state.resting = true;
+        state.waiting += 1;
         let undisturbed = |state: &mut State<T>| state.urgent == 0 && !state.closed;
         let (mut state, _) = self
             .ready
             .wait_timeout_while(state, time, undisturbed)
             .unwrap_or_else(PoisonError::into_inner);
         state.resting = false;
+        state.waiting -= 1;
     }
 
     /// The next item if there is one.
     pub(super) fn try_pop(&self) -> Option<T> {
         self.lock().take()
+    }
+
+    /// Moves up to `limit` items to the end of `to`: one lock for many.
+    pub(super) fn take_some(&self, limit: usize, to: &mut VecDeque<T>) {
+        let mut state = self.lock();
+        to.extend((0..limit).map_while(|_| state.take()));
     }
 
     /// Refuses further items; those inside can still be taken.

@@ -3,6 +3,7 @@
 //! A group is whatever waits in the queue when the disk is free, up to a bound; so a lone batch
 //! waits for nothing, and under pressure one `fsync` serves hundreds.
 
+use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +28,8 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 /// How long a batch that is patient waits for others. Neighbours in the indexes then share the pages that are written: of 100
 /// archives written to in turn, each page is written once for several messages.
 const GATHERING: Duration = Duration::from_millis(50);
+/// Batches taken from the queue at once.
+const AT_ONCE: usize = 64;
 /// The write-ahead log is copied into the database when it has grown by this many pages,
 const CHECKPOINT_PAGES: usize = 8_000;
 /// and the writer waits for the readers to let go of it when it has this many (64 MiB).
@@ -44,6 +47,8 @@ pub(super) struct Writer {
     failing: Option<StoreError>,
     checkpoint_failing: bool,
     archiver: Archiver,
+    /// Taken from the queue, and next.
+    taken: VecDeque<WriteJob>,
     /// There may be archives of nobody to delete.
     clearing: bool,
 }
@@ -87,6 +92,7 @@ impl Writer {
             failing: None,
             checkpoint_failing: false,
             archiver: Archiver::new(tail),
+            taken: VecDeque::new(),
             clearing: true,
         })
     }
@@ -94,7 +100,9 @@ impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(&mut self) {
         while let Some(job) = self.next() {
-            if matches!(&job, WriteJob::Batch(batch, _) if batch.is_patient()) {
+            if self.taken.is_empty()
+                && matches!(&job, WriteJob::Batch(batch, _) if batch.is_patient())
+            {
                 self.shared.writes.rest(GATHERING);
             }
             let mut aside = Vec::new();
@@ -112,7 +120,7 @@ impl Writer {
     /// What is to be done next; while nothing is, what nobody owns is cleared away.
     fn next(&mut self) -> Option<WriteJob> {
         while self.clearing {
-            if let Some(job) = self.shared.writes.try_pop() {
+            if let Some(job) = self.try_next() {
                 return Some(job);
             }
             if self.shared.writes.is_closed() {
@@ -122,7 +130,15 @@ impl Writer {
             self.clearing = archive::delete_slice(&self.connection).unwrap_or(false);
             self.checkpoint_if_due();
         }
-        self.shared.writes.pop()
+        self.taken.pop_front().or_else(|| self.shared.writes.pop())
+    }
+
+    /// The same, if there is something.
+    fn try_next(&mut self) -> Option<WriteJob> {
+        if self.taken.is_empty() {
+            self.shared.writes.take_some(AT_ONCE, &mut self.taken);
+        }
+        self.taken.pop_front()
     }
 
     /// A batch to write, or puts what only waits for those before it `aside`.
@@ -187,7 +203,7 @@ impl Writer {
                 {
                     break None;
                 }
-                let Some(job) = self.shared.writes.try_pop() else {
+                let Some(job) = self.try_next() else {
                     break None;
                 };
                 if let Some(queued) = self.take(job, aside) {

@@ -23,7 +23,7 @@ use block::EntryRef;
 use crate::ArchiveEntry;
 use crate::kind::KindId;
 
-/// Numbers of archives that the writer remembers.
+/// Owners of archives whose numbers the writer remembers.
 const REMEMBERED: usize = 10_000;
 /// Blocks of nobody that are deleted at once.
 const SLICE: usize = 32;
@@ -31,14 +31,15 @@ const SLICE: usize = 32;
 /// About how many bytes a row of the journal has.
 const JOURNAL_BYTES: usize = 64 << 10;
 
-/// The numbers of archives that have been written to, by kind and owner.
+/// The numbers of archives that have been written to, by owner and kind.
 #[derive(Default)]
-struct Numbers(HashMap<i64, HashMap<String, i64>>, usize);
+struct Numbers(HashMap<String, Vec<(KindId, i64)>>);
 
 impl Numbers {
     /// The number of the archive of `owner`, made if there is none.
     fn of(&mut self, connection: &Connection, kind: KindId, owner: &str) -> rusqlite::Result<i64> {
-        if let Some(number) = self.0.get(&kind.0).and_then(|owners| owners.get(owner)) {
+        let mut known = self.0.get(owner).into_iter().flatten();
+        if let Some((_, number)) = known.find(|(of, _)| *of == kind) {
             return Ok(*number);
         }
         connection
@@ -47,14 +48,11 @@ impl Numbers {
         let number = connection
             .prepare_cached(ARCHIVE)?
             .query_row((kind.0, owner), |row| row.get(0))?;
-        if self.1 >= REMEMBERED {
-            *self = Numbers::default();
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
         }
-        self.1 += 1;
-        self.0
-            .entry(kind.0)
-            .or_default()
-            .insert(owner.to_owned(), number);
+        let known = self.0.entry(owner.to_owned()).or_default();
+        known.push((kind, number));
         Ok(number)
     }
 }
