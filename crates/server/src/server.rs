@@ -547,6 +547,14 @@ impl Server {
         let _ = self.removals.send(account.clone());
     }
 
+    /// A secret of this server for one purpose: the same after a restart, and of no help to find another's.
+    pub fn derive_secret(&self, purpose: &[u8]) -> [u8; 32] {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.secret);
+        let mut derived = [0; 32];
+        derived.copy_from_slice(aws_lc_rs::hmac::sign(&key, purpose).as_ref());
+        derived
+    }
+
     pub(crate) fn secret(&self) -> &[u8] {
         &self.secret
     }

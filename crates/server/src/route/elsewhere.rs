@@ -27,6 +27,21 @@ pub struct Letter {
     stanza: Stanza,
 }
 
+impl Letter {
+    /// A serialised stanza with both addresses; `None` if it is none.
+    pub fn parse(bytes: Vec<u8>) -> Option<Letter> {
+        let stanza = Stanza::parse(&bytes).ok()?;
+        let from = stanza.from().ok()??.clone();
+        let to = stanza.to().ok()??.clone();
+        Some(Letter {
+            from,
+            to,
+            bytes,
+            stanza,
+        })
+    }
+}
+
 impl Server {
     /// Has `elsewhere` take what is for domains of other servers; without it, they are not found. Once only: false if
     /// there is one already.
@@ -99,17 +114,10 @@ impl Server {
         }
         let mut bytes = Vec::new();
         write(&mut bytes);
-        let stanza = Stanza::parse(&bytes);
-        let Ok(stanza) = stanza else { return false };
-        let Ok(Some(from)) = stanza.from() else {
-            return false;
-        };
-        self.hand_in(Letter {
-            from: from.clone(),
-            to: to.clone(),
-            bytes,
-            stanza: stanza.clone(),
-        });
+        match Letter::parse(bytes) {
+            Some(letter) => self.hand_in(letter),
+            None => return false,
+        }
         true
     }
 

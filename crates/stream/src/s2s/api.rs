@@ -127,6 +127,8 @@ pub enum Input<'a> {
     Tick,
     /// The server ends the stream.
     Close(StreamError),
+    /// There is nothing more to say: the stream ends in good order.
+    End,
 }
 
 /// How an initiating stream's stanzas are to be acknowledged (XEP-0198).
@@ -225,6 +227,8 @@ pub enum S2sEvent {
 pub enum S2sEnding {
     /// The peer closed it in good order.
     ByPeer,
+    /// This server did.
+    ByUs,
     /// The peer closed it with a stream error (`None`: of a kind no RFC knows) and this text.
     PeerError(Option<StreamCondition>, Option<Box<str>>),
     /// The connection ended before the stream did.

@@ -196,6 +196,11 @@ impl Context {
         self.header_sent = false;
     }
 
+    /// Whether our header is there, so that there is something to end.
+    pub(super) fn has_begun(&self) -> bool {
+        self.header_sent
+    }
+
     /// RFC 6120 §4.7: our header; `to` and `version` as the peer's allows.
     pub(super) fn write_header(&mut self, from: &str, to: Option<&str>, version: Option<&str>) {
         self.header_sent = true;

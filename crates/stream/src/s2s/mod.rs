@@ -162,6 +162,13 @@ impl S2sStream {
                 State::TlsHandshake => Ok(cx.hang_up(S2sEnding::Error(error.condition))),
                 _ => Err(error),
             }),
+            Input::End => self.advance(|state, cx, _| {
+                Ok(match state {
+                    State::Closing { .. } | State::Closed => state,
+                    _ if cx.has_begun() => cx.end(S2sEnding::ByUs),
+                    _ => cx.hang_up(S2sEnding::ByUs),
+                })
+            }),
         }
     }
 

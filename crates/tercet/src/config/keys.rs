@@ -68,8 +68,10 @@ section! {
         c2s: Port = Port::At(5222) => Restart;
         /// Clients, with TLS from the first byte (XEP-0368).
         c2s_tls: Port = Port::At(5223) => Restart;
-        /// Other servers.
-        s2s: Port = Port::At(5269) => Reserved;
+        /// Other servers, with STARTTLS; usually 5269. While neither this nor `s2s_tls` is open, no other server is reached.
+        s2s: Port = Port::Off, like "5269" => Restart;
+        /// Other servers, with TLS from the first byte (XEP-0368); usually 5270.
+        s2s_tls: Port = Port::Off, like "5270" => Restart;
         /// HTTP without TLS: pages for people at `/`, WebSocket at `/ws`, discovery at `/.well-known/host-meta`, health at `/status`. Open on this machine's own addresses only:
         /// on those of `addresses` that are, or on `127.0.0.1` and `::1`.
         http: Port = Port::At(5280) => Restart;
@@ -122,6 +124,9 @@ section! {
         ca_file: Option<PathBuf> = None, like "\"/etc/tercet/ca.crt\"" => Live;
         /// Whether clients must use TLS before they log in. Turn it off in a laboratory only: passwords and messages travel readable without it.
         required: bool = true => Live;
+        /// Whether other servers have to prove their domain by a certificate from a known authority. Otherwise those without one may do so by dialback (XEP-0220),
+        /// which is as safe as the DNS.
+        require_server_certificate: bool = false => Live;
     }
 }
 
@@ -129,10 +134,10 @@ section! {
     /// How other servers are found.
     Federation "federation" {
         /// The DNS servers to ask: addresses, with a port if it is not 53. Without any, those of the system are asked.
-        dns_servers: Vec<NameServer> = Vec::new(), like "[\"127.0.0.1:5353\"]" => Reserved;
+        dns_servers: Vec<NameServer> = Vec::new(), like "[\"127.0.0.1:5353\"]" => Restart;
         /// Where the servers of some domains are, whatever the DNS says, as in laboratories and private networks: an address or a name, and a port; with
         /// `tls:` in front of it for TLS from the first byte.
-        routes: Vec<Route> = Vec::new(), like "[\"example.org=192.0.2.1:5269\", \"example.net=tls:192.0.2.2:5270\"]" => Reserved;
+        routes: Vec<Route> = Vec::new(), like "[\"example.org=192.0.2.1:5269\", \"example.net=tls:192.0.2.2:5270\"]" => Restart;
     }
 }
 

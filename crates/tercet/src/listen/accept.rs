@@ -15,6 +15,7 @@ use super::balancer::{Balancers, Expected, Wait};
 use super::c2s::{Connection, Start};
 use super::carrier::Carrier;
 use super::http::{self, Site};
+use super::s2s::{self, S2s};
 use super::service::C2s;
 use super::settings::{Settings, private_addresses};
 use super::wire::Wire;
@@ -56,6 +57,8 @@ pub(super) fn bind_all(settings: &Settings) -> Result<Vec<Listening>, ListenErro
     for (port, purpose, (addresses, every)) in [
         (settings.c2s, Purpose::C2s, all),
         (settings.c2s_tls, Purpose::C2sTls, all),
+        (settings.s2s, Purpose::S2s, all),
+        (settings.s2s_tls, Purpose::S2sTls, all),
         (settings.http, Purpose::Http, private),
         (settings.https, Purpose::Https, all),
     ] {
@@ -113,6 +116,8 @@ pub(super) struct Welcome {
     /// Who says for whom it connects.
     pub(super) balancers: Arc<Balancers>,
     pub(super) c2s: Arc<C2s>,
+    /// Of the ports for other servers.
+    pub(super) s2s: Option<Arc<S2s>>,
     pub(super) site: Arc<Site>,
     pub(super) cores: Arc<Cores>,
     /// Ends when nothing more is to be accepted.
@@ -146,7 +151,7 @@ pub(super) async fn run(listening: Listening, mut served: Welcome) {
                 let client = Client {
                     peer,
                     purpose,
-                    secure: matches!(purpose, Purpose::C2sTls | Purpose::Https),
+                    secure: matches!(purpose, Purpose::C2sTls | Purpose::S2sTls | Purpose::Https),
                 };
                 match served.balancers.expect(peer.ip()) {
                     Expected::Client => welcome(socket, client, &served).await,
@@ -232,7 +237,7 @@ async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
             let _ = match purpose {
                 Purpose::C2s => socket.try_write(REFUSED),
                 Purpose::Http => socket.try_write(REFUSED_HTTP),
-                Purpose::C2sTls | Purpose::Https => Ok(0),
+                Purpose::C2sTls | Purpose::S2s | Purpose::S2sTls | Purpose::Https => Ok(0),
             };
             return;
         }
@@ -264,6 +269,21 @@ async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
                     pass,
                     load,
                 }));
+                Ok(())
+            })
+        }
+        Purpose::S2s | Purpose::S2sTls => {
+            let Some(shared) = served.s2s.clone() else {
+                return;
+            };
+            Box::new(move |load| {
+                let direct = purpose == Purpose::S2sTls;
+                let socket = TcpStream::from_std(socket)?;
+                tokio::spawn(async move {
+                    if let Err(error) = s2s::serve(shared, socket, peer, direct, pass, load).await {
+                        tracing::warn!(%peer, %error, "connection not served");
+                    }
+                });
                 Ok(())
             })
         }

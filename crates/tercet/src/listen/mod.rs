@@ -10,6 +10,7 @@ mod carrier;
 pub mod gate;
 mod http;
 mod registry;
+mod s2s;
 mod service;
 mod settings;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use balancer::Balancers;
 use http::upload::Uploads;
 pub use http::{BoshLimits, HttpSettings, Times};
 use http::{Ports, Site};
+use s2s::S2s;
 use service::C2s;
 pub use settings::{CertificateSettings, Settings, private_addresses};
 
@@ -72,6 +74,10 @@ pub enum Purpose {
     C2s,
     /// Client streams with TLS from the first byte (XEP-0368).
     C2sTls,
+    /// Streams of other servers with STARTTLS.
+    S2s,
+    /// Streams of other servers with TLS from the first byte (XEP-0368).
+    S2sTls,
     /// HTTP, on this machine's own addresses.
     Http,
     /// HTTP over TLS.
@@ -82,6 +88,7 @@ pub enum Purpose {
 pub struct Listeners {
     cores: Arc<Cores>,
     c2s: Arc<C2s>,
+    s2s: Option<Arc<S2s>>,
     site: Arc<Site>,
     bound: Vec<(SocketAddr, Purpose)>,
     #[cfg(test)]
@@ -135,6 +142,20 @@ impl Listeners {
         );
         let (balancers, balanced) = (settings.balancers, settings.balanced);
         let (accepting, stopped) = watch::channel(());
+        let s2s = match settings.s2s.or(settings.s2s_tls) {
+            Some(_) => Some(
+                S2s::start(
+                    server.clone(),
+                    cores.clone(),
+                    certificates.clone(),
+                    settings.servers,
+                    settings.federation,
+                    stopped.clone(),
+                )
+                .await?,
+            ),
+            None => None,
+        };
         let mut bound = Vec::new();
         for (number, socket) in sockets.into_iter().enumerate() {
             bound.push((socket.address, socket.purpose));
@@ -145,6 +166,7 @@ impl Listeners {
                     false => Vec::new(),
                 }),
                 c2s: c2s.clone(),
+                s2s: s2s.clone(),
                 site: site.clone(),
                 cores: cores.clone(),
                 stopped: stopped.clone(),
@@ -161,6 +183,7 @@ impl Listeners {
         Ok(Listeners {
             cores,
             c2s,
+            s2s,
             site,
             bound,
             #[cfg(test)]
@@ -187,6 +210,9 @@ impl Listeners {
     /// Takes other settings, but for addresses and ports. They hold for what begins from now on.
     pub fn reload(&self, settings: Settings) {
         self.c2s.set(settings.gate, settings.streams);
+        if let Some(s2s) = &self.s2s {
+            s2s.set(settings.servers);
+        }
         self.site.reload(settings.web);
     }
 

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use tercet_core::Limits as XmlLimits;
 use tercet_server::{Registration, Server};
 use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
+use tercet_stream::s2s::{DialbackSecret, S2sConfig, S2sHost};
 
 use super::Purpose;
 use super::gate::GateLimits;
 use super::http::{BoshLimits, HttpSettings};
-use crate::config::{BalancedPort, Config, Host, Network, Port};
+use crate::config::{BalancedPort, Config, Federation, Host, Network, Port};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
 /// Time from the beginning to the end of a connection that registers accounts, where rates are not limited.
@@ -28,6 +29,10 @@ pub struct Settings {
     pub c2s: Option<u16>,
     /// The port of streams with direct TLS; 0 for any.
     pub c2s_tls: Option<u16>,
+    /// The port of other servers' streams with STARTTLS; 0 for any. Without this and the next, there are no other servers.
+    pub s2s: Option<u16>,
+    /// The port of other servers' streams with direct TLS; 0 for any.
+    pub s2s_tls: Option<u16>,
     /// The port of HTTP, on this machine's own addresses only; 0 for any.
     pub http: Option<u16>,
     /// The port of HTTPS; 0 for any.
@@ -44,6 +49,10 @@ pub struct Settings {
     pub gate: GateLimits,
     /// Settings of the streams.
     pub streams: C2sConfig,
+    /// Settings of the streams with other servers.
+    pub servers: S2sConfig,
+    /// How other servers are found.
+    pub federation: Federation,
 }
 
 impl Settings {
@@ -55,6 +64,8 @@ impl Settings {
             every_address,
             c2s: port(&config.listen.c2s),
             c2s_tls: port(&config.listen.c2s_tls),
+            s2s: port(&config.listen.s2s),
+            s2s_tls: port(&config.listen.s2s_tls),
             http: port(&config.listen.http),
             https: port(&config.listen.https),
             balancers: config.listen.balancers.clone(),
@@ -84,6 +95,8 @@ impl Settings {
                     .unwrap_or(u32::MAX),
             },
             streams: streams(config, server),
+            servers: servers(config, server),
+            federation: config.federation.clone(),
         }
     }
 }
@@ -162,6 +175,38 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
         streams.registering_timeout = WITHOUT_RATES;
     }
     streams
+}
+
+fn servers(config: &Config, server: &Server) -> S2sConfig {
+    let hosts = server.hosts();
+    let hosts = hosts.iter().map(|served| {
+        let domain = served.domain();
+        // A service has the settings of the host it belongs to.
+        let host = config.hosts.iter().find(|host| {
+            host.domain.as_str() == domain || host.rooms_domain().as_deref() == Some(domain)
+        });
+        let mut settings = S2sHost::new(domain);
+        if let Some(host) = host {
+            settings.require_certificate = host.tls.require_server_certificate;
+            if !host.tls.required {
+                settings.tls = TlsPolicy::Optional;
+            }
+        }
+        settings
+    });
+    let secret = DialbackSecret::new(&server.derive_secret(b"dialback"));
+    let mut servers = S2sConfig::new(hosts, secret);
+    // Bounds and times are those of client streams.
+    let clients = streams(config, server);
+    servers.before_login = clients.before_login;
+    servers.after_login = clients.after_login;
+    servers.negotiation_timeout = clients.login_timeout;
+    servers.idle_timeout = clients.idle_timeout;
+    servers.keep_alive_after = clients.keep_alive_after;
+    // The program does neither yet: nothing may offer it.
+    servers.bidi = false;
+    servers.management = false;
+    servers
 }
 
 /// The certificates that a configuration means.

@@ -141,6 +141,20 @@ impl Wire {
         self.tls = Some(Box::new(tls));
     }
 
+    /// Says the first word of a TLS handshake that is ours to begin.
+    pub(super) fn greet(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), WireError> {
+        if let Some(tls) = &mut self.tls {
+            scratch.cipher.clear();
+            tls.receive(&mut [], &mut scratch.cipher, |_| ())?;
+            self.write(cx, &scratch.cipher)?;
+        }
+        Ok(())
+    }
+
     /// TLS is not up yet.
     pub(super) fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())

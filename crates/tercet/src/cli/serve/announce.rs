@@ -45,6 +45,15 @@ impl Start<'_> {
                 row("clients", &format!("{} ({what})", places.join(", ")));
             }
         }
+        for (purpose, what) in [
+            (Purpose::S2s, "STARTTLS"),
+            (Purpose::S2sTls, "TLS from the first byte"),
+        ] {
+            let places = self.places(purpose);
+            if !places.is_empty() {
+                row("servers", &format!("{} ({what})", places.join(", ")));
+            }
+        }
         for (purpose, scheme) in [(Purpose::Http, "http"), (Purpose::Https, "https")] {
             let places = self.places(purpose);
             if !places.is_empty() {
@@ -82,6 +91,8 @@ impl Start<'_> {
             let purpose = match purpose {
                 Purpose::C2s => "c2s",
                 Purpose::C2sTls => "c2s_tls",
+                Purpose::S2s => "s2s",
+                Purpose::S2sTls => "s2s_tls",
                 Purpose::Http => "http",
                 Purpose::Https => "https",
             };

@@ -9,6 +9,7 @@ mod login;
 mod pages;
 mod proxies;
 mod resumption;
+mod servers;
 mod web;
 
 use std::net::SocketAddr;

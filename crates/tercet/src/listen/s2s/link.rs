@@ -1,0 +1,361 @@
+//! One connection with another server: its socket, its TLS, its stream, whoever opened it.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tercet_core::{StreamCondition, StreamError};
+use tercet_stream::Ticket;
+use tercet_stream::s2s::{
+    Answer, DomainPair, Input, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream, Verdict,
+};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::S2s;
+use super::mailbox::Mailbox;
+use crate::listen::wire::{Scratch, Wire, WireError};
+use crate::tls::{PeerCertificate, TlsSession};
+
+/// Bytes that are written at once.
+const SENT_AT_ONCE: usize = 256 << 10;
+/// How long a socket may take nothing.
+const STALLED: Duration = Duration::from_secs(60);
+/// How long the end of a connection may take.
+const ENDING: Duration = Duration::from_secs(5);
+/// How long the other side of a dialback may take.
+const DIALBACK: Duration = Duration::from_secs(25);
+
+/// What a link tells its owner.
+pub(super) enum Told {
+    /// The peer has proved one of its domains.
+    Authenticated,
+    /// Stanzas of this pair may be written.
+    Authorized(DomainPair),
+    /// Those of a pair that was asked for may not.
+    Refused(Refusal),
+    /// What the peer says of a key that it was asked about.
+    Verified(Verdict),
+    /// It is over; nothing comes after this.
+    Ended(S2sEnding),
+}
+
+/// A connection.
+pub(super) struct Link {
+    s2s: Arc<S2s>,
+    wire: Wire,
+    pub(super) stream: S2sStream,
+    /// The domains of a stream that we have opened.
+    outward: Option<DomainPair>,
+    certificate: Option<Box<PeerCertificate>>,
+    peer: SocketAddr,
+    out: Vec<u8>,
+    told: VecDeque<Told>,
+    keys: JoinSet<(Ticket, Answer)>,
+    ending: Option<S2sEnding>,
+    /// The stream is over: what is written has to leave, and nothing more comes.
+    closing: bool,
+    stalled: Option<Instant>,
+    stopped: bool,
+}
+
+impl Link {
+    /// Over a socket on which nothing has happened yet; `tls` if that comes first. `outward`: we have opened it.
+    pub(super) fn new(
+        s2s: Arc<S2s>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsSession>,
+        stream: S2sStream,
+        outward: Option<DomainPair>,
+    ) -> Self {
+        Link {
+            s2s,
+            wire: Wire::new(socket, tls),
+            stream,
+            outward,
+            certificate: None,
+            peer,
+            out: Vec::new(),
+            told: VecDeque::new(),
+            keys: JoinSet::new(),
+            ending: None,
+            closing: false,
+            stalled: None,
+            stopped: false,
+        }
+    }
+
+    /// Goes on until there is something to tell. What waits in `mailbox` is written meanwhile. To be given up at any time.
+    pub(super) async fn next(&mut self, mailbox: Option<&Mailbox>) -> Told {
+        loop {
+            if let Err(error) = self.outputs().await {
+                self.lose(&error);
+                continue;
+            }
+            if let Err(error) = self.send().await {
+                self.lose(&error);
+                continue;
+            }
+            if let Some(told) = self.told.pop_front() {
+                return told;
+            }
+            if self.closing {
+                self.close().await;
+                return Told::Ended(self.ending.take().unwrap_or(S2sEnding::Lost));
+            }
+            self.wait(mailbox).await;
+        }
+    }
+
+    /// Ends the connection in good order, and waits for that.
+    pub(super) async fn finish(mut self) {
+        self.stream.handle(Instant::now(), Input::End);
+        while !matches!(self.next(None).await, Told::Ended(_)) {}
+    }
+
+    /// Sends what waits, ends our direction, and drops what still comes, lest its end be lost.
+    async fn close(&mut self) {
+        let all = async {
+            if poll_fn(|cx| self.wire.poll_close(cx)).await.is_err() {
+                return;
+            }
+            let mut more = true;
+            while more {
+                let discard =
+                    |cx: &mut Context<'_>| Scratch::with(|s| self.wire.poll_discard(cx, s));
+                more = poll_fn(discard).await.unwrap_or(false);
+            }
+        };
+        // Whoever does not end has had the time to.
+        let _ = tokio::time::timeout(ENDING, all).await;
+    }
+
+    /// Waits for whatever happens first, and takes it.
+    async fn wait(&mut self, mailbox: Option<&Mailbox>) {
+        let deadline = self.stream.deadline().into_iter().chain(self.stalled).min();
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + STALLED);
+        let mut stopped = self.s2s.stopped.clone();
+        let ready = self.wire.unsent() == 0;
+        let Link {
+            wire, stream, keys, ..
+        } = self;
+        let waiting = stream.is_waiting();
+        tokio::select! {
+            happened = poll_fn(|cx| poll_io(wire, stream, waiting, cx)) => match happened {
+                Ok(certificate) => {
+                    if let Some(certificate) = certificate {
+                        self.certificate = certificate;
+                    }
+                    if self.wire.unsent() == 0 {
+                        self.stalled = None;
+                    }
+                }
+                Err(error) => self.lose(&error),
+            },
+            Some(Ok((ticket, answer))) = keys.join_next() => {
+                stream.handle(Instant::now(), Input::Answer(ticket, answer));
+            }
+            () = filled(mailbox), if ready => {
+                let limit = stream.peer_limit();
+                let refused = mailbox.map(|m| m.take(&mut self.out, SENT_AT_ONCE, limit));
+                for letter in refused.into_iter().flatten() {
+                    let error = tercet_core::StanzaError::policy_violation()
+                        .text("the other server takes no stanza of this length");
+                    self.s2s.give_back(letter, error);
+                }
+            }
+            () = tokio::time::sleep_until(deadline.into()) => {
+                let now = Instant::now();
+                if self.stalled.is_some_and(|at| at <= now) {
+                    self.closing = true;
+                    stream.handle(now, Input::PeerClosed);
+                }
+                stream.handle(now, Input::Tick);
+            }
+            _ = stopped.changed(), if !self.stopped => {
+                self.stopped = true;
+                let error = StreamError::new(StreamCondition::SystemShutdown);
+                stream.handle(Instant::now(), Input::Close(error));
+            }
+        }
+    }
+
+    /// Does what the stream asks for.
+    async fn outputs(&mut self) -> Result<(), WireError> {
+        while let Some(output) = self.stream.poll_output() {
+            match output {
+                Output::Write(bytes) => self.out.extend_from_slice(&bytes),
+                Output::StartTls => {
+                    self.send().await?;
+                    self.start_tls().await?;
+                }
+                Output::Ask(ticket, question) => self.ask(ticket, question),
+                Output::Stanza(stanza) => {
+                    self.s2s.server.accept_from_elsewhere(stanza).wait().await;
+                }
+                Output::Authenticated(pair, proof) => {
+                    tracing::info!(peer = %self.peer, local = %pair.local, remote = %pair.remote, ?proof, "a server is authenticated");
+                    self.told.push_back(Told::Authenticated);
+                }
+                Output::Authorized(pair, proof) => {
+                    tracing::info!(peer = %self.peer, local = %pair.local, remote = %pair.remote, ?proof, "a server takes our stanzas");
+                    self.told.push_back(Told::Authorized(pair));
+                }
+                Output::Refused(_, refusal) => self.told.push_back(Told::Refused(refusal)),
+                Output::Verified(_, verdict) => self.told.push_back(Told::Verified(verdict)),
+                Output::Event(S2sEvent::Ended(ending)) => {
+                    tracing::debug!(peer = %self.peer, ?ending, "a server's stream has ended");
+                    self.ending = Some(ending);
+                }
+                Output::Event(event @ (S2sEvent::KeyInvalid(_) | S2sEvent::Unsolicited)) => {
+                    tracing::warn!(peer = %self.peer, ?event, "a server has failed to prove its domain");
+                }
+                Output::Event(event) => {
+                    tracing::debug!(peer = %self.peer, ?event, "a server's stream");
+                }
+                Output::Close => self.closing = true,
+                // Nothing is acknowledged on these streams, and nobody was told that it would be.
+                Output::Enable(_)
+                | Output::Enabled { .. }
+                | Output::Resumed(_)
+                | Output::NotManaged(_)
+                | Output::AckRequested(_)
+                | Output::Acked(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, ticket: Ticket, question: Question) {
+        let now = Instant::now();
+        match question {
+            Question::Certificate(pair) => {
+                let doubt = match &self.certificate {
+                    Some(certificate) => certificate.proves(&pair.remote).err(),
+                    None => {
+                        let trusted = Answer::Certificate(false);
+                        return self.stream.handle(now, Input::Answer(ticket, trusted));
+                    }
+                };
+                if let Some(doubt) = &doubt {
+                    tracing::info!(peer = %self.peer, remote = %pair.remote, %doubt, "a server's certificate does not prove its domain");
+                }
+                let trusted = Answer::Certificate(doubt.is_none());
+                self.stream.handle(now, Input::Answer(ticket, trusted));
+            }
+            Question::Key(claim) => {
+                let s2s = self.s2s.clone();
+                self.keys.spawn(async move {
+                    let verdict = tokio::time::timeout(DIALBACK, s2s.verify(claim)).await;
+                    let timeout =
+                        || Verdict::Unknown(tercet_core::StanzaError::remote_server_timeout());
+                    (ticket, Answer::Key(verdict.unwrap_or_else(|_| timeout())))
+                });
+            }
+            Question::Resume { .. } => {
+                let none = tercet_stream::NotResumed::NotFound { handled: None };
+                self.stream
+                    .handle(now, Input::Answer(ticket, Answer::Resumed(Err(none))));
+            }
+        }
+    }
+
+    async fn start_tls(&mut self) -> Result<(), WireError> {
+        let session = match &self.outward {
+            Some(pair) => self.s2s.connector.start(&pair.local, &pair.remote, false)?,
+            None => {
+                let host = self.stream.pair().map(|pair| &*pair.local);
+                self.s2s.starttls.start(host)?
+            }
+        };
+        self.wire.start_tls(session);
+        if self.outward.is_some() {
+            self.greet().await?;
+        }
+        Ok(())
+    }
+
+    /// Who opens a connection speaks first.
+    pub(super) async fn greet(&mut self) -> Result<(), WireError> {
+        poll_fn(|cx| Poll::Ready(Scratch::with(|scratch| self.wire.greet(cx, scratch)))).await
+    }
+
+    /// Hands what is written to the socket.
+    async fn send(&mut self) -> Result<(), WireError> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let (wire, out) = (&mut self.wire, &mut self.out);
+        poll_fn(|cx| {
+            Poll::Ready(Scratch::with(|scratch| {
+                scratch.out.append(out);
+                wire.send(cx, scratch)
+            }))
+        })
+        .await?;
+        self.out = Vec::new();
+        if self.wire.unsent() > 0 {
+            self.stalled.get_or_insert(Instant::now() + STALLED);
+        }
+        Ok(())
+    }
+
+    /// The connection is of no more use.
+    fn lose(&mut self, error: &WireError) {
+        tracing::debug!(peer = %self.peer, %error, "a server's connection is lost");
+        self.stream.handle(Instant::now(), Input::PeerClosed);
+        self.out.clear();
+        self.closing = true;
+    }
+}
+
+async fn filled(mailbox: Option<&Mailbox>) {
+    match mailbox {
+        Some(mailbox) => mailbox.filled().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends what waits, and reads once. Gives the peer's certificate when TLS has come up.
+fn poll_io(
+    wire: &mut Wire,
+    stream: &mut S2sStream,
+    waiting: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Option<Box<PeerCertificate>>>, WireError>> {
+    let unsent = wire.unsent();
+    if unsent > 0 {
+        match wire.poll_flush(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(None)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => {}
+        }
+    }
+    if waiting {
+        return Poll::Pending;
+    }
+    Scratch::with(|scratch| {
+        let incoming = match wire.poll_read(cx, scratch) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(incoming)) => incoming,
+        };
+        let now = Instant::now();
+        let up = incoming.tls_up.map(|info| {
+            stream.handle(now, Input::TlsUp);
+            info.peer
+        });
+        if !incoming.data.is_empty() {
+            stream.handle(now, Input::Bytes(&incoming.data));
+        }
+        scratch.give_back(incoming.data);
+        if incoming.end {
+            stream.handle(now, Input::PeerClosed);
+        }
+        Poll::Ready(Ok(up))
+    })
+}
