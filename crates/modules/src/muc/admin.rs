@@ -388,6 +388,42 @@ pub(super) fn enroll(state: &mut State, user: BareJid, enrolled: Enrolled) {
     }
 }
 
+/// Makes `user` what `enrolled` says, as the room's own rules have it, not an admin: durable if the room is, together with `more`; then
+/// done with `then`, and shown to all. The caller holds `changing`.
+///
+/// # Errors
+/// `item-not-found` if the room has gone, `resource-constraint` if its lists are full, or the store's failure.
+pub(super) async fn enlist(
+    call: &Call<'_>,
+    user: &BareJid,
+    enrolled: Enrolled,
+    mut more: Batch,
+    then: impl FnOnce(&mut State),
+) -> Result<(), StanzaError> {
+    let commit = {
+        let state = call.room.lock();
+        if state.gone {
+            return Err(StanzaError::item_not_found());
+        }
+        if state.roll.len() >= NAMES && !state.roll.contains_key(user) {
+            return Err(StanzaError::resource_constraint().text("the lists of this room are full"));
+        }
+        records::put_enrolled(&mut more, &call.room.jid, user.as_str(), &enrolled);
+        let store = call.entity.server.store();
+        state.config.persistent.then(|| store.commit(more))
+    };
+    if let Some(commit) = commit {
+        commit.await.map_err(|e| store_failure(&e))?;
+    }
+    let mut state = call.room.lock();
+    then(&mut state);
+    enroll(&mut state, user.clone(), enrolled);
+    let code = Status::RemovedByAffiliation;
+    affiliate(call, &mut state, user.as_str(), Cause::default(), code);
+    leave::settle(call, &mut state);
+    Ok(())
+}
+
 fn change_role(call: &Call<'_>, state: &mut State, nick: &str, to: Role, cause: Cause<'_>) {
     let Some(place) = state.occupants.place_of_nick(nick) else {
         return;

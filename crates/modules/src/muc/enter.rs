@@ -32,7 +32,11 @@ pub(super) fn presence(call: &Call<'_>) -> Option<Routed> {
         return None;
     }
     match cx.stanza.presence_type() {
-        Some(PresenceType::Available) => available(call, &mut state),
+        Some(PresenceType::Available) => {
+            let routed = available(call, &mut state);
+            leave::settle(call, &mut state);
+            return Some(routed);
+        }
         Some(PresenceType::Unavailable) => {
             let shown = shown(&cx);
             leave::leave(
@@ -96,8 +100,8 @@ pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
             core,
             room: &room,
         };
-        if presence(&call).is_some() {
-            return;
+        if let Some(routed) = presence(&call) {
+            return routed.wait().await;
         }
     }
     refuse(&cx, &StanzaError::resource_constraint());
@@ -130,12 +134,13 @@ fn shown(cx: &EntityCx<'_>) -> Shown {
     Shown::new(cx.stanza, &leave_out, cx.lang)
 }
 
-fn available(call: &Call<'_>, state: &mut State) {
+fn available(call: &Call<'_>, state: &mut State) -> Routed {
     let cx = call.entity;
     let x = cx.stanza.child("x", MUC).map(|x| x.parse());
     let Some(nick) = cx.to.resource() else {
         // XEP-0045 §7.2.1: presence to the room itself, without a nick, is jid-malformed.
-        return refuse(&cx, &StanzaError::jid_malformed().text("which nick?"));
+        refuse(&cx, &StanzaError::jid_malformed().text("which nick?"));
+        return Routed::Done;
     };
     let here = state.occupants.place_of(cx.from);
     match (here, x) {
@@ -144,12 +149,17 @@ fn available(call: &Call<'_>, state: &mut State) {
         }
         (Some(place), _) => change_nick(call, state, place, nick),
         (None, Some(x)) => {
+            let mut features = call.core.features.iter();
+            if let Some(routed) = features.find_map(|f| f.arrive(call, state, x.root())) {
+                return routed;
+            }
             if let Err(error) = enter(call, state, nick, x.root()) {
                 refuse(&cx, &error);
             }
         }
         (None, None) => not_here(&cx),
     }
+    Routed::Done
 }
 
 /// XEP-0045 §7.2.15: who sends presence without being here, and without a wish to enter, believes to be here.
@@ -229,7 +239,7 @@ fn admit(
 }
 
 /// Whether somebody may have a nick: nobody else has it, and it is not kept for anybody else.
-fn check_nick(state: &State, nick: &str, real: &Jid) -> Result<(), StanzaError> {
+pub(super) fn check_nick(state: &State, nick: &str, real: &Jid) -> Result<(), StanzaError> {
     let user = real.bare_str();
     let taken = state
         .occupants

@@ -22,6 +22,16 @@ struct Invitation {
     thread: Option<Option<String>>,
 }
 
+/// Invites somebody in the name of the sender, who may do so.
+pub(super) fn call_in(call: &Call<'_>, state: &State, user: &BareJid) {
+    let invitation = Invitation {
+        to: user.clone().into(),
+        reason: None,
+        thread: None,
+    };
+    send(call, state, &[invitation]);
+}
+
 /// A message to the room's bare JID that is not of type `groupchat`.
 pub(super) fn message(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
     let cx = call.entity;
@@ -36,6 +46,10 @@ pub(super) fn message(call: &Call<'_>, state: &mut State) -> Result<Routed, Stan
     }
     if let Some(form) = voice::form(cx.stanza) {
         return voice::message(call, state, &form).map(|()| Routed::Done);
+    }
+    let mut features = call.core.features.iter();
+    if let Some(routed) = features.find_map(|f| f.note(call, state)) {
+        return Ok(routed);
     }
     if state.occupants.of(cx.from).is_none() {
         return Err(StanzaError::not_acceptable().text("you are not in the room"));

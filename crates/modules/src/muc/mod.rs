@@ -166,6 +166,7 @@ impl Module for Muc {
         xep(410, "1.1.0", Coverage::Complete),
         xep(421, "1.0.1", Coverage::Complete),
         xep(425, "0.3.0", Coverage::Complete),
+        xep(488, "0.1.0", Coverage::Complete),
     ];
     type Config = ();
 

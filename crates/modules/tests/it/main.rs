@@ -21,6 +21,7 @@ mod reports;
 mod room_archive;
 mod room_control;
 mod room_pace;
+mod rooms_kept;
 mod sessions;
 mod uploads;
 

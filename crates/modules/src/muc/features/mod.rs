@@ -6,8 +6,10 @@
 pub(crate) mod archive;
 mod occupant_id;
 mod password;
+mod registration;
 mod retract;
 mod self_ping;
+mod tokens;
 pub(super) mod unique;
 
 use std::collections::BTreeSet;
@@ -34,6 +36,8 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(password::Password),
         Box::new(self_ping::SelfPing),
         Box::new(occupant_id::OccupantIds),
+        Box::new(registration::Registrations),
+        Box::new(tokens::TokenInvites),
         Box::new(retract::Retract::new(host.archive.enabled)),
         Box::new(archive::Archive::new(host.archive.enabled)),
     ])
@@ -92,6 +96,13 @@ pub trait RoomFeature: Send + Sync {
         None
     }
 
+    /// Somebody wants to enter, with this `<x/>`, and is asked nothing yet: refuses it, or does first what has to be waited for, and has
+    /// it come again.
+    fn arrive(&self, call: &Call<'_>, room: &mut State, x: Element<'_>) -> Option<Routed> {
+        let _ = (call, room, x);
+        None
+    }
+
     /// Whether somebody may enter.
     ///
     /// # Errors
@@ -138,6 +149,12 @@ pub trait RoomFeature: Send + Sync {
     ) -> Restoring<'a> {
         let _ = (store, room, state);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Takes a message to the room's bare JID that is not for all, from whoever it comes; `None`: it is another's.
+    fn note(&self, call: &Call<'_>, room: &mut State) -> Option<Routed> {
+        let _ = (call, room);
+        None
     }
 
     /// The room is being destroyed for good: deletes what it keeps elsewhere than under its name.

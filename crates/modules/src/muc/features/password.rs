@@ -2,7 +2,7 @@
 
 use tercet_core::StanzaError;
 
-use super::{Entry, RoomFeature};
+use super::{Entry, RoomFeature, tokens};
 use crate::muc::MUC;
 use crate::muc::room::State;
 
@@ -18,6 +18,9 @@ impl RoomFeature for Password {
         let Some(password) = room.config.password() else {
             return Ok(());
         };
+        if tokens::has_admitted(room, entry.real) {
+            return Ok(());
+        }
         let given = entry.x.child("password", MUC).map(|p| p.text());
         if given.as_deref() == Some(password) {
             return Ok(());

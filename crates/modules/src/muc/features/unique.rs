@@ -32,7 +32,7 @@ impl OnIq<Request> for Muc {
 }
 
 /// A localpart of 24 characters from 120 random bits: nobody else will get or guess it, so that nothing need be reserved.
-fn name(random: [u8; 15]) -> String {
+pub(super) fn name(random: [u8; 15]) -> String {
     let mut name = String::with_capacity(24);
     for five in random.chunks(5) {
         let bits = five
