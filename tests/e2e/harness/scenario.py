@@ -81,6 +81,10 @@ class Stage:
         """An account that does not exist."""
         return Account(f"{name}-{self._number}@{domain or self.server.domain}", "any password")
 
+    def room(self, name: str) -> str:
+        """The address of a room that nobody else uses."""
+        return f"{name}-{self._number}@{self.server.rooms}"
+
     def joined(self, client):
         """Remembers a client that must leave when the scenario ends."""
         self.clients.append(client)

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -54,6 +55,7 @@ class Server:
     name = "server"
     domain = DOMAIN
     second_domain = SECOND_DOMAIN
+    rooms = f"rooms.{DOMAIN}"
     c2s_port = 5222
     tls_port = 5223
     http_port = 5280
@@ -69,6 +71,10 @@ class Server:
         self.certificates = Certificates(folder / "certificates", [DOMAIN, SECOND_DOMAIN])
         self.ca_file = self.certificates.ca_file
         self.ca_folder = self.certificates.ca_folder
+
+    def another(self, folder: pathlib.Path, address: str) -> "Server":
+        """One more of this kind, with data of its own."""
+        return type(self)(folder, address)
 
     def start(self) -> None:
         """Starts the process; returns once it accepts clients."""
@@ -179,6 +185,9 @@ enabled = true
 domain = "{SECOND_DOMAIN}"
 """)
 
+    def another(self, folder: pathlib.Path, address: str) -> Server:
+        return Tercet(folder, address, self.binary)
+
     def archive(self, on: bool) -> None:
         self._replace("[archive]\nenabled = true", f"[archive]\nenabled = {str(on).lower()}")
 
@@ -247,10 +256,18 @@ contact_info = {{ abuse = {{ "mailto:abuse@{DOMAIN}" }} }}
 ssl = {{ certificate = "{self.certificates.chain}", key = "{self.certificates.key}" }}
 VirtualHost "{DOMAIN}"
 VirtualHost "{SECOND_DOMAIN}"
+Component "rooms.{DOMAIN}" "muc"
+    name = "Rooms"
+    modules_enabled = {{ "muc_mam" }}
+    muc_log_by_default = true
+    muc_event_rate = 100000
+    muc_burst_factor = 10000
 """)
 
     def archive(self, on: bool) -> None:
-        if on:
+        if not on:
+            self._replace('{ "muc_mam" }', "{ }")
+        else:
             self._replace("modules_enabled = {", 'modules_enabled = { "mam", "smacks",')
             self._replace("admins = {", "archive_expires_after = \"never\"\nmax_archive_query_results = 250\nadmins = {")
 
@@ -289,6 +306,7 @@ access_rules:
   register: {{allow: all}}
 modules:
   mod_register: {{access: register}}
+  mod_muc: {{host: "rooms.@HOST@", access_mam: all, max_users: 5000, min_message_interval: 0, min_presence_interval: 0, max_user_conferences: 10000}}
 """ + "".join(f"  mod_{m}: {{}}\n" for m in modules))
 
     def archive(self, on: bool) -> None:
@@ -311,6 +329,23 @@ modules:
 
     def stop(self) -> None:
         self.kill()
+
+    def add_user_command(self, jid: str, password: str, admin: bool) -> list[str]:
+        # Its command speaks to a node of the standard name only; `add_user` registers as a client does.
+        return ["true"]
+
+    async def add_user(self, jid: str, password: str, admin: bool = False) -> None:
+        local, domain = jid.split("@")
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        reader, writer = await asyncio.open_connection(self.address, self.tls_port, ssl=context, server_hostname=domain)
+        for request, answer in (
+                (f"<stream:stream to='{domain}' version='1.0' xmlns='jabber:client'"
+                 " xmlns:stream='http://etherx.jabber.org/streams'>", b"</stream:features>"),
+                (f"<iq type='set' id='r' to='{domain}'><query xmlns='jabber:iq:register'><username>{local}</username>"
+                 f"<password>{password}</password></query></iq>", b"type='result'")):
+            writer.write(request.encode())
+            await asyncio.wait_for(reader.readuntil(answer), 30)
+        writer.close()
 
 
 SERVERS = {"tercet": Tercet, "prosody": Prosody, "ejabberd": Ejabberd}

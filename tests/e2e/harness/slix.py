@@ -36,7 +36,7 @@ class Slix:
         self.account = account
         self.inbox = Inbox()
         self.mechanism: str | None = None
-        self._server = stage.server
+        self.server = stage.server
         self._direct_tls = direct_tls
         self._client = client = _Client(jid, password or account.password, sasl_mech=mechanism)
         self.xmpp = client
@@ -75,8 +75,8 @@ class Slix:
 
     async def login(self, presence: bool = True, priority: int | None = None, roster: bool = True) -> "Slix":
         """Connects, logs in and binds; asks for the roster and becomes available if told so."""
-        port = self._server.tls_port if self._direct_tls else self._server.c2s_port
-        self._client.connect(self._server.address, port)
+        port = self.server.tls_port if self._direct_tls else self.server.c2s_port
+        self._client.connect(self.server.address, port)
         result = await asyncio.wait_for(self._ended, TIMEOUT)
         if result != "session":
             raise LoginRefused(result)
@@ -152,7 +152,7 @@ class Slix:
         resumed = asyncio.get_running_loop().create_future()
         self.xmpp.add_event_handler("session_resumed", lambda _: resumed.done() or resumed.set_result(None),
                                     disposable=True)
-        self._client.connect(self._server.address, self._server.tls_port if self._direct_tls else self._server.c2s_port)
+        self._client.connect(self.server.address, self.server.tls_port if self._direct_tls else self.server.c2s_port)
         await asyncio.wait_for(resumed, TIMEOUT)
 
     def seen(self) -> str:

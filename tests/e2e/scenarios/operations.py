@@ -23,7 +23,7 @@ ONLY_HERE = ("tercet",)
 async def own_server(stage: Stage, start: bool = True):
     """A stage with a server that nobody else uses."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tercet-own-", dir=stage.server.folder.parent))
-    server = Tercet(folder, free_address(next(_addresses)), stage.server.binary)
+    server = stage.server.another(folder, free_address(next(_addresses)))
     if start:
         await asyncio.to_thread(server.start)
     beside = Stage(server, stage.folder)

@@ -155,6 +155,59 @@ class Person {
     return this.page.locator(".chat-msg__text").filter({ hasText: text }).count();
   }
 
+  /** Goes into a room by the menu above the list of rooms. */
+  async enter_room({ room, nick }) {
+    const entry = ".show-add-muc-modal";
+    await this.choose(this.page.locator("converse-dropdown", { has: this.page.locator(entry) }), entry);
+    const form = this.page.locator("form.add-chatroom");
+    await form.locator("input[name=chatroom]").fill(room);
+    await form.locator("input[name=nickname]").fill(nick);
+    await form.locator("input[type=submit]").click();
+    await form.waitFor({ state: "hidden" });
+  }
+
+  /** Waits until one can write in the room. */
+  async inside_room() {
+    await this.page.locator("converse-muc-chatarea textarea.chat-textarea").waitFor();
+  }
+
+  /** Waits until exactly these are shown as occupants. */
+  async sees_occupants({ nicks }) {
+    const shown = this.page.locator("converse-muc-occupants .occupant .occupant-nick, .occupant-list .occupant .occupant-nick");
+    const end = Date.now() + PATIENCE;
+    for (;;) {
+      const seen = (await shown.allInnerTexts()).map((text) => text.trim()).sort();
+      if (seen.join() === [...nicks].sort().join()) return;
+      if (Date.now() > end) throw new Error(`occupants: ${seen}`);
+      await this.page.evaluate(() => new Promise(requestAnimationFrame));
+    }
+  }
+
+  /** Waits until this is the subject of the room. */
+  async sees_subject({ text }) {
+    await this.page.locator(".chat-head__desc").filter({ hasText: text }).waitFor();
+  }
+
+  /** What is said of a room that one was not let into, or is no longer in. */
+  async turned_away() {
+    const words = this.page.locator(".disconnect-msg");
+    await words.first().waitFor();
+    return (await words.allInnerTexts()).join(" ");
+  }
+
+  /** Waits until the room asks for a password; says what it says of the last one. */
+  async asked_for_password({ again = "" }) {
+    const form = this.page.locator("converse-muc-password-form form");
+    await form.locator("input[name=password]").waitFor();
+    if (again) await form.locator(".validation-message").filter({ hasText: again }).waitFor();
+  }
+
+  async give_password({ password }) {
+    const form = this.page.locator("converse-muc-password-form form");
+    await form.locator("input[name=password]").fill(password);
+    await form.locator("input[type=submit]").click();
+  }
+
   /** Waits until this page has got from the archive all that it asked for. */
   async caught_up() {
     const end = Date.now() + PATIENCE;
