@@ -95,6 +95,8 @@ pub struct Listeners {
     uploads: Arc<Uploads>,
     /// Ends accepting when it is dropped.
     accepting: watch::Sender<()>,
+    /// Ends the streams with other servers when it is dropped.
+    federating: watch::Sender<()>,
 }
 
 impl Listeners {
@@ -142,6 +144,7 @@ impl Listeners {
         );
         let (balancers, balanced) = (settings.balancers, settings.balanced);
         let (accepting, stopped) = watch::channel(());
+        let (federating, parted) = watch::channel(());
         let s2s = match settings.s2s.or(settings.s2s_tls) {
             Some(_) => Some(
                 S2s::start(
@@ -150,7 +153,7 @@ impl Listeners {
                     certificates.clone(),
                     settings.servers,
                     settings.federation,
-                    stopped.clone(),
+                    parted,
                 )
                 .await?,
             ),
@@ -189,6 +192,7 @@ impl Listeners {
             #[cfg(test)]
             uploads,
             accepting,
+            federating,
         })
     }
 
@@ -226,6 +230,11 @@ impl Listeners {
         let cut_off = self.c2s.registry.count();
         // What clients have not acknowledged is kept for later: they cannot come back to their sessions.
         let _ = tokio::time::timeout(limit, self.c2s.server.end_managed()).await;
+        // The last that other servers hear is that our users have gone.
+        drop(self.federating);
+        if let Some(s2s) = &self.s2s {
+            let _ = tokio::time::timeout(limit, s2s.wait_for_none()).await;
+        }
         cut_off
     }
 }

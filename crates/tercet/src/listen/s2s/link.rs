@@ -72,6 +72,7 @@ impl Link {
         stream: S2sStream,
         outward: Option<DomainPair>,
     ) -> Self {
+        s2s.open.send_modify(|open| *open += 1);
         Link {
             s2s,
             wire: Wire::new(socket, tls),
@@ -178,6 +179,10 @@ impl Link {
             }
             _ = stopped.changed(), if !self.stopped => {
                 self.stopped = true;
+                if let Some(mailbox) = mailbox {
+                    // What sessions said at their end still goes out.
+                    mailbox.take(&mut self.out, usize::MAX, stream.peer_limit());
+                }
                 let error = StreamError::new(StreamCondition::SystemShutdown);
                 stream.handle(Instant::now(), Input::Close(error));
             }
@@ -310,6 +315,12 @@ impl Link {
         self.stream.handle(Instant::now(), Input::PeerClosed);
         self.out.clear();
         self.closing = true;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.s2s.open.send_modify(|open| *open -= 1);
     }
 }
 

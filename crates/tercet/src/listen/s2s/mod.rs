@@ -54,6 +54,8 @@ pub(super) struct S2s {
     jobs: mpsc::UnboundedSender<Job>,
     /// Ends when every stream has to.
     stopped: watch::Receiver<()>,
+    /// Connections there are.
+    open: watch::Sender<usize>,
 }
 
 /// What is begun on one of the cores. There is at most one for each pair, stream and stanza that goes back.
@@ -85,6 +87,7 @@ impl S2s {
             pairs: Mutex::default(),
             jobs,
             stopped,
+            open: watch::Sender::new(0),
             server: server.clone(),
         });
         let hands = hand_out(Arc::downgrade(&s2s), cores.clone(), federation, waiting);
@@ -96,6 +99,12 @@ impl S2s {
     /// Streams that begin later have these settings.
     pub(super) fn set(&self, streams: S2sConfig) {
         self.streams.store(Arc::new(streams));
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn wait_for_none(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
     /// Asks the server of the claimed domain about a key.

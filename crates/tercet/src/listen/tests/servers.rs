@@ -223,6 +223,19 @@ fn without_a_port_for_them_there_are_no_other_servers() {
 }
 
 #[test]
+fn other_servers_hear_that_our_users_go_when_the_server_ends() {
+    let (port, stanzas) = other();
+    let mut scene = scene(port);
+    let mut romeo = scene.session("romeo");
+    romeo.send("<presence to='x@other.test'/>");
+    let there = stanzas.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(!there.contains("type="), "{there}");
+    scene.drain();
+    let gone = stanzas.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(gone.contains("type='unavailable'"), "{gone}");
+}
+
+#[test]
 fn a_shutdown_ends_the_streams_with_other_servers() {
     let (port, _stanzas) = other();
     let mut scene = scene(port);
