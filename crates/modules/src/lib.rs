@@ -97,6 +97,7 @@ pub static KINDS: &[&Kind] = &[
     &mam::ARCHIVE_PREFS,
     &muc::ROOM,
     &muc::ROOM_ARCHIVE,
+    &muc::AFFILIATED,
     &muc::AFFILIATION,
     &muc::ROOM_DATA,
     &offline::OFFLINE,

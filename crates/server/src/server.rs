@@ -154,6 +154,8 @@ pub struct Rooms {
     pub messages_per_minute: u32,
     /// How long those without an affiliation wait before they may write, in milliseconds.
     pub newcomers_wait_ms: u64,
+    /// How long nobody has to have used a kept room until it is destroyed, in milliseconds; `None`: for ever.
+    pub idle_ms: Option<u64>,
     /// How rooms are that nobody has configured.
     pub defaults: RoomDefaults,
 }
@@ -202,6 +204,7 @@ impl Rooms {
             joins_per_minute: 120,
             messages_per_minute: 300,
             newcomers_wait_ms: 0,
+            idle_ms: None,
             defaults: RoomDefaults::default(),
         }
     }

@@ -37,6 +37,7 @@ pub async fn server(config: &Config, store: Store) -> Result<Arc<Server>, Assemb
     let server = Server::new(store, limits(config), Clock::System).await?;
     configure(&server, config)?;
     tercet_modules::mam::keep_to_retention(&server);
+    tercet_modules::muc::keep_up(&server);
     Ok(server)
 }
 
@@ -105,6 +106,7 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             joins_per_minute: rate(config, host.rooms.joins_per_minute),
             messages_per_minute: rate(config, host.rooms.messages_per_minute),
             newcomers_wait_ms: host.rooms.newcomers_wait.0.saturating_mul(1000),
+            idle_ms: host.rooms.idle.map(|idle| idle.0.saturating_mul(1000)),
             defaults: room_defaults(&host.rooms),
         }),
         modules: host.modules.0.clone(),

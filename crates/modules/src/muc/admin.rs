@@ -316,7 +316,8 @@ pub(super) async fn commit_unasked(call: &Call<'_>, changes: &[Change]) -> Resul
     .await
 }
 
-async fn commit_if(
+/// The same where `may` says so.
+pub(super) async fn commit_if(
     call: &Call<'_>,
     changes: &[Change],
     may: impl FnOnce(&State) -> Result<(), StanzaError>,

@@ -99,6 +99,15 @@ pub fn services(server: &Server) -> Vec<String> {
     domains
 }
 
+/// What the rooms of each service share.
+pub(super) fn cores(server: &Server) -> Vec<Arc<Core>> {
+    let hosts = server.hosts();
+    let services = hosts
+        .iter()
+        .filter_map(|host| host.provided::<Control>().next());
+    services.map(|control| control.0.clone()).collect()
+}
+
 fn core(server: &Server, domain: &str) -> Result<Arc<Core>, ControlError> {
     let host = server.host(domain);
     let core = host.and_then(|host| host.provided::<Control>().next().map(|c| c.0.clone()));
@@ -346,6 +355,23 @@ pub async fn affiliate(
         reason,
     }];
     Ok(admin::commit_unasked(&call.call(), &changes).await?)
+}
+
+/// Takes `user`, who does not exist any more, off a room's lists, also if that leaves nobody who owns it.
+pub(super) async fn forget(
+    server: &Arc<Server>,
+    jid: &BareJid,
+    user: &BareJid,
+) -> Result<(), ControlError> {
+    let (core, room) = find(server, jid).await?;
+    let call = call(server, core, room)?;
+    let changes = [Change::Affiliation {
+        user: user.clone(),
+        to: Affiliation::None,
+        nick: None,
+        reason: None,
+    }];
+    Ok(admin::commit_if(&call.call(), &changes, |_| Ok(())).await?)
 }
 
 /// The service itself acts on a room.

@@ -13,7 +13,7 @@ use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item, USER};
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, Core, MUC, leave, pace};
+use super::{Call, Core, MUC, leave, pace, upkeep};
 
 /// Namespaces whose elements in presence are the room's own: what clients send in them is left out.
 const OWN: &[&str] = &[
@@ -69,7 +69,8 @@ pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
     {
         return refuse(&cx, &error);
     }
-    let may_make = match x && cx.to.is_full() {
+    let there = || service.find(cx.server, &core.features, &jid);
+    let may_make = match x && cx.to.is_full() && !matches!(there().await, Ok(Some(_))) {
         true => may_make(core, cx).await,
         false => Err(StanzaError::item_not_found()),
     };
@@ -108,7 +109,7 @@ pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
 }
 
 /// Whether the sender may make a room.
-async fn may_make(core: &Core, cx: EntityCx<'_>) -> Result<(), StanzaError> {
+async fn may_make(core: &Arc<Core>, cx: EntityCx<'_>) -> Result<(), StanzaError> {
     let user = cx.from.to_bare();
     let host = cx.server.host(user.domain());
     let allowed = match core.settings.creation {
@@ -117,7 +118,13 @@ async fn may_make(core: &Core, cx: EntityCx<'_>) -> Result<(), StanzaError> {
         RoomCreation::Admins => cx.server.is_admin(&user).await.unwrap_or(false),
     };
     if allowed {
-        return Ok(());
+        let most = core.settings.per_user;
+        let owned = upkeep::owned(cx.server, core, &user, most).await;
+        return match owned.map_err(|error| store_failure(&error))? < most {
+            true => Ok(()),
+            false => Err(StanzaError::resource_constraint()
+                .text(format!("you own {most} rooms; more are not allowed"))),
+        };
     }
     // XEP-0045 §7.2 and §10.1.1: who may not make rooms is refused with not-allowed.
     Err(StanzaError::not_allowed().text("you may not make rooms here"))

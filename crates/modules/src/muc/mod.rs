@@ -25,10 +25,12 @@ mod relay;
 pub mod room;
 pub mod service;
 pub mod status;
+mod upkeep;
 mod voice;
 
 pub use features::archive::ROOM_ARCHIVE;
-pub use records::{AFFILIATION, ROOM, ROOM_DATA};
+pub use records::{AFFILIATED, AFFILIATION, ROOM, ROOM_DATA};
+pub use upkeep::keep_up;
 
 use std::sync::{Arc, OnceLock};
 

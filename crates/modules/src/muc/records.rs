@@ -31,6 +31,15 @@ pub static ROOM_DATA: Kind = Kind {
     what: "what a room is about, and settings of its features",
 };
 
+/// The rooms on whose lists a user is, whose bare JID is the owner. An entry may outlive its room.
+pub static AFFILIATED: Kind = Kind {
+    name: "muc-affiliated",
+    owner: Owner::Host,
+    what: "on the lists of which rooms a user is, so that it can be taken off them",
+};
+
+/// The key of the time when a room was used last, among its data.
+const USED: &str = "used";
 /// The key of the subject among a room's data.
 const SUBJECT: &str = "subject";
 /// The first byte of each record.
@@ -108,6 +117,7 @@ pub(super) fn put_config(batch: &mut Batch, jid: &BareJid, config: &RoomConfig, 
 pub(super) fn put_enrolled(batch: &mut Batch, jid: &BareJid, user: &str, enrolled: &Enrolled) {
     if enrolled.affiliation == Affiliation::None && enrolled.nick.is_none() {
         batch.delete(&AFFILIATION, jid.as_str(), user);
+        batch.delete(&AFFILIATED, user, jid.as_str());
         return;
     }
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -118,6 +128,8 @@ pub(super) fn put_enrolled(batch: &mut Batch, jid: &BareJid, user: &str, enrolle
     value.extend_from_slice(&nick.as_bytes()[..usize::from(length)]);
     value.extend_from_slice(reason.as_bytes());
     batch.put(&AFFILIATION, jid.as_str(), user, value);
+    let value = vec![FORMAT, enrolled.affiliation as u8];
+    batch.put(&AFFILIATED, user, jid.as_str(), value);
 }
 
 fn read_enrolled(bytes: &[u8]) -> Option<Enrolled> {
@@ -164,6 +176,31 @@ fn read_subject(bytes: &[u8]) -> Option<Subject> {
         by: (!by.is_empty()).then(|| Jid::parse(by)).transpose().ok()?,
         at_ms: u64::from_be_bytes(*at),
     })
+}
+
+/// Whether an entry of [`AFFILIATED`] says that the user owns the room.
+pub(super) fn is_owner(entry: &[u8]) -> bool {
+    entry == [FORMAT, Affiliation::Owner as u8]
+}
+
+/// Whether the room is kept and `user` owns it.
+pub(super) async fn owns(store: &Store, room: &str, user: &BareJid) -> Result<bool, StoreError> {
+    let enrolled = store.get(&AFFILIATION, room, user.as_str()).await?;
+    let enrolled = enrolled.and_then(|value| read_enrolled(&value));
+    Ok(enrolled.is_some_and(|e| e.affiliation == Affiliation::Owner))
+}
+
+/// When a kept room was used last, in milliseconds since 1970, if that was noted.
+pub(super) async fn used(store: &Store, jid: &BareJid) -> Result<Option<u64>, StoreError> {
+    let used = store.get(&ROOM_DATA, jid.as_str(), USED).await?;
+    let used = used.and_then(|value| value.try_into().ok());
+    Ok(used.map(u64::from_be_bytes))
+}
+
+/// Notes when a kept room was used last.
+pub(super) fn put_used(batch: &mut Batch, jid: &BareJid, now_ms: u64) {
+    let value = now_ms.to_be_bytes().to_vec();
+    batch.put(&ROOM_DATA, jid.as_str(), USED, value);
 }
 
 /// Keeps what a feature wants to be kept.

@@ -17,7 +17,7 @@ use super::room::{Room, State};
 const SHARDS: usize = 16;
 /// How long a persistent room stays in memory when the last occupant has left, in milliseconds: who comes back soon finds what
 /// was said last.
-const IDLE_MS: u64 = 600_000;
+pub(super) const IDLE_MS: u64 = 600_000;
 
 /// The rooms of one service.
 pub struct Service {

@@ -1,9 +1,13 @@
 //! Bounds on what one user does in rooms, by the settings of the service.
 
+use tercet_core::BareJid;
+use tercet_modules::muc::affiliation::Affiliation;
+use tercet_modules::muc::control::{self, ControlError};
+use tercet_modules::muc::{AFFILIATED, AFFILIATION, keep_up};
 use tercet_server::{HostInfo, Rooms};
 use tercet_testkit::{Arrival, Client, Peer};
 
-use crate::in_process::InProcess;
+use crate::in_process::{InProcess, block_on};
 
 const ROOM: &str = "garden@rooms.localhost";
 
@@ -146,4 +150,120 @@ fn a_new_room_is_as_the_service_has_it_by_default() {
     wait(&mut server, 3600);
     server.run_due();
     assert!(enter(&mut server, "juliet", ROOM).contains("<registration-required"));
+}
+
+fn jid(text: &str) -> BareJid {
+    BareJid::parse(text).unwrap()
+}
+
+fn leave(server: &mut InProcess, name: &str, room: &str) {
+    let leave = format!("<presence type='unavailable' to='{room}/{name}'/>");
+    server.send(name, &leave).unwrap();
+    received(server, name);
+}
+
+#[test]
+fn a_user_makes_no_more_rooms_than_one_may_own() {
+    let mut server = server(|rooms| rooms.per_user = 3);
+    let kept = jid("kept@rooms.localhost");
+    block_on(control::create(
+        server.server(),
+        &kept,
+        &jid("juliet@localhost"),
+        &[],
+    ))
+    .unwrap();
+    for (room, code) in [
+        ("a", "code='201'"),
+        ("b", "code='201'"),
+        ("c", "<resource-constraint"),
+    ] {
+        let answer = enter(&mut server, "juliet", &format!("{room}@rooms.localhost"));
+        assert!(answer.contains(code), "{room}: {answer}");
+    }
+    // One's own and others' that are there may be entered, and one that has gone makes room for another.
+    assert!(enter(&mut server, "juliet", "kept@rooms.localhost").contains("code='110'"));
+    assert!(enter(&mut server, "juliet", ROOM).contains("code='110'"));
+    leave(&mut server, "juliet", "kept@rooms.localhost");
+    block_on(control::destroy(server.server(), &kept, None, None)).unwrap();
+    assert!(enter(&mut server, "juliet", "c@rooms.localhost").contains("code='201'"));
+}
+
+#[test]
+fn what_a_removed_account_was_to_rooms_is_not_for_the_next_owner_of_its_name() {
+    let mut server = server(|rooms| rooms.defaults.persistent = true);
+    keep_up(server.server());
+    let (room, juliet) = (jid(ROOM), jid("juliet@localhost"));
+    let member = control::affiliate(server.server(), &room, &juliet, Affiliation::Admin, None);
+    block_on(member).unwrap();
+    let own = jid("balcony@rooms.localhost");
+    block_on(control::create(server.server(), &own, &juliet, &[])).unwrap();
+    block_on(server.server().delete_account(&juliet, None)).unwrap();
+    block_on(server.server().create_account(&juliet, "other", false)).unwrap();
+    wait(&mut server, 10);
+    server.run_due();
+    let users = |room: &BareJid| -> Vec<String> {
+        let all = block_on(control::affiliations(server.server(), room, None, 10)).unwrap();
+        all.into_iter().map(|(user, _)| user.to_string()).collect()
+    };
+    assert_eq!(users(&room), ["romeo@localhost"]);
+    assert!(
+        users(&own).is_empty(),
+        "nobody owns it, and operators can say who does"
+    );
+    for (kind, owner) in [(&AFFILIATED, juliet.as_str()), (&AFFILIATION, own.as_str())] {
+        let left = server.server().store().list(kind, owner);
+        assert_eq!(block_on(left).unwrap(), []);
+    }
+    // What was missed while nobody listened is found at the next start.
+    block_on(control::affiliate(
+        server.server(),
+        &room,
+        &jid("ghost@localhost"),
+        Affiliation::Member,
+        None,
+    ))
+    .unwrap();
+    keep_up(server.server());
+    wait(&mut server, 10);
+    server.run_due();
+    assert_eq!(
+        block_on(control::affiliations(server.server(), &room, None, 10))
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_room_that_nobody_uses_for_long_goes_and_one_that_is_used_stays() {
+    const DAY: u64 = 86_400;
+    let mut server = server(|rooms| {
+        rooms.idle_ms = Some(10 * DAY * 1000);
+        rooms.defaults.persistent = true;
+    });
+    keep_up(server.server());
+    let (used, unused) = (jid(ROOM), jid("unused@rooms.localhost"));
+    let romeo = jid("romeo@localhost");
+    block_on(control::create(server.server(), &unused, &romeo, &[])).unwrap();
+    for _ in 0..30 {
+        wait(&mut server, DAY / 2);
+        server.run_due();
+    }
+    let shown = |room| block_on(control::show(server.server(), room, 0));
+    assert!(matches!(shown(&unused), Err(ControlError::Missing(_))));
+    assert!(shown(&used).is_ok(), "Romeo is in it");
+    leave(&mut server, "romeo", ROOM);
+    for _ in 0..18 {
+        wait(&mut server, DAY / 2);
+        server.run_due();
+    }
+    let kept = server.server().store().list(&AFFILIATION, ROOM);
+    assert_eq!(block_on(kept).unwrap().len(), 1, "nine days are not ten");
+    for _ in 0..5 {
+        wait(&mut server, DAY / 2);
+        server.run_due();
+    }
+    let shown = block_on(control::show(server.server(), &used, 0));
+    assert!(matches!(shown, Err(ControlError::Missing(_))));
 }

@@ -288,6 +288,8 @@ section! {
         messages_per_minute: u32 = 300, in 0..=60_000 => Live;
         /// How long those who are new in a room, and no members, wait before they may write: against spam.
         newcomers_wait: Period = Period(0), in 0..=86_400 => Live;
+        /// After how long without use a room that would stay is destroyed. Left out, none is.
+        idle: Option<Period> = None, in 86_400..=3_153_600_000, like "\"365 d\"" => Live;
         /// Whether a room whose owner has not said otherwise stays when nobody is in it.
         default_persistent: bool = false => Live;
         /// Whether it is listed for everybody.
