@@ -32,6 +32,9 @@ pub enum Command {
     Init(Init),
     /// Say what is wrong with the configuration, certificates, ports and data folder, and how to mend it
     Check,
+    /// Say step by step what happens
+    #[command(subcommand)]
+    Explain(Explain),
     /// Make, change, show and delete accounts
     #[command(subcommand)]
     User(User),
@@ -56,6 +59,19 @@ pub enum Command {
     /// Print docs/configuration.md
     #[command(hide = true)]
     Reference,
+}
+
+/// What to explain. Works whether the server runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Explain {
+    /// Go the way to another server: DNS, TCP, TLS, certificate and authentication, each with its result and the mend
+    Domain {
+        /// The other server's domain
+        domain: String,
+        /// The domain of this server from which to go [default: the first one]
+        #[arg(long, value_name = "DOMAIN")]
+        from: Option<String>,
+    },
 }
 
 /// Where to write the configuration file.

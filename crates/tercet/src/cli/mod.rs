@@ -1,7 +1,8 @@
-//! The command line: `tercet serve`, `init`, `check`, `user …`, `report …`, `push …`, `upload …`, `room …`.
+//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`.
 
 pub mod args;
 mod check;
+mod explain;
 mod init;
 mod invite;
 mod outage;
@@ -84,6 +85,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Outage(command)) => {
             outage::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Explain(command)) => {
+            explain::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
         Some(Command::Serve) | None => serve::run(arguments),

@@ -25,6 +25,8 @@ mod road;
 mod tests;
 
 pub use failure::Unreachable;
+pub(crate) use lookup::srv_name;
 pub use lookup::{Reach, Srv};
 pub use plan::{Plan, Service};
 pub use road::{Reached, Road};
+pub(crate) use road::{connect, told};

@@ -12,7 +12,7 @@ use crate::config::{Config, Registration, RegistrationPolicy};
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+pub(super) enum Verdict {
     /// As it should be.
     Ok,
     /// Works, and is probably not meant.
@@ -23,8 +23,8 @@ enum Verdict {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Finding {
-    verdict: Verdict,
+pub(super) struct Finding {
+    pub(super) verdict: Verdict,
     /// What was looked at, as in `certificate of example.org`.
     subject: String,
     /// What was found.
@@ -35,17 +35,17 @@ struct Finding {
 }
 
 impl Finding {
-    fn ok(subject: impl Into<String>, message: impl Into<String>) -> Finding {
+    pub(super) fn ok(subject: impl Into<String>, message: impl Into<String>) -> Finding {
         Finding::new(Verdict::Ok, subject, message, None)
     }
-    fn warning(
+    pub(super) fn warning(
         subject: impl Into<String>,
         message: impl Into<String>,
         mend: impl Into<String>,
     ) -> Finding {
         Finding::new(Verdict::Warning, subject, message, Some(mend.into()))
     }
-    fn fault(
+    pub(super) fn fault(
         subject: impl Into<String>,
         message: impl Into<String>,
         mend: impl Into<String>,
@@ -117,7 +117,8 @@ fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-fn shown(finding: &Finding) -> String {
+/// As it stands on the terminal.
+pub(super) fn shown(finding: &Finding) -> String {
     let verdict = match finding.verdict {
         Verdict::Ok => "ok     ",
         Verdict::Warning => "warning",
