@@ -55,8 +55,8 @@ pub(super) fn event(event: &S2sEvent) -> Option<(String, &'static str)> {
 
 fn ended(ending: &S2sEnding) -> Option<(String, &'static str)> {
     let (message, mend) = match ending {
-        // Said already.
-        S2sEnding::Refused(_) => return None,
+        // Said already; and we end none.
+        S2sEnding::Refused(_) | S2sEnding::ByUs => return None,
         S2sEnding::ByPeer => ("it closes the stream".to_owned(), THEIRS),
         S2sEnding::Lost => ("it closes the connection".to_owned(), THEIRS),
         S2sEnding::PeerError(condition, text) => {
