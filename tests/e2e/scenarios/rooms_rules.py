@@ -270,6 +270,32 @@ async def a_configuration_with_a_fault_is_refused_whole(stage: Stage):
     assert juliet.inbox.find(lambda s: of_room(s, room) and 104 in codes(s)) is None
 
 
+@scenario(servers=ONLY_HERE)
+async def a_nick_is_registered_with_the_room(stage: Stage):
+    room, owner, juliet = await inside(stage, "owner", "juliet")
+    query = "jabber:iq:register"
+    asked = await juliet.iq("get", f"<query xmlns='{query}'/>", room)
+    fields = {field.get("var") for field in asked.iter(FORM + "field")}
+    assert "muc#register_roomnick" in fields, fields
+
+    def registration(nick):
+        return (f"<query xmlns='{query}'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>{MUC}#register</value></field>"
+                f"<field var='muc#register_roomnick'><value>{nick}</value></field></x></query>")
+
+    await juliet.iq("set", registration("Capulet"), room)
+    nurse, = await pair(stage, "nurse")
+    assert await nurse.iq_error("set", registration("Capulet"), room) == "conflict"
+    assert await refused(nurse, room, "Capulet") == "conflict"
+    await leave(juliet, room, "juliet")
+    assert rank((await enter(juliet, room, "Capulet")).own)[0] == "member"
+    known = await juliet.iq("get", f"<query xmlns='{query}'/>", room)
+    assert known.find(f".//{{{query}}}registered") is not None
+    assert known.findtext(f".//{{{query}}}username") == "Capulet"
+    # §7.12.
+    mine = await juliet.iq("get", "<query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/>", room)
+    assert mine.find(".//{http://jabber.org/protocol/disco#info}identity").get("name") == "Capulet"
+
+
 @scenario
 async def a_voiceless_visitor_is_told_so_at_each_thing_he_says(stage: Stage):
     room, owner, juliet = await inside(stage, "owner", "juliet", moderatedroom=True)
