@@ -20,6 +20,8 @@ const CALLS: &[(&str, &str)] = &[
 const INVITATION: &str = "jabber:x:conference";
 const CARBONS: &str = "urn:xmpp:carbons:2";
 const FORWARD: &str = "urn:xmpp:forward:0";
+/// Mentions in rooms where one is not (XEP-0452).
+const MENTIONS: &str = "urn:xmpp:mmn:0";
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 
 /// What a message is to the person that it is for.
@@ -65,7 +67,8 @@ pub fn weight(message: &Stanza) -> Weight {
             let x = x.parse();
             x.root().children().any(|c| c.is("invite", MUC_USER))
         });
-    if message.own_child("body").is_some() || is_encrypted(message) || invited {
+    let mentioned = has("mentions", MENTIONS);
+    if message.own_child("body").is_some() || is_encrypted(message) || invited || mentioned {
         Weight::Text
     } else {
         Weight::Nothing

@@ -93,7 +93,7 @@ fn write_info(call: &Call<'_>, state: &State, w: &mut XmlWriter) {
         contacts: &contacts,
     });
     for feature in call.core.features.iter() {
-        form = feature.info(state, form);
+        form = feature.info(state, call.entity.server.now_ms(), form);
     }
     form.write(w);
 }

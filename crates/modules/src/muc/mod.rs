@@ -169,6 +169,10 @@ impl Module for Muc {
         xep(421, "1.0.1", Coverage::Complete),
         xep(425, "0.3.0", Coverage::Complete),
         xep(488, "0.1.0", Coverage::Complete),
+        xep(452, "0.2.2", Coverage::Complete),
+        xep(486, "0.1.0", Coverage::Complete),
+        xep(500, "0.1.1", Coverage::Complete),
+        xep(502, "0.1.0", Coverage::Complete),
     ];
     type Config = ();
 

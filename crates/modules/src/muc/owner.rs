@@ -241,7 +241,10 @@ async fn configure(call: &Call<'_>, form: Form) -> Result<(), StanzaError> {
         // Who saw whom has changed; what is shown from now on does not hang on what was.
         state.occupants.iter_mut().for_each(|o| o.changed());
     }
-    let codes = state.config.status_codes(&old);
+    let mut codes = state.config.status_codes(&old);
+    if !plan.data.is_empty() && !codes.contains(&Status::ConfigurationChanged) {
+        codes.push(Status::ConfigurationChanged);
+    }
     if !codes.is_empty() && !was_locked {
         // XEP-0045 §10.2.1: the occupants are told what kind of change it was.
         let message = presence::statuses(&call.room.jid, &codes);

@@ -92,6 +92,8 @@ pub struct Field {
     pub values: Vec<String>,
     /// What a list offers.
     pub options: Vec<Choice>,
+    /// The least and the most, if its value is to be an integer (XEP-0122): written, not checked.
+    pub integers: Option<(u32, u32)>,
 }
 
 impl Field {
@@ -105,6 +107,7 @@ impl Field {
             required: false,
             values: Vec::new(),
             options: Vec::new(),
+            integers: None,
         }
     }
 
@@ -214,6 +217,13 @@ impl Field {
         self
     }
 
+    /// Its value is an integer within these bounds (XEP-0122 §3.2.2).
+    #[must_use]
+    pub fn integers(mut self, least: u32, most: u32) -> Self {
+        self.integers = Some((least, most));
+        self
+    }
+
     pub(super) fn write(&self, w: &mut XmlWriter, typed: bool) {
         w.start("field").opt_attr("var", self.var.as_deref());
         // A field without a name is `fixed`, and only its type says so.
@@ -226,6 +236,16 @@ impl Field {
         }
         if self.required {
             w.leaf("required", &[]);
+        }
+        if let Some((least, most)) = self.integers {
+            w.start("validate")
+                .attr("xmlns", "http://jabber.org/protocol/xdata-validate")
+                .attr("datatype", "xs:integer");
+            w.leaf(
+                "range",
+                &[("min", &least.to_string()), ("max", &most.to_string())],
+            );
+            w.end();
         }
         for value in &self.values {
             w.text_element("value", value);

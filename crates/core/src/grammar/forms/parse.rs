@@ -111,6 +111,7 @@ fn parse_field(element: Element<'_>) -> Result<Field, StanzaError> {
         required: false,
         values: Vec::new(),
         options: Vec::new(),
+        integers: None,
     };
     for child in element.children().filter(|c| c.ns() == NS) {
         match child.name() {

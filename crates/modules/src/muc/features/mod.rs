@@ -3,12 +3,16 @@
 //!
 //! Adding one: its file, its line in [`features`].
 
+mod activity;
 pub(crate) mod archive;
+mod avatar;
+mod mentions;
 mod occupant_id;
 mod password;
 mod registration;
 mod retract;
 mod self_ping;
+mod slow;
 mod tokens;
 pub(super) mod unique;
 
@@ -19,13 +23,14 @@ use std::sync::Arc;
 
 use tercet_core::forms::Form;
 use tercet_core::{BareJid, Element, Jid, StanzaError};
-use tercet_server::{HostInfo, Routed, Server};
+use tercet_server::{HostInfo, Routed, Server, store_failure};
 use tercet_store::{Batch, Store, StoreError};
 
 use super::affiliation::Affiliation;
+use super::config::{Setting, decode, encode, take_form};
 use super::occupant::Occupant;
 use super::room::{Data, State};
-use super::{Call, message};
+use super::{Call, message, records};
 
 /// The features of a service's rooms, in the order in which they are asked.
 pub type Features = Arc<[Box<dyn RoomFeature>]>;
@@ -38,8 +43,12 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(occupant_id::OccupantIds),
         Box::new(registration::Registrations),
         Box::new(tokens::TokenInvites),
+        Box::new(slow::SlowMode),
+        Box::new(activity::ActivityIndicator),
+        Box::new(avatar::Avatar),
         Box::new(retract::Retract::new(host.archive.enabled)),
         Box::new(archive::Archive::new(host.archive.enabled)),
+        Box::new(mentions::Mentions),
     ])
 }
 
@@ -56,9 +65,9 @@ pub trait RoomFeature: Send + Sync {
         let _ = (room, features);
     }
 
-    /// Adds fields to the room's information (`muc#roominfo`, XEP-0128).
-    fn info(&self, room: &State, form: Form) -> Form {
-        let _ = room;
+    /// Adds fields to the room's information (`muc#roominfo`, XEP-0128). `now_ms` is the server's clock.
+    fn info(&self, room: &State, now_ms: u64, form: Form) -> Form {
+        let _ = (room, now_ms);
         form
     }
 
@@ -168,6 +177,72 @@ pub(super) fn stamp(features: &Features, room: &State, occupant: &Occupant, out:
     for feature in features.iter() {
         feature.stamp(room, occupant, out);
     }
+}
+
+/// What a feature with the fields `table` keeps when `form` is submitted; `now` is what it has. `None`: nothing changes.
+///
+/// # Errors
+/// As [`take_form`].
+fn submit<C: Clone + Default + PartialEq>(
+    table: &[Setting<C>],
+    now: Option<&C>,
+    form: &Form,
+) -> Result<Option<Vec<u8>>, StanzaError> {
+    let now = now.cloned().unwrap_or_default();
+    let mut next = now.clone();
+    take_form(table, &mut next, form)?;
+    let mut kept = Vec::new();
+    encode(table, &next, &mut kept);
+    Ok((next != now).then_some(kept))
+}
+
+/// Reads what [`submit`] or [`save`] gave.
+fn load<C: Default>(table: &[Setting<C>], into: &mut C, kept: &[u8]) -> Option<()> {
+    *into = C::default();
+    decode(table, into, kept)
+}
+
+/// What a feature with the fields `table` keeps of what it has.
+fn save<C>(table: &[Setting<C>], now: Option<&C>) -> Option<Vec<u8>> {
+    let mut kept = Vec::new();
+    encode(table, now?, &mut kept);
+    Some(kept)
+}
+
+/// Changes what the feature called `name` keeps of a room, outside of its configuration: `change` decides, and nothing else changes
+/// meanwhile; it is durable, if the room is, before the feature loads it.
+///
+/// # Errors
+/// Those of `change`, and of the store; the room has gone.
+async fn keep(
+    call: &Call<'_>,
+    name: &'static str,
+    change: impl FnOnce(&State) -> Result<Vec<u8>, StanzaError>,
+) -> Result<(), StanzaError> {
+    let _alone = call.room.changing.lock().await;
+    let (kept, commit) = {
+        let state = call.room.lock();
+        if state.gone {
+            return Err(StanzaError::item_not_found());
+        }
+        let kept = change(&state)?;
+        let is_kept = state.config.persistent && !state.locked;
+        let commit = is_kept.then(|| {
+            let mut batch = Batch::new();
+            records::put_data(&mut batch, &call.room.jid, name, kept.clone());
+            call.entity.server.store().commit(batch)
+        });
+        (kept, commit)
+    };
+    if let Some(commit) = commit {
+        commit.await.map_err(|e| store_failure(&e))?;
+    }
+    let mut state = call.room.lock();
+    for feature in call.core.features.iter().filter(|f| f.name() == name) {
+        // It has just been written by the same feature.
+        let _ = feature.load(&mut state.data, &kept);
+    }
+    Ok(())
 }
 
 /// Somebody at the door.
