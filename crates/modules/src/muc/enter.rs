@@ -149,6 +149,14 @@ fn available(call: &Call<'_>, state: &mut State) -> Routed {
         refuse(&cx, &StanzaError::jid_malformed().text("which nick?"));
         return Routed::Done;
     };
+    let known = state.occupants.of(cx.from);
+    let known = known.and_then(|o| o.session(cx.from)?.session.as_ref());
+    if let (Some(known), Some(session)) = (known, cx.session)
+        && !Arc::ptr_eq(known, session)
+    {
+        // Another session under the same address: the one that was here has ended.
+        leave::ghost(call, state, cx.from);
+    }
     let here = state.occupants.place_of(cx.from);
     match (here, x) {
         (Some(place), x) if state.occupants.at(place).nick() == nick => {
