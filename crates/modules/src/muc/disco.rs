@@ -9,7 +9,7 @@ use tercet_server::module::{IqCx, IqResult, Reply};
 use tercet_server::{Routed, store_failure};
 
 use super::affiliation::Affiliation;
-use super::config::{Info, NS_INFO};
+use super::config::{Info, NS_INFO, RoomConfig};
 use super::room::State;
 use super::{Call, Core, MUC, records};
 use crate::disco::{INFO, ITEMS};
@@ -140,23 +140,34 @@ pub(super) fn items(call: &Call<'_>) -> Routed {
     Routed::Done
 }
 
+/// A public room of a service.
+pub(super) struct Listed {
+    /// The localpart of its address.
+    pub(super) local: String,
+    /// How it is configured.
+    pub(super) config: RoomConfig,
+    /// How many are there.
+    pub(super) occupants: usize,
+}
+
+impl Listed {
+    /// What people call it.
+    pub(super) fn name(&self) -> &str {
+        match self.config.name.as_str() {
+            "" => &self.local,
+            name => name,
+        }
+    }
+}
+
 /// The rooms of a service: those that are public, a page of them (XEP-0045 §6.3).
 pub(super) async fn rooms(core: &Arc<Core>, cx: IqCx<'_>, page: Option<RsmRequest>) -> IqResult {
-    let service = core.service(cx.server);
-    // Those in memory say for themselves; nothing else is kept of temporary ones.
-    let mut live: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for room in service.all() {
-        let state = room.lock();
-        let shown = state.config.public && !state.locked && !state.gone;
-        let name = shown.then(|| shown_name(&state.config.name, &room.jid));
-        live.insert(room.jid.local().unwrap_or_default().to_owned(), name);
-    }
-    let all = all_rooms(core, &cx, live).await?;
+    let all = listed(core, &cx).await?;
     let mut w = XmlWriter::new();
     w.start("query").attr("xmlns", ITEMS);
-    let write = |w: &mut XmlWriter, (local, name): &(String, String)| {
-        let jid = format!("{local}@{}", core.domain);
-        w.leaf("item", &[("jid", &jid), ("name", name)]);
+    let write = |w: &mut XmlWriter, room: &Listed| {
+        let jid = format!("{}@{}", room.local, core.domain);
+        w.leaf("item", &[("jid", &jid), ("name", room.name())]);
     };
     match page {
         None if all.len() <= PAGE => all.iter().for_each(|room| write(&mut w, room)),
@@ -165,7 +176,7 @@ pub(super) async fn rooms(core: &Arc<Core>, cx: IqCx<'_>, page: Option<RsmReques
                 max: None,
                 page: Page::First,
             });
-            let (range, result) = request.choose(&all, PAGE as u32, |(local, _)| local)?;
+            let (range, result) = request.choose(&all, PAGE as u32, |room| &room.local)?;
             all[range].iter().for_each(|room| write(&mut w, room));
             result.write(&mut w);
         }
@@ -174,12 +185,21 @@ pub(super) async fn rooms(core: &Arc<Core>, cx: IqCx<'_>, page: Option<RsmReques
     Ok(Reply::Payload(w.finish()))
 }
 
-/// All public rooms: those in memory, and those that are kept.
-async fn all_rooms(
-    core: &Core,
-    cx: &IqCx<'_>,
-    mut live: BTreeMap<String, Option<String>>,
-) -> Result<Vec<(String, String)>, StanzaError> {
+/// All public rooms, by address: those in memory, and those that are kept.
+pub(super) async fn listed(core: &Arc<Core>, cx: &IqCx<'_>) -> Result<Vec<Listed>, StanzaError> {
+    // Those in memory say for themselves; nothing else is kept of temporary ones.
+    let mut all: BTreeMap<String, Option<Listed>> = BTreeMap::new();
+    for room in core.service(cx.server).all() {
+        let state = room.lock();
+        let local = room.jid.local().unwrap_or_default().to_owned();
+        let shown = state.config.public && !state.locked && !state.gone;
+        let listed = shown.then(|| Listed {
+            local: local.clone(),
+            config: state.config.clone(),
+            occupants: state.occupants.len(),
+        });
+        all.insert(local, listed);
+    }
     let mut after: Option<String> = None;
     loop {
         let slice = cx
@@ -189,29 +209,20 @@ async fn all_rooms(
         let full = slice.len() == SLICE;
         after = slice.last().map(|(local, _)| local.clone());
         for (local, record) in slice {
-            if live.contains_key(&local) {
+            if all.contains_key(&local) {
                 continue;
             }
             let config = records::read_config(&record).filter(|config| config.public);
-            let name = config.map(|config| match config.name.is_empty() {
-                true => local.clone(),
-                false => config.name,
+            let listed = config.map(|config| Listed {
+                local: local.clone(),
+                config,
+                occupants: 0,
             });
-            live.insert(local, name);
+            all.insert(local, listed);
         }
         if !full {
             break;
         }
     }
-    let shown = live.into_iter();
-    Ok(shown
-        .filter_map(|(local, name)| Some((local, name?)))
-        .collect())
-}
-
-fn shown_name(name: &str, jid: &BareJid) -> String {
-    match name {
-        "" => jid.local().unwrap_or_default().to_owned(),
-        name => name.to_owned(),
-    }
+    Ok(all.into_values().flatten().collect())
 }

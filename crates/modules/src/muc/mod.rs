@@ -169,6 +169,7 @@ impl Module for Muc {
         xep(421, "1.0.1", Coverage::Complete),
         xep(425, "0.3.0", Coverage::Complete),
         xep(488, "0.1.0", Coverage::Complete),
+        xep(433, "0.1.0", Coverage::Complete),
         xep(452, "0.2.2", Coverage::Complete),
         xep(486, "0.1.0", Coverage::Complete),
         xep(500, "0.1.1", Coverage::Complete),
@@ -206,6 +207,7 @@ impl Module for Muc {
         }));
         r.provide(Target::Host, items).silent("items");
         features::unique::register(r);
+        features::search::register(r);
         let control = control::Control(r.module().core.clone());
         r.provide(Target::Host, control)
             .silent("for those who run the server");

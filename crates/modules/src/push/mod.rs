@@ -23,7 +23,7 @@ use tercet_server::module::{
     Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnSession, OnStanza, Registrar,
     Reply, SessionCx, Side, Stage, StanzaCx, Target, Xep, xep,
 };
-use tercet_server::{Account, HostInfo, Server};
+use tercet_server::{Account, HostInfo, Routed, Server};
 use tercet_store::{Kind, Owner, StoreError};
 
 use crate::notable::{Weight, is_encrypted, received_elsewhere, weight};
@@ -82,6 +82,35 @@ pub async fn list(server: &Server, account: &BareJid) -> Result<Option<Vec<Devic
             devices.with(|entries| entries.iter().map(|e| e.device.clone()).collect())
         })
     }))
+}
+
+/// Sees to it that devices of `account` that are not connected hear of a message that waits elsewhere, such as in a room: those that
+/// came from `resource`, or all of them. Nothing is done within this call.
+pub fn nudge(server: &Server, account: &BareJid, resource: Option<&str>) {
+    let (account, resource) = (account.clone(), resource.map(str::to_owned));
+    server.at(server.now_ms(), move |server| {
+        let server = server.clone();
+        Routed::later(async move {
+            let Ok(Some(live)) = server.account(&account).await else {
+                return;
+            };
+            let Some(devices) = live.slot::<Devices>() else {
+                return;
+            };
+            let state = live.lock();
+            devices.with(|entries| {
+                for entry in entries {
+                    let meant = resource
+                        .as_ref()
+                        .is_none_or(|r| *r == entry.device.resource);
+                    if meant && !entry.is_live(&state) {
+                        entry.summary.messages = entry.summary.messages.saturating_add(1);
+                        send::schedule(&server, &account, entry);
+                    }
+                }
+            });
+        })
+    });
 }
 
 fn devices<'a>(cx: &IqCx<'a>) -> Result<(&'a Account, &'a Devices), StanzaError> {

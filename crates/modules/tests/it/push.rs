@@ -284,3 +284,44 @@ fn a_room_wakes_the_device_that_has_joined() {
     server.send("romeo", &message("desk")).unwrap();
     assert_eq!(notified(&mut server), None);
 }
+
+/// Romeo makes a room for members only, of which Juliet is one, and says something there.
+fn speak_in_room(server: &mut InProcess, open: bool) {
+    let room = "hall@rooms.localhost";
+    let muc = "http://jabber.org/protocol/muc";
+    let members_only = if open { "0" } else { "1" };
+    for xml in [
+        format!("<presence to='{room}/romeo'><x xmlns='{muc}'/></presence>"),
+        format!(
+            "<iq type='set' id='c' to='{room}'><query xmlns='{muc}#owner'><x xmlns='jabber:x:data' type='submit'>\
+             <field var='FORM_TYPE'><value>{muc}#roomconfig</value></field>\
+             <field var='muc#roomconfig_membersonly'><value>{members_only}</value></field></x></query></iq>"
+        ),
+        format!(
+            "<iq type='set' id='a' to='{room}'><query xmlns='{muc}#admin'>\
+             <item affiliation='member' jid='{JULIET}'/></query></iq>"
+        ),
+        format!(
+            "<message to='{room}' type='groupchat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        ),
+    ] {
+        server.send("romeo", &xml).unwrap();
+    }
+    assert_eq!(notified(server), None);
+    let message = format!("<message to='{room}' type='groupchat'><body>Wake up</body></message>");
+    server.send("romeo", &message).unwrap();
+}
+
+#[test]
+fn what_is_said_in_a_room_for_members_wakes_those_who_are_away() {
+    let mut server = asleep(APP);
+    speak_in_room(&mut server, false);
+    assert!(notified(&mut server).is_some());
+}
+
+#[test]
+fn what_is_said_in_an_open_room_wakes_nobody() {
+    let mut server = asleep(APP);
+    speak_in_room(&mut server, true);
+    assert_eq!(notified(&mut server), None);
+}

@@ -6,11 +6,13 @@
 mod activity;
 pub(crate) mod archive;
 mod avatar;
+mod away;
 mod mentions;
 mod occupant_id;
 mod password;
 mod registration;
 mod retract;
+pub(super) mod search;
 mod self_ping;
 mod slow;
 mod tokens;
@@ -49,6 +51,7 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(retract::Retract::new(host.archive.enabled)),
         Box::new(archive::Archive::new(host.archive.enabled)),
         Box::new(mentions::Mentions),
+        Box::new(away::Away),
     ])
 }
 
