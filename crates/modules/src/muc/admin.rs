@@ -9,6 +9,7 @@ use tercet_store::Batch;
 use super::affiliation::{
     Affiliation, Role, Subject, may_change_affiliation, may_change_role, role_after,
 };
+use super::features::versions;
 use super::presence::Cause;
 use super::room::{Enrolled, State};
 use super::status::Status;
@@ -357,6 +358,7 @@ pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
                 let cause = Cause {
                     actor: actor.as_deref(),
                     reason: reason.as_deref(),
+                    more: &[],
                 };
                 change_role(call, state, nick, *to, cause);
             }
@@ -369,6 +371,7 @@ pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
                 let cause = Cause {
                     actor: actor.as_deref(),
                     reason: reason.as_deref(),
+                    more: &[],
                 };
                 let code = match to {
                     Affiliation::Outcast => Status::Banned,
@@ -382,6 +385,7 @@ pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
 
 /// Puts a user on the lists, or takes it from them.
 pub(super) fn enroll(state: &mut State, user: BareJid, enrolled: Enrolled) {
+    versions::changing(state, &user, enrolled.affiliation);
     if enrolled.affiliation == Affiliation::None && enrolled.nick.is_none() {
         state.roll.remove(&user);
     } else {
@@ -448,6 +452,8 @@ pub(super) fn affiliate(
     code: Status,
 ) {
     let to = state.affiliation(user);
+    let more = versions::unsaid(state, user);
+    let mut said = false;
     let nicks: Vec<String> = state
         .occupants
         .of_user(user)
@@ -462,6 +468,11 @@ pub(super) fn affiliate(
         if from == to {
             continue;
         }
+        let cause = Cause {
+            more: if said { &[] } else { &more },
+            ..cause
+        };
+        said = true;
         let role = role_after(from, to, occupant.role, state.config.kind());
         if role == Role::None {
             // XEP-0045 §9.1, §9.4: who is banned, or no member of a members-only room any more, leaves.
@@ -471,5 +482,8 @@ pub(super) fn affiliate(
         let occupant = state.occupants.at_mut(place);
         (occupant.affiliation, occupant.role) = (to, role);
         enter::show_change(call, state, place, cause);
+    }
+    if !said {
+        versions::tell(call, state, user, &more);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, Element, Jid, OwnedElement, PresenceType, StanzaError, XmlWriter};
+use tercet_core::{BareJid, Element, Jid, PresenceType, StanzaError, XmlWriter};
 use tercet_server::module::EntityCx;
 use tercet_server::{RoomCreation, Routed, store_failure};
 
@@ -187,6 +187,7 @@ fn not_here(cx: &EntityCx<'_>) {
         cause: Cause {
             actor: None,
             reason: Some("You are not in the room."),
+            more: &[],
         },
     };
     let mut x = Vec::new();
@@ -310,7 +311,7 @@ fn enter(
         }
     };
     let created = state.locked && was_empty;
-    welcome(call, state, place, wanted, created);
+    welcome(call, state, place, x, wanted, created);
     Ok(())
 }
 
@@ -335,8 +336,19 @@ pub(super) fn announce(call: &Call<'_>, state: &mut State, place: usize) {
 
 /// What who enters is told: who is here, that it is here, what was said, and what is talked of; in this order (XEP-0045 §7.2.2 and
 /// following).
-fn welcome(call: &Call<'_>, state: &mut State, place: usize, wanted: Wanted, created: bool) {
+fn welcome(
+    call: &Call<'_>,
+    state: &mut State,
+    place: usize,
+    x: Element<'_>,
+    wanted: Wanted,
+    created: bool,
+) {
     let cx = call.entity;
+    let mut more = Vec::new();
+    for feature in call.core.features.iter() {
+        more.extend(feature.entered(call, state, x));
+    }
     let room: &Jid = &call.room.jid;
     let own = state.occupants.at(place);
     let real = state.config.shows_addresses_to(own.role);
@@ -367,7 +379,7 @@ fn welcome(call: &Call<'_>, state: &mut State, place: usize, wanted: Wanted, cre
     if created {
         statuses.push(Status::RoomCreated);
     }
-    say_self(call, state, place, cx.from, &statuses);
+    say_self(call, state, place, cx.from, &statuses, &more);
     let said: Vec<Vec<u8>> = state
         .history
         .wanted(wanted, cx.server.now_ms())
@@ -394,12 +406,14 @@ pub(super) fn say_self(
     place: usize,
     real: &Jid,
     statuses: &[Status],
+    more: &[u8],
 ) {
     let occupant = state.occupants.at(place);
     let Some(session) = occupant.session(real) else {
         return;
     };
-    let item = Item::of(occupant, Some(session));
+    let mut item = Item::of(occupant, Some(session));
+    item.cause.more = more;
     let room = &*call.room.jid;
     let own = state.present(&call.core.features, room, occupant, session, item, statuses);
     let (jid, to, session) = (
@@ -414,14 +428,13 @@ pub(super) fn say_self(
 fn update(call: &Call<'_>, state: &mut State, place: usize, again: bool) {
     let cx = call.entity;
     state.occupants.show(place, cx.from, shown(&cx));
-    if again {
+    let x = cx.stanza.child("x", MUC).map(|x| x.parse());
+    if let Some(x) = x.filter(|_| again) {
         announce(call, state, place);
-        let wanted = cx.stanza.child("x", MUC).map(|x| x.parse());
-        let wanted = wanted.and_then(|x: OwnedElement| {
-            let history = x.root().child("history", MUC)?;
-            Wanted::parse(history).ok()
-        });
-        return welcome(call, state, place, wanted.unwrap_or_default(), false);
+        let history = x.root().child("history", MUC);
+        let wanted = history.and_then(|history| Wanted::parse(history).ok());
+        let wanted = wanted.unwrap_or_default();
+        return welcome(call, state, place, x.root(), wanted, false);
     }
     let is_first = state.occupants.at(place).first().jid == *cx.from;
     if is_first {
@@ -436,7 +449,7 @@ fn tell_self(call: &Call<'_>, state: &mut State, place: usize, all: bool) {
     let sessions: Vec<Jid> = sessions.map(|s| s.jid.clone()).collect();
     for jid in sessions {
         if all || jid == *call.entity.from {
-            say_self(call, state, place, &jid, &[Status::SelfPresence]);
+            say_self(call, state, place, &jid, &[Status::SelfPresence], &[]);
         }
     }
 }

@@ -6,9 +6,10 @@ use tercet_store::Batch;
 
 use super::affiliation::Affiliation;
 use super::message::notice;
-use super::presence::USER;
+use super::presence::{Cause, USER};
 use super::room::{Enrolled, State};
-use super::{Call, admin, records, voice};
+use super::status::Status;
+use super::{Call, admin, leave, records, voice};
 
 /// Invitations in one message.
 const AT_ONCE: usize = 20;
@@ -117,7 +118,7 @@ fn invite(
     }
     if new.is_empty() || !state.config.persistent {
         for user in new {
-            admin::enroll(state, user, Enrolled::new(Affiliation::Member));
+            enlist(call, state, user);
         }
         send(call, state, &invitations);
         return Ok(Routed::Done);
@@ -138,11 +139,20 @@ fn invite(
         let mut state = call.room.lock();
         for user in new {
             if state.affiliation(user.as_str()) == Affiliation::None {
-                admin::enroll(&mut state, user, Enrolled::new(Affiliation::Member));
+                enlist(&call, &mut state, user);
             }
         }
         send(&call, &state, &invitations);
+        leave::settle(&call, &mut state);
     }))
+}
+
+/// Who is invited into a room for members only is a member.
+fn enlist(call: &Call<'_>, state: &mut State, user: BareJid) {
+    let name = user.as_str().to_owned();
+    admin::enroll(state, user, Enrolled::new(Affiliation::Member));
+    let code = Status::RemovedByAffiliation;
+    admin::affiliate(call, state, &name, Cause::default(), code);
 }
 
 fn send(call: &Call<'_>, state: &State, invitations: &[Invitation]) {

@@ -168,6 +168,13 @@ impl Module for Muc {
         xep(410, "1.1.0", Coverage::Complete),
         xep(421, "1.0.1", Coverage::Complete),
         xep(425, "0.3.0", Coverage::Complete),
+        xep(
+            463,
+            "0.2.0",
+            Coverage::Partial(
+                "lists of more than 5,000 names are asked for; outcasts have no versions",
+            ),
+        ),
         xep(488, "0.1.0", Coverage::Complete),
         xep(433, "0.1.0", Coverage::Complete),
         xep(452, "0.2.2", Coverage::Complete),

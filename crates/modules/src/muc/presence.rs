@@ -41,6 +41,8 @@ pub struct Cause<'a> {
     pub actor: Option<&'a str>,
     /// The reason given.
     pub reason: Option<&'a str>,
+    /// What features say of it: elements beside the item.
+    pub more: &'a [u8],
 }
 
 impl<'a> Item<'a> {
@@ -74,7 +76,7 @@ impl<'a> Item<'a> {
         for status in statuses {
             status.write(&mut w);
         }
-        w.raw(more);
+        w.raw(self.cause.more).raw(more);
         w.end();
         *out = w.finish();
     }

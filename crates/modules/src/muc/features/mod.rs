@@ -17,6 +17,7 @@ mod self_ping;
 mod slow;
 mod tokens;
 pub(super) mod unique;
+pub(super) mod versions;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -43,6 +44,7 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(password::Password),
         Box::new(self_ping::SelfPing),
         Box::new(occupant_id::OccupantIds),
+        Box::new(versions::Versioning),
         Box::new(registration::Registrations),
         Box::new(tokens::TokenInvites),
         Box::new(slow::SlowMode),
@@ -122,6 +124,13 @@ pub trait RoomFeature: Send + Sync {
     fn enter(&self, room: &State, entry: &Entry<'_>) -> Result<(), StanzaError> {
         let _ = (room, entry);
         Ok(())
+    }
+
+    /// Somebody has entered with this `<x/>`, as the session that sent it, and has been told nothing yet: tells it what comes before
+    /// everything else, and says what stands inside `<x/>` of its own presence.
+    fn entered(&self, call: &Call<'_>, room: &mut State, x: Element<'_>) -> Vec<u8> {
+        let _ = (call, room, x);
+        Vec::new()
     }
 
     /// Adds elements to the presence of `occupant` as everybody sees it, beside `<x/>` of `muc#user`. Children of the same names

@@ -11,6 +11,7 @@ use tercet_core::XmlWriter;
 use tercet_server::Server;
 
 use super::RoomFeature;
+use crate::muc::affiliation::Affiliation;
 use crate::muc::occupant::Occupant;
 use crate::muc::room::{Data, State};
 
@@ -69,6 +70,17 @@ impl RoomKey {
             write!(id, "{byte:02x}").expect("a string takes what is written");
         }
         id
+    }
+
+    /// A number that the room alone can make of an entry in its lists: see [`super::versions`].
+    pub(super) fn weigh(&self, user: &str, affiliation: Affiliation) -> u128 {
+        // No JID has a NUL: it is never what an id is made of.
+        let tag = self.sign(&[affiliation.as_str().as_bytes(), b"\0", user.as_bytes()].concat());
+        let (first, _) = tag
+            .as_ref()
+            .split_first_chunk()
+            .expect("32 bytes are more than 16");
+        u128::from_be_bytes(*first)
     }
 
     fn sign(&self, what: &[u8]) -> hmac::Tag {
