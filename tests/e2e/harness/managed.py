@@ -87,7 +87,9 @@ class Managed:
         self._write(f"<r xmlns='{SM}'/>")
 
     def bodies(self) -> list[str]:
-        return [m.findtext(CLIENT + "body") for m in self.stanzas if m.tag == CLIENT + "message"]
+        """Of messages to it; what administrators announce to all, in scenarios beside, is none."""
+        return [m.findtext(CLIENT + "body") for m in self.stanzas
+                if m.tag == CLIENT + "message" and m.get("type") != "headline"]
 
     def forget(self) -> None:
         """What has come since the last acknowledgement counts as never heard."""
