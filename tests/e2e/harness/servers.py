@@ -189,7 +189,8 @@ domain = "{SECOND_DOMAIN}"
         return Tercet(folder, address, self.binary)
 
     def archive(self, on: bool) -> None:
-        self._replace("[archive]\nenabled = true", f"[archive]\nenabled = {str(on).lower()}")
+        on = str(on).lower()
+        self._replace("[archive]\nenabled = true", f"[archive]\nenabled = {on}\n\n[rooms]\ndefault_archived = {on}")
 
     def start(self) -> None:
         self.process = self._spawn([str(self.binary), "serve", "--config", str(self.config)], subprocess.PIPE)
