@@ -131,13 +131,27 @@ section! {
 }
 
 section! {
-    /// How other servers are found.
+    /// How other servers are found, and what waits for them.
     Federation "federation" {
         /// The DNS servers to ask: addresses, with a port if it is not 53. Without any, those of the system are asked.
         dns_servers: Vec<NameServer> = Vec::new(), like "[\"127.0.0.1:5353\"]" => Restart;
         /// Where the servers of some domains are, whatever the DNS says, as in laboratories and private networks: an address or a name, and a port; with
         /// `tls:` in front of it for TLS from the first byte.
         routes: Vec<Route> = Vec::new(), like "[\"example.org=192.0.2.1:5269\", \"example.net=tls:192.0.2.2:5270\"]" => Restart;
+        /// Bytes that may wait for one other server, from one host. Of what comes then, senders are told.
+        queue_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Restart;
+        /// Bytes that may wait for all other servers together.
+        queue_bytes_in_all: Size = Size(64 << 20), in 65_536..=1 << 36 => Restart;
+        /// How long something may wait for another server, and how long opening a stream to one may take.
+        queue_time: Period = Period(120), in 5..=86_400 => Restart;
+        /// Pairs of a host here and a domain elsewhere that something is sent for, or was a while ago.
+        queues: u32 = 20_000, in 100..=1_000_000 => Restart;
+        /// Streams to other servers that may be on their way to being opened at a time.
+        connecting: u32 = 256, in 1..=10_000 => Restart;
+        /// How long a server that was out of reach is left alone; twice as long after each further failure.
+        rest: Period = Period(2), in 1..=600 => Restart;
+        /// The longest of these times.
+        rest_max: Period = Period(600), in 1..=86_400 => Restart;
     }
 }
 

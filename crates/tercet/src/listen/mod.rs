@@ -224,6 +224,10 @@ impl Listeners {
     /// Returns the number of connections that were cut off then.
     pub async fn drain(self, limit: Duration) -> usize {
         drop(self.accepting);
+        if let Some(s2s) = &self.s2s {
+            // While its sender is still there, what waits for a server that is out of reach goes back.
+            let _ = tokio::time::timeout(limit, s2s.close()).await;
+        }
         let error = StreamError::new(StreamCondition::SystemShutdown);
         self.c2s.registry.end(&error);
         let _ = tokio::time::timeout(limit, self.c2s.registry.wait_for(0)).await;

@@ -271,6 +271,7 @@ fn a_route_of_the_configuration_stands_in_place_of_the_dns() {
             // Nobody is there.
             dns_servers: vec![NameServer(SocketAddr::from(([127, 0, 0, 1], 9)))],
             routes: vec![Route::parse(&format!("ü.test=tls:{address}")).unwrap()],
+            ..Federation::default()
         };
         let reach = Reach::new(&settings).unwrap();
         let mut road = reach.road("ü.test").await.unwrap();

@@ -30,7 +30,7 @@ pub(in crate::listen) async fn serve(
     let stream = S2sStream::receiving(config, Instant::now(), seed);
     let mut link = Link::new(s2s, socket, peer, tls, stream, None);
     loop {
-        match link.next(None).await {
+        match link.next().await {
             Told::Authenticated => pass.authenticated(),
             Told::Ended(_) => return Ok(()),
             _ => {}

@@ -15,8 +15,8 @@ use tercet_stream::s2s::{
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::S2s;
-use super::mailbox::Mailbox;
+use super::outbox::Outbox;
+use super::{AtWork, S2s};
 use crate::listen::wire::{Scratch, Wire, WireError};
 use crate::tls::{PeerCertificate, TlsSession};
 
@@ -60,6 +60,11 @@ pub(super) struct Link {
     closing: bool,
     stalled: Option<Instant>,
     stopped: bool,
+    /// The connection has broken, with what was to be sent.
+    lost: bool,
+    /// What it takes stanzas from.
+    outbox: Option<Outbox>,
+    _open: AtWork,
 }
 
 impl Link {
@@ -72,8 +77,8 @@ impl Link {
         stream: S2sStream,
         outward: Option<DomainPair>,
     ) -> Self {
-        s2s.open.send_modify(|open| *open += 1);
         Link {
+            _open: s2s.open.work(),
             s2s,
             wire: Wire::new(socket, tls),
             stream,
@@ -87,11 +92,18 @@ impl Link {
             closing: false,
             stalled: None,
             stopped: false,
+            lost: false,
+            outbox: None,
         }
     }
 
-    /// Goes on until there is something to tell. What waits in `mailbox` is written meanwhile. To be given up at any time.
-    pub(super) async fn next(&mut self, mailbox: Option<&Mailbox>) -> Told {
+    /// Writes what waits there, from now on.
+    pub(super) fn carry(&mut self, outbox: Outbox) {
+        self.outbox = Some(outbox);
+    }
+
+    /// Goes on until there is something to tell. To be given up at any time.
+    pub(super) async fn next(&mut self) -> Told {
         loop {
             if let Err(error) = self.outputs().await {
                 self.lose(&error);
@@ -106,16 +118,19 @@ impl Link {
             }
             if self.closing {
                 self.close().await;
+                if let Some(outbox) = self.outbox.take() {
+                    outbox.end();
+                }
                 return Told::Ended(self.ending.take().unwrap_or(S2sEnding::Lost));
             }
-            self.wait(mailbox).await;
+            self.wait().await;
         }
     }
 
     /// Ends the connection in good order, and waits for that.
     pub(super) async fn finish(mut self) {
         self.stream.handle(Instant::now(), Input::End);
-        while !matches!(self.next(None).await, Told::Ended(_)) {}
+        while !matches!(self.next().await, Told::Ended(_)) {}
     }
 
     /// Sends what waits, ends our direction, and drops what still comes, lest its end be lost.
@@ -124,6 +139,7 @@ impl Link {
             if poll_fn(|cx| self.wire.poll_close(cx)).await.is_err() {
                 return;
             }
+            self.count_gone();
             let mut more = true;
             while more {
                 let discard =
@@ -136,13 +152,17 @@ impl Link {
     }
 
     /// Waits for whatever happens first, and takes it.
-    async fn wait(&mut self, mailbox: Option<&Mailbox>) {
+    async fn wait(&mut self) {
         let deadline = self.stream.deadline().into_iter().chain(self.stalled).min();
         let deadline = deadline.unwrap_or_else(|| Instant::now() + STALLED);
         let mut stopped = self.s2s.stopped.clone();
         let ready = self.wire.unsent() == 0;
         let Link {
-            wire, stream, keys, ..
+            wire,
+            stream,
+            keys,
+            outbox,
+            ..
         } = self;
         let waiting = stream.is_waiting();
         tokio::select! {
@@ -154,21 +174,14 @@ impl Link {
                     if self.wire.unsent() == 0 {
                         self.stalled = None;
                     }
+                    self.count_gone();
                 }
                 Err(error) => self.lose(&error),
             },
             Some(Ok((ticket, answer))) = keys.join_next() => {
                 stream.handle(Instant::now(), Input::Answer(ticket, answer));
             }
-            () = filled(mailbox), if ready => {
-                let limit = stream.peer_limit();
-                let refused = mailbox.map(|m| m.take(&mut self.out, SENT_AT_ONCE, limit));
-                for letter in refused.into_iter().flatten() {
-                    let error = tercet_core::StanzaError::policy_violation()
-                        .text("the other server takes no stanza of this length");
-                    self.s2s.give_back(letter, error);
-                }
-            }
+            () = filled(outbox.as_mut()), if ready => self.take(SENT_AT_ONCE),
             () = tokio::time::sleep_until(deadline.into()) => {
                 let now = Instant::now();
                 if self.stalled.is_some_and(|at| at <= now) {
@@ -179,13 +192,17 @@ impl Link {
             }
             _ = stopped.changed(), if !self.stopped => {
                 self.stopped = true;
-                if let Some(mailbox) = mailbox {
-                    // What sessions said at their end still goes out.
-                    mailbox.take(&mut self.out, usize::MAX, stream.peer_limit());
-                }
+                // What sessions said at their end still goes out.
+                self.take(usize::MAX);
                 let error = StreamError::new(StreamCondition::SystemShutdown);
-                stream.handle(Instant::now(), Input::Close(error));
+                self.stream.handle(Instant::now(), Input::Close(error));
             }
+        }
+    }
+
+    fn take(&mut self, most: usize) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.take(&mut self.out, most, self.stream.peer_limit());
         }
     }
 
@@ -303,10 +320,21 @@ impl Link {
         })
         .await?;
         self.out = Vec::new();
+        self.count_gone();
         if self.wire.unsent() > 0 {
             self.stalled.get_or_insert(Instant::now() + STALLED);
         }
         Ok(())
+    }
+
+    /// What the network has taken is no longer here.
+    fn count_gone(&mut self) {
+        if self.wire.unsent() == 0
+            && !self.lost
+            && let Some(outbox) = &mut self.outbox
+        {
+            outbox.gone();
+        }
     }
 
     /// The connection is of no more use.
@@ -314,19 +342,14 @@ impl Link {
         tracing::debug!(peer = %self.peer, %error, "a server's connection is lost");
         self.stream.handle(Instant::now(), Input::PeerClosed);
         self.out.clear();
+        self.lost = true;
         self.closing = true;
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.s2s.open.send_modify(|open| *open -= 1);
-    }
-}
-
-async fn filled(mailbox: Option<&Mailbox>) {
-    match mailbox {
-        Some(mailbox) => mailbox.filled().await,
+async fn filled(outbox: Option<&mut Outbox>) {
+    match outbox {
+        Some(outbox) => outbox.filled().await,
         None => std::future::pending().await,
     }
 }

@@ -1,28 +1,28 @@
 //! Streams with other servers: those that they open, and those that we open to them.
 //!
 //! ```text
-//! Server -- Elsewhere::send --> Mailbox of the pair of domains --> its task --> Road --> Link --> the other server
+//! Server -- Elsewhere::send --> Post: the line of the pair of domains --> Outbox --> Link --> the other server
+//!                                  '-- a stream is wanted --> `outgoing`: Road --> Link
 //! the other server --> Link -- Server::accept_from_elsewhere --> Server
 //!                       '-- a key of dialback --> a connection back, for the question alone
 //! ```
 //! - Each pair of domains has a connection of its own, made when there is something to send. So the order of its stanzas is
-//!   that of the calls.
-//! - What cannot be brought there goes back to its senders, with the reason. A server out of reach is left alone for a
-//!   while, longer each time; meanwhile its stanzas go back at once.
-//! - Left out so far: stanzas that were written to a connection that broke are lost without a word (XEP-0198 would tell);
+//!   that of the calls. What waits, for how long, and when another attempt is made is [`reach::queue`](crate::reach::queue)'s.
+//! - What cannot be brought there goes back to its senders, with the reason; at the server's end too.
+//! - Left out so far: stanzas that the network has taken and a broken connection has lost (XEP-0198 would tell);
 //!   connections are not shared by several pairs, nor used in both directions.
 
 mod incoming;
 mod link;
-mod mailbox;
+mod outbox;
 mod outgoing;
+mod post;
 mod words;
 
-use std::collections::HashMap;
-use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tercet_core::StanzaError;
@@ -32,14 +32,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Federation;
 use crate::reach::Reach;
+use crate::reach::queue::QueueLimits;
 use crate::runtime::Cores;
 use crate::tls::{Certificates, TlsAcceptor, TlsConnector, TlsError};
-use mailbox::Mailbox;
+use post::{Errand, Post};
 
 pub(super) use incoming::serve;
-
-/// Pairs of domains that have a mailbox at a time.
-const PAIRS_MAX: usize = 20_000;
 
 /// What all streams with other servers share.
 pub(super) struct S2s {
@@ -50,22 +48,51 @@ pub(super) struct S2s {
     /// TLS from its first byte.
     direct: TlsAcceptor,
     connector: TlsConnector,
-    pairs: Mutex<HashMap<DomainPair, Arc<Mailbox>>>,
+    post: Post,
+    /// How long opening a stream may take.
+    patience: Duration,
     jobs: mpsc::UnboundedSender<Job>,
     /// Ends when every stream has to.
     stopped: watch::Receiver<()>,
     /// Connections there are.
-    open: watch::Sender<usize>,
+    open: Busy,
+    /// Stanzas that are on their way back.
+    returning: Busy,
 }
 
 /// What is begun on one of the cores. There is at most one for each pair, stream and stanza that goes back.
 enum Job {
-    /// The task of a pair of domains.
-    Bring(DomainPair, Arc<Mailbox>),
+    /// A stream for a pair of domains.
+    Bring(DomainPair),
     /// A connection back, to ask about a key.
     Verify(KeyClaim, oneshot::Sender<Verdict>),
     /// A stanza that goes back.
-    Return(Box<Letter>, StanzaError),
+    Return(Box<Letter>, StanzaError, AtWork),
+}
+
+/// How much there is of something that the server's end waits for.
+#[derive(Clone, Default)]
+struct Busy(Arc<watch::Sender<usize>>);
+
+/// Counts one of them, for as long as it exists.
+struct AtWork(Arc<watch::Sender<usize>>);
+
+impl Busy {
+    fn work(&self) -> AtWork {
+        self.0.send_modify(|count| *count += 1);
+        AtWork(self.0.clone())
+    }
+
+    async fn rest(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl S2s {
@@ -79,19 +106,33 @@ impl S2s {
         stopped: watch::Receiver<()>,
     ) -> Result<Arc<S2s>, TlsError> {
         let (jobs, waiting) = mpsc::unbounded_channel();
+        let returning = Busy::default();
+        let (errands, work) = (jobs.clone(), returning.clone());
+        let limits = QueueLimits::new(&federation);
+        let patience = limits.wait;
+        let post = Post::new(limits, move |errand| {
+            // Without anybody to do it, the server has ended.
+            let _ = errands.send(match errand {
+                Errand::Connect(pair) => Job::Bring(pair),
+                Errand::Bounce(letter, error) => Job::Return(letter, error, work.work()),
+            });
+        });
         let s2s = Arc::new(S2s {
             starttls: TlsAcceptor::for_servers(certificates.clone(), false)?,
             direct: TlsAcceptor::for_servers(certificates.clone(), true)?,
             connector: TlsConnector::new(certificates)?,
             streams: ArcSwap::from_pointee(streams),
-            pairs: Mutex::default(),
+            post,
+            patience,
             jobs,
             stopped,
-            open: watch::Sender::new(0),
+            open: Busy::default(),
+            returning,
             server: server.clone(),
         });
         let hands = hand_out(Arc::downgrade(&s2s), cores.clone(), federation, waiting);
         cores.spawn_on(0, hands).await;
+        cores.spawn_on(0, keep_time(s2s.clone())).await;
         server.set_elsewhere(s2s.clone());
         Ok(s2s)
     }
@@ -101,10 +142,17 @@ impl S2s {
         self.streams.store(Arc::new(streams));
     }
 
-    /// Waits until no connection is open.
+    /// Opens no further streams: what waits for one goes back to its senders, now and from now on. Streams that are open
+    /// go on. Waits until nothing is on its way back.
+    pub(super) async fn close(&self) {
+        self.post.close(&words::shutdown());
+        self.returning.rest().await;
+    }
+
+    /// Waits until no connection is open, and nothing is on its way back.
     pub(super) async fn wait_for_none(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+        self.open.rest().await;
+        self.returning.rest().await;
     }
 
     /// Asks the server of the claimed domain about a key.
@@ -118,52 +166,29 @@ impl S2s {
     }
 
     fn give_back(&self, letter: Letter, error: StanzaError) {
-        // Without anybody to do it, the server is ending.
-        let _ = self.jobs.send(Job::Return(Box::new(letter), error));
+        // Without anybody to do it, the server has ended.
+        let job = Job::Return(Box::new(letter), error, self.returning.work());
+        let _ = self.jobs.send(job);
     }
 
-    /// Ends a pair's mailbox if nothing waits in it. True if so.
-    fn forget(&self, pair: &DomainPair) -> bool {
-        let mut pairs = self.pairs();
-        let empty = pairs.get(pair).is_none_or(|mailbox| mailbox.is_empty());
-        if empty {
-            pairs.remove(pair);
-        }
-        empty
-    }
-
-    fn pairs(&self) -> MutexGuard<'_, HashMap<DomainPair, Arc<Mailbox>>> {
-        self.pairs.lock().unwrap_or_else(|e| e.into_inner())
+    /// Spreads rests.
+    fn random(&self) -> u64 {
+        u64::from_le_bytes(self.server.random())
     }
 }
 
 impl Elsewhere for S2s {
     fn send(&self, letter: Letter) {
-        let pair = DomainPair::new(letter.from.domain(), letter.to.domain());
-        let mut pairs = self.pairs();
-        let count = pairs.len();
-        let pushed = match pairs.entry(pair) {
-            Entry::Occupied(known) => known.get().push(letter, Instant::now()),
-            Entry::Vacant(_) if count >= PAIRS_MAX => {
-                let error = StanzaError::resource_constraint();
-                Err(Box::new((
-                    letter,
-                    error.text("too many other servers at a time"),
-                )))
-            }
-            Entry::Vacant(new) => {
-                let pair = new.key().clone();
-                let mailbox = new.insert(Arc::default()).clone();
-                let pushed = mailbox.push(letter, Instant::now());
-                let _ = self.jobs.send(Job::Bring(pair, mailbox));
-                pushed
-            }
-        };
-        drop(pairs);
-        if let Err(refused) = pushed {
-            let (letter, error) = *refused;
-            self.give_back(letter, error);
-        }
+        self.post.push(letter);
+    }
+}
+
+/// Does what the lines have to do at some time.
+async fn keep_time(s2s: Arc<S2s>) {
+    let mut stopped = s2s.stopped.clone();
+    tokio::select! {
+        () = s2s.post.keep_time() => {}
+        _ = stopped.changed() => {}
     }
 }
 
@@ -178,10 +203,9 @@ async fn hand_out(
     while let Some(job) = jobs.recv().await {
         let Some(s2s) = s2s.upgrade() else { return };
         let (domain, task): (Box<str>, Begin) = match job {
-            Job::Bring(pair, mailbox) => {
+            Job::Bring(pair) => {
                 let domain = pair.remote.clone();
-                let begin: Begin =
-                    Box::new(|reach| Box::pin(outgoing::bring(s2s, pair, mailbox, reach)));
+                let begin: Begin = Box::new(|reach| Box::pin(outgoing::bring(s2s, pair, reach)));
                 (domain, begin)
             }
             Job::Verify(claim, tell) => {
@@ -194,9 +218,12 @@ async fn hand_out(
                 });
                 (domain, begin)
             }
-            Job::Return(letter, error) => {
+            Job::Return(letter, error, at_work) => {
                 let server = s2s.server.clone();
-                tokio::spawn(async move { server.undelivered(&letter, &error).wait().await });
+                tokio::spawn(async move {
+                    server.undelivered(&letter, &error).wait().await;
+                    drop(at_work);
+                });
                 continue;
             }
         };
@@ -204,6 +231,7 @@ async fn hand_out(
         if reaches[core].is_none() {
             match Reach::new(&federation) {
                 Ok(reach) => reaches[core] = Some(reach),
+                // What waits goes back when its time is over.
                 Err(error) => tracing::error!(%error, "no way to other servers"),
             }
         }

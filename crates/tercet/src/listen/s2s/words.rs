@@ -1,41 +1,74 @@
 //! What people are told about streams with other servers that failed.
 
+use std::time::Duration;
+
 use tercet_core::{Condition, StanzaError, StreamCondition};
 use tercet_stream::s2s::{Refusal, S2sEnding};
 
+use crate::reach::Unreachable;
+
+/// A stanza that the other server does not take, by what it has said (XEP-0478).
+pub(super) fn too_long(domain: &str) -> StanzaError {
+    StanzaError::policy_violation().text(format!(
+        "the server of {domain} takes no stanza of this length"
+    ))
+}
+
+/// A stanza that was on its way when the connection broke.
+pub(super) fn broken(domain: &str) -> StanzaError {
+    StanzaError::remote_server_timeout().text(format!(
+        "the connection to the server of {domain} broke; this may or may not have arrived"
+    ))
+}
+
+/// No stream for a domain in time.
+pub(super) fn too_late(domain: &str, time: Duration) -> Unreachable {
+    Unreachable::timeout(format!(
+        "no stream with the server of {domain} came about in {} s",
+        time.as_secs()
+    ))
+}
+
+/// The end of this server.
+pub(super) fn shutdown() -> Unreachable {
+    Unreachable::timeout("this server is ending, and has no connection to that of the domain")
+}
+
 /// Why the stanzas of a pair of domains do not get there.
-pub(super) fn refusal(domain: &str, refusal: &Refusal) -> StanzaError {
+pub(super) fn refusal(domain: &str, refusal: &Refusal) -> Unreachable {
     match refusal {
         // XEP-0220 §2.1.1.
-        Refusal::Invalid => StanzaError::internal_server_error().text(format!(
-            "the server of {domain} does not believe that this is the server it is"
-        )),
+        Refusal::Invalid => Unreachable {
+            condition: Condition::InternalServerError,
+            ..Unreachable::timeout(format!(
+                "the server of {domain} does not believe that this is the server it is"
+            ))
+        },
         Refusal::Error(condition, text) => {
             let name = condition.map_or("an unknown error", Condition::as_str);
-            let error = match condition {
-                Some(Condition::ItemNotFound) => StanzaError::remote_server_not_found(),
-                _ => StanzaError::remote_server_timeout(),
-            };
             let text = text.as_deref().map(printable).unwrap_or_default();
-            error.text(format!("the server of {domain} refuses: {name} {text}"))
+            let text = format!("the server of {domain} refuses: {name} {text}");
+            match condition {
+                Some(Condition::ItemNotFound) => Unreachable::not_found(text),
+                _ => Unreachable::timeout(text),
+            }
         }
-        Refusal::Sasl(_) => StanzaError::remote_server_timeout().text(format!(
+        Refusal::Sasl(_) => Unreachable::timeout(format!(
             "the server of {domain} does not accept this server's certificate"
         )),
-        Refusal::NoWay | Refusal::NotHere => StanzaError::remote_server_timeout().text(format!(
+        Refusal::NoWay | Refusal::NotHere => Unreachable::timeout(format!(
             "the server of {domain} offers no way to be authenticated"
         )),
     }
 }
 
 /// Whether another machine of the same domain may do better, and what the senders are told if there is none.
-pub(super) fn ending(domain: &str, ending: &S2sEnding) -> (bool, StanzaError) {
-    let timeout = |text: String| StanzaError::remote_server_timeout().text(text);
+pub(super) fn ending(domain: &str, ending: &S2sEnding) -> (bool, Unreachable) {
+    let timeout = |text: String| Unreachable::timeout(text);
     match ending {
         S2sEnding::PeerError(Some(StreamCondition::HostUnknown), _) => (
             false,
-            StanzaError::remote_server_not_found()
-                .text(format!("its server does not serve {domain}")),
+            Unreachable::not_found(format!("its server does not serve {domain}")),
         ),
         S2sEnding::PeerError(condition, text) => {
             let name = condition.map_or("an unknown error", StreamCondition::as_str);

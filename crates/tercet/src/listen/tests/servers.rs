@@ -214,6 +214,22 @@ fn what_does_not_get_there_comes_back_and_says_why() {
 }
 
 #[test]
+fn what_waits_for_a_server_that_says_nothing_goes_back_when_this_one_ends() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut scene = scene(silent.local_addr().unwrap().port());
+    let mut romeo = scene.session("romeo");
+    romeo.send("<message to='x@other.test' id='one'><body>hi</body></message>");
+    let (_socket, _) = silent.accept().unwrap();
+    scene.drain();
+    let error = romeo.expect("</message>");
+    assert!(error.contains("<remote-server-timeout"), "{error}");
+    assert!(
+        error.contains("id='one'") && error.contains("this server is ending"),
+        "{error}"
+    );
+}
+
+#[test]
 fn without_a_port_for_them_there_are_no_other_servers() {
     let scene = Scene::new(|_| {});
     let mut romeo = scene.session("romeo");

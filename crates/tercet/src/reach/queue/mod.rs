@@ -16,10 +16,12 @@
 //!
 //! The clock and randomness are arguments. What is to be done comes out of [`Queues::poll`].
 
+mod limits;
 mod sent;
 #[cfg(test)]
 mod tests;
 
+pub use limits::QueueLimits;
 pub use sent::{NotHandled, Sent, TooHigh};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -29,39 +31,6 @@ use tercet_core::StanzaError;
 use tercet_stream::s2s::DomainPair;
 
 use super::failure::Unreachable;
-
-/// Bounds of the lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueLimits {
-    /// Bytes that may wait for one pair of domains.
-    pub line_bytes: usize,
-    /// Bytes that may wait for all of them.
-    pub bytes: usize,
-    /// How long a stanza may wait.
-    pub wait: Duration,
-    /// Lines that are remembered, those that rest included.
-    pub lines: usize,
-    /// Connections under way at a time.
-    pub connecting: usize,
-    /// Rest after the first failure; it doubles with each further one.
-    pub rest: Duration,
-    /// The longest rest.
-    pub rest_max: Duration,
-}
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        QueueLimits {
-            line_bytes: 4 << 20,
-            bytes: 64 << 20,
-            wait: Duration::from_secs(120),
-            lines: 20_000,
-            connecting: 256,
-            rest: Duration::from_secs(2),
-            rest_max: Duration::from_secs(600),
-        }
-    }
-}
 
 /// A connection that was up for less has failed, as far as rests are concerned.
 const MOMENT: Duration = Duration::from_secs(10);
@@ -103,6 +72,8 @@ pub struct Queues<L> {
     bytes: usize,
     next_id: u64,
     due: VecDeque<Due<L>>,
+    /// Why nothing is connected any more.
+    closed: Option<Unreachable>,
 }
 
 #[derive(Debug)]
@@ -146,6 +117,16 @@ impl<L> Queues<L> {
             bytes: 0,
             next_id: 0,
             due: VecDeque::new(),
+            closed: None,
+        }
+    }
+
+    /// Opens no further connections: from now on, what waits for one that is not there bounces with this reason.
+    pub fn close(&mut self, reason: &Unreachable) {
+        self.closed = Some(reason.clone());
+        let pairs: Vec<DomainPair> = self.lines.keys().cloned().collect();
+        for pair in pairs {
+            self.give_up(&pair);
         }
     }
 
@@ -190,7 +171,7 @@ impl<L> Queues<L> {
             }
             _ => {}
         }
-        self.settle(pair);
+        self.give_up(pair);
     }
 
     /// A connection for `pair` is there, whoever opened it: letters may be written.
@@ -249,7 +230,7 @@ impl<L> Queues<L> {
             Phase::Up { .. } if was_empty => self.due.push_back(Due::Ready(pair.clone())),
             _ => {}
         }
-        self.settle(pair);
+        self.give_up(pair);
     }
 
     /// No connection for `pair` came about: everything that waits bounces, and the line rests. `random` spreads the rests.
@@ -289,7 +270,7 @@ impl<L> Queues<L> {
                 self.want(pair);
             }
         }
-        self.settle(pair);
+        self.give_up(pair);
     }
 
     /// Does what is due at `now`.
@@ -361,6 +342,9 @@ impl<L> Queues<L> {
 
     /// Asks for a connection, if there is a place for one.
     fn want(&mut self, pair: &DomainPair) {
+        if self.closed.is_some() {
+            return;
+        }
         let Some(line) = self.lines.get_mut(pair) else {
             return;
         };
@@ -386,6 +370,24 @@ impl<L> Queues<L> {
         {
             self.want(&next);
         }
+    }
+
+    /// Bounces what waits in a line without a connection, once there will be none.
+    fn give_up(&mut self, pair: &DomainPair) {
+        let Some(line) = self.lines.get_mut(pair) else {
+            return;
+        };
+        if let Some(reason) = &self.closed
+            && !matches!(line.phase, Phase::Up { .. })
+        {
+            for item in line.waiting.drain(..) {
+                self.bytes -= item.bytes;
+                let error = reason.stanza_error();
+                self.due.push_back(Due::Bounce(item.letter, error));
+            }
+            line.bytes = 0;
+        }
+        self.settle(pair);
     }
 
     /// Puts the timer of a line right, or forgets the line if nothing is to be known of it.

@@ -87,6 +87,13 @@ impl<L> Sent<L> {
         Ok(())
     }
 
+    /// There is no telling what the peer has handled, and nobody waits for it: as if it were all.
+    pub fn all(&mut self) {
+        self.acked = self.sent();
+        self.items.clear();
+        self.bytes = 0;
+    }
+
     /// What has to be written again on a stream that goes on with this session, once [`ack`](Self::ack) has taken its
     /// count; it stays here.
     pub fn again(&self) -> impl Iterator<Item = &(DomainPair, Item<L>)> {

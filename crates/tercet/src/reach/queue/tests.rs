@@ -221,6 +221,28 @@ fn lines_are_bounded_and_those_that_rest_are_forgotten_first() {
 }
 
 #[test]
+fn what_waits_for_a_connection_that_will_not_be_goes_back_and_what_has_one_goes_on() {
+    let mut bench = Bench::new(limits());
+    bench.push("b", 1, 10);
+    bench.connect("b");
+    for (remote, letter) in [("c", 2), ("d", 3), ("e", 4)] {
+        bench.push(remote, letter, 10);
+    }
+    bench.queues.close(&Unreachable::timeout("the end"));
+    let mut due = bench.due();
+    due.sort();
+    let bounce = |letter| format!("bounce {letter} remote-server-timeout");
+    assert_eq!(due, [bounce(2), bounce(3), bounce(4)]);
+    assert_eq!(bench.push("c", 5, 10), [bounce(5)]);
+    assert_eq!(bench.push("f", 6, 10), [bounce(6)]);
+    assert_eq!(bench.take("b", 100), [1]);
+    assert_eq!(bench.push("b", 7, 10), ["ready b"]);
+    assert_eq!(bench.lose("b"), [bounce(7)]);
+    assert_eq!(bench.fail("c", 0), NONE);
+    assert_eq!(bench.queues.bytes(), 0);
+}
+
+#[test]
 fn connections_under_way_are_bounded_and_the_next_follows_when_one_is_done() {
     let mut bench = Bench::new(limits());
     assert_eq!(bench.push("b", 1, 1), ["connect b"]);
