@@ -50,6 +50,8 @@ const MAX_QUEUED_BATCHES: usize = 16_384;
 const MAX_QUEUED_BYTES: usize = 128 << 20;
 /// How long a statement waits for a lock: held by others only while a tool has the file open.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// A page of a new database: a block of an archive takes two, with little left over. Others keep what they were made with.
+const PAGE_BYTES: i64 = 8_192;
 /// Pages in memory, in KiB, at most: of the writer, whose indexes are written to everywhere,
 const WRITER_CACHE: i64 = 32 << 10;
 /// and of each reader.
@@ -113,6 +115,9 @@ impl Sqlite {
         let folder = DataFolder::take(path)?;
         let database = folder.database()?;
         let mut connection = connect(&database, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .map_err(|error| from_sqlite(&error))?;
+        connection
+            .pragma_update(None, "page_size", PAGE_BYTES)
             .map_err(|error| from_sqlite(&error))?;
         for (pragma, value) in [
             ("journal_mode", "WAL"),

@@ -172,7 +172,7 @@ fn what_needs_too_much_space_does_not_fail_what_needs_little() {
 fn deleting_makes_room_on_a_full_disk() {
     let subject = Subject::new();
     subject.put("old", 400_000).wait().unwrap();
-    subject.pragma("max_page_count", 120);
+    subject.pragma("max_page_count", 85);
     let failed = subject.put("new", 200_000).wait();
     assert!(matches!(failed, Err(StoreError::Full(_))), "{failed:?}");
     let mut batch = Batch::new();

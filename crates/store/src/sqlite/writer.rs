@@ -31,9 +31,9 @@ const GATHERING: Duration = Duration::from_millis(50);
 /// Batches taken from the queue at once.
 const AT_ONCE: usize = 64;
 /// The write-ahead log is copied into the database when it has grown by this many pages,
-const CHECKPOINT_PAGES: usize = 8_000;
+const CHECKPOINT_PAGES: usize = 4_000;
 /// and the writer waits for the readers to let go of it when it has this many (64 MiB).
-const RESTART_PAGES: usize = 16_384;
+const RESTART_PAGES: usize = 8_192;
 
 /// The writing side of a database.
 pub(super) struct Writer {

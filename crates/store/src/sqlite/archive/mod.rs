@@ -111,9 +111,12 @@ impl Archiver {
         self.back_to(Mark(Open::default(), 0));
     }
 
-    /// Commits the open transaction.
+    /// Commits the open transaction. What it adds goes to the journal, or into blocks at once if it is enough for that.
     pub(super) fn commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let commit = || super::writer::execute(connection, "COMMIT");
+        if self.adds_enough() {
+            self.try_seal(connection)?;
+        }
         let mut append = connection.prepare_cached(APPEND)?;
         let mut journal = Vec::with_capacity(JOURNAL_BYTES);
         for (archive, entry) in &self.added[self.open.sealed..] {
@@ -142,6 +145,9 @@ impl Archiver {
         }
         for (archive, entry) in self.added.drain(..).skip(self.open.sealed) {
             tail.add(archive, entry);
+        }
+        if self.open.tail_sealed {
+            self.failed_with = 0;
         }
         self.open = Open::default();
         Ok(())
@@ -219,20 +225,39 @@ impl Archiver {
 
     /// Seals the tail, in a transaction of its own, if it is worth its while. `Ok(false)` if there was nothing to do.
     pub(super) fn seal_if_due(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        {
-            let tail = self.tail.read();
-            // A full disk is not asked again for each message.
-            let tried = self.failed_with + self.failed_with / 4;
-            if !tail.is_due() || (tried > 0 && tail.len() < tried) {
-                return Ok(false);
-            }
-            self.failed_with = tail.len();
+        if !self.may_seal() || !self.tail.read().is_due() {
+            return Ok(false);
         }
         super::writer::execute(connection, "BEGIN IMMEDIATE")?;
-        self.seal(connection)?;
+        self.try_seal(connection)?;
         self.commit(connection)?;
-        self.failed_with = 0;
         Ok(true)
+    }
+
+    /// Whether the open transaction adds so much that it can be sealed at once, with what little waits in the tail.
+    fn adds_enough(&self) -> bool {
+        let added = &self.added[self.open.sealed..];
+        if self.open.tail_sealed || !self.may_seal() {
+            return false;
+        }
+        let tail = self.tail.read();
+        added.len() >= tail.len() && tail.is_due_with(added)
+    }
+
+    /// A full disk is not asked again for each message.
+    fn may_seal(&self) -> bool {
+        self.failed_with == 0 || self.unsealed() >= self.failed_with + self.failed_with / 4
+    }
+
+    /// How many entries are in no block.
+    fn unsealed(&self) -> usize {
+        self.tail.read().len() + self.added.len() - self.open.sealed
+    }
+
+    /// Seals; remembers with how many entries, until it is committed.
+    fn try_seal(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.failed_with = self.unsealed();
+        self.seal(connection)
     }
 
     /// What is in the journal can only be changed together with all of it: so it is sealed before an entry of the archive

@@ -1,6 +1,6 @@
 //! What has been archived and is not in a block yet: durable in the journal, and here, by archive.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rusqlite::Connection;
@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 8 << 20;
 /// or, for archives that each fill a block, so many,
 const ENOUGH_BYTES: usize = 1 << 20;
 /// which are so many entries each;
-const ENOUGH_ENTRIES: usize = 48;
+const ENOUGH_ENTRIES: usize = 32;
 /// and nothing is added, if that fails, when it has so many.
 const MOST_BYTES: usize = 4 * MAX_BYTES;
 
@@ -68,7 +68,7 @@ impl Tail {
 impl Waiting {
     pub(super) fn add(&mut self, archive: i64, entry: Arc<ArchiveEntry>) {
         let entries = self.archives.entry(archive).or_default();
-        let size = EntryRef::of(&entry).size() + ENTRY_BYTES;
+        let size = bytes(&entry);
         match entries.last() {
             Some(last) if last.id >= entry.id => {
                 let Err(place) = entries.binary_search_by_key(&entry.id, |entry| entry.id) else {
@@ -96,8 +96,17 @@ impl Waiting {
 
     /// It is worth its while to seal it.
     pub(super) fn is_due(&self) -> bool {
-        self.bytes >= MAX_BYTES
-            || (self.bytes >= ENOUGH_BYTES && self.entries >= ENOUGH_ENTRIES * self.archives.len())
+        is_enough(self.bytes, self.entries, || self.archives.len())
+    }
+
+    /// It would be with these, which are not in it.
+    pub(super) fn is_due_with(&self, added: &[(i64, Arc<ArchiveEntry>)]) -> bool {
+        let bytes: usize = added.iter().map(|(_, entry)| bytes(entry)).sum();
+        is_enough(self.bytes + bytes, self.entries + added.len(), || {
+            let new = added.iter().map(|(archive, _)| *archive);
+            let new = new.filter(|archive| !self.archives.contains_key(archive));
+            self.archives.len() + new.collect::<BTreeSet<_>>().len()
+        })
     }
 
     /// Nothing may be added before it is sealed.
@@ -130,4 +139,14 @@ impl Waiting {
             range.take(limit).cloned().collect()
         }
     }
+}
+
+/// What an entry takes in memory.
+fn bytes(entry: &ArchiveEntry) -> usize {
+    EntryRef::of(entry).size() + ENTRY_BYTES
+}
+
+/// Whether so much fills blocks.
+fn is_enough(bytes: usize, entries: usize, archives: impl FnOnce() -> usize) -> bool {
+    bytes >= MAX_BYTES || (bytes >= ENOUGH_BYTES && entries >= ENOUGH_ENTRIES * archives())
 }

@@ -320,6 +320,44 @@ fn an_erased_archive_leaves_the_journal_at_once_and_the_blocks_bit_by_bit() {
 }
 
 #[test]
+fn what_comes_in_bulk_goes_into_blocks_at_once_and_to_the_journal_where_that_fails() {
+    let mut subject = Subject::new();
+    let bulk = |id: u64| ArchiveEntry {
+        id,
+        value: vec![b'x'; 40_000],
+        ..entry(id, &mut Random(id))
+    };
+    let add = |subject: &mut Subject, ids: std::ops::Range<u64>| {
+        subject.begin();
+        for id in ids {
+            subject.add(0, &bulk(id));
+        }
+    };
+    add(&mut subject, 1..41);
+    subject.commit();
+    assert_eq!(subject.count("SELECT count(*) FROM archive_journal"), 0);
+    assert_eq!(subject.count("SELECT count(*) FROM archive_blocks"), 40);
+    assert_eq!(subject.tail.read().len(), 0);
+    // Where there is no room for blocks, it is not tried again with the next commit.
+    add(&mut subject, 41..81);
+    let refuse = "CREATE TEMP TRIGGER full BEFORE INSERT ON archive_blocks BEGIN SELECT raise(FAIL, 'full'); END";
+    subject.connection.execute_batch(refuse).unwrap();
+    assert!(subject.archiver.commit(&subject.connection).is_err());
+    subject.connection.execute_batch("ROLLBACK").unwrap();
+    subject.archiver.rolled_back();
+    add(&mut subject, 41..81);
+    subject.commit();
+    assert_eq!(subject.tail.read().len(), 40);
+    let subject = subject.crash();
+    let query = ArchiveQuery {
+        limit: 100,
+        ..ArchiveQuery::default()
+    };
+    let ids = subject.page(0, &query).into_iter().map(|entry| entry.id);
+    assert!(ids.eq(1..81));
+}
+
+#[test]
 fn few_entries_at_a_time_become_full_blocks() {
     let mut subject = Subject::new();
     let mut bytes = 0;
