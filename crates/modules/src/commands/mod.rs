@@ -7,6 +7,7 @@ mod session;
 mod xml;
 
 pub use xml::Request;
+pub(crate) use xml::{Action, canceled, completed, executing, refuse};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -8,15 +8,15 @@ use super::{NS, Outcome};
 
 /// `<command/>` from who asks.
 pub struct Request {
-    pub(super) node: String,
-    pub(super) session: Option<String>,
-    pub(super) action: Action,
-    pub(super) form: Option<Form>,
+    pub(crate) node: String,
+    pub(crate) session: Option<String>,
+    pub(crate) action: Action,
+    pub(crate) form: Option<Form>,
 }
 
 /// What is to be done with a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     Execute,
     Cancel,
     Previous,
@@ -55,14 +55,14 @@ impl Payload for Request {
 }
 
 /// `error` with the application condition called `condition` (XEP-0050 §4.4).
-pub(super) fn refuse(error: StanzaError, condition: &str) -> StanzaError {
+pub(crate) fn refuse(error: StanzaError, condition: &str) -> StanzaError {
     let mut w = XmlWriter::new();
     w.leaf(condition, &[("xmlns", NS)]);
     error.app(w.finish())
 }
 
 /// A form to be filled in.
-pub(super) fn executing(node: &str, session: &str, form: &Form) -> Reply {
+pub(crate) fn executing(node: &str, session: &str, form: &Form) -> Reply {
     command(node, session, "executing", |w| {
         // XEP-0050 §3.4: one form, then it is done.
         w.start("actions").attr("execute", "complete");
@@ -72,7 +72,7 @@ pub(super) fn executing(node: &str, session: &str, form: &Form) -> Reply {
 }
 
 /// The end, with what came of it.
-pub(super) fn completed(node: &str, session: &str, outcome: &Outcome) -> Reply {
+pub(crate) fn completed(node: &str, session: &str, outcome: &Outcome) -> Reply {
     command(node, session, "completed", |w| {
         if let Some((failed, text)) = &outcome.note {
             let kind = if *failed { "error" } else { "info" };
@@ -85,7 +85,7 @@ pub(super) fn completed(node: &str, session: &str, outcome: &Outcome) -> Reply {
 }
 
 /// The end before anything was done.
-pub(super) fn canceled(node: &str, session: &str) -> Reply {
+pub(crate) fn canceled(node: &str, session: &str) -> Reply {
     command(node, session, "canceled", |_| ())
 }
 

@@ -9,7 +9,7 @@ use tercet_store::Batch;
 use super::affiliation::{
     Affiliation, Role, Subject, may_change_affiliation, may_change_role, role_after,
 };
-use super::features::versions;
+use super::features::{hats, versions};
 use super::presence::Cause;
 use super::room::{Enrolled, State};
 use super::status::Status;
@@ -332,9 +332,12 @@ pub(super) async fn commit_if(
         }
         may(&state)?;
         let mut batch = Batch::new();
-        for (user, enrolled) in changes.iter().filter_map(|c| enrolled(&state, c)) {
-            records::put_enrolled(&mut batch, &call.room.jid, user.as_str(), &enrolled);
+        let roll: Vec<_> = changes.iter().filter_map(|c| enrolled(&state, c)).collect();
+        for (user, enrolled) in &roll {
+            records::put_enrolled(&mut batch, &call.room.jid, user.as_str(), enrolled);
         }
+        let roll = roll.iter().map(|(user, enrolled)| (user, enrolled));
+        hats::put_without(&mut batch, &call.room.jid, &state, roll);
         // Of a room that is not kept, nothing is.
         let kept = state.config.persistent && !state.locked;
         kept.then(|| cx.server.store().commit(batch))
@@ -386,6 +389,7 @@ pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
 /// Puts a user on the lists, or takes it from them.
 pub(super) fn enroll(state: &mut State, user: BareJid, enrolled: Enrolled) {
     versions::changing(state, &user, enrolled.affiliation);
+    hats::enrolling(state, &user, enrolled.affiliation);
     if enrolled.affiliation == Affiliation::None && enrolled.nick.is_none() {
         state.roll.remove(&user);
     } else {
@@ -414,6 +418,8 @@ pub(super) async fn enlist(
             return Err(StanzaError::resource_constraint().text("the lists of this room are full"));
         }
         records::put_enrolled(&mut more, &call.room.jid, user.as_str(), &enrolled);
+        let change = std::iter::once((user, &enrolled));
+        hats::put_without(&mut more, &call.room.jid, &state, change);
         let store = call.entity.server.store();
         state.config.persistent.then(|| store.commit(more))
     };

@@ -165,6 +165,11 @@ impl Module for Muc {
             Coverage::Partial("no occupants from other servers yet"),
         ),
         xep(307, "0.1", Coverage::Complete),
+        xep(
+            317,
+            "0.3.1",
+            Coverage::Partial("hats are for members, admins and owners; titles have no language"),
+        ),
         xep(410, "1.1.0", Coverage::Complete),
         xep(421, "1.0.1", Coverage::Complete),
         xep(425, "0.3.0", Coverage::Complete),

@@ -7,6 +7,7 @@ use tercet_store::Batch;
 
 use super::affiliation::Affiliation;
 use super::config::{Lists, Submission, configuration_form};
+use super::features::hats;
 use super::presence::{self, Cause, USER};
 use super::room::{Enrolled, Roll, State};
 use super::status::Status;
@@ -274,6 +275,12 @@ fn durable(call: &Call<'_>, state: &State, plan: &Plan) -> Batch {
     for (user, enrolled) in &plan.roll {
         records::put_enrolled(&mut batch, jid, user.as_str(), enrolled);
     }
+    hats::put_without(
+        &mut batch,
+        jid,
+        state,
+        plan.roll.iter().map(|(u, e)| (u, e)),
+    );
     for (name, value) in &plan.data {
         records::put_data(&mut batch, jid, name, value.clone());
     }

@@ -1,4 +1,5 @@
-//! What rooms keep while they are not in memory: tokens (XEP-0488), the key of occupant ids (XEP-0421), nicks (XEP-0045 §7.10).
+//! What rooms keep while they are not in memory: tokens (XEP-0488), the key of occupant ids (XEP-0421), nicks (XEP-0045 §7.10),
+//! hats (XEP-0317).
 
 use std::time::Duration;
 
@@ -192,4 +193,60 @@ fn who_waits_for_an_admin_waits_also_while_the_room_is_not_in_memory() {
     assert!(told.contains("<username>jule</username>"), "{told}");
     let told = scene.enter("juliet", "");
     assert!(told.contains(MEMBER), "{told}");
+}
+
+impl Scene {
+    fn command(&mut self, node: &str, fields: &[(&str, &str)]) -> String {
+        let field = |(var, value): &(&str, &str)| {
+            format!("<field var='hats#{var}'><value>{value}</value></field>")
+        };
+        let fields: String = fields.iter().map(field).collect();
+        self.ask(
+            "romeo",
+            &format!(
+                "<iq type='set' id='h' to='vault@rooms.localhost'>\
+                 <command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:hats:commands:{node}'>\
+                 <x xmlns='jabber:x:data' type='submit'>{fields}</x></command></iq>"
+            ),
+        )
+    }
+
+    fn affiliate(&mut self, who: &str, affiliation: &str) {
+        let change = format!(
+            "<iq type='set' id='a' to='vault@rooms.localhost'><query xmlns='http://jabber.org/protocol/muc#admin'>\
+             <item affiliation='{affiliation}' jid='{who}@localhost'/></query></iq>"
+        );
+        let told = self.ask("romeo", &change);
+        assert!(told.contains("type='result'"), "{told}");
+    }
+}
+
+const HAT: &str = "<hat title='Guard' uri='urn:x:guard'/>";
+
+#[test]
+fn a_hat_is_worn_also_after_the_room_was_not_in_memory_and_goes_with_the_membership() {
+    let mut scene = Scene::new();
+    scene.affiliate("juliet", "member");
+    scene.command("create", &[("title", "Guard"), ("uri", "urn:x:guard")]);
+    let guard = [("jid", "juliet@localhost"), ("uri", "urn:x:guard")];
+    let told = scene.command("assign", &guard);
+    assert!(told.contains("status='completed'"), "{told}");
+    scene.leave("romeo");
+    scene.0.advance(LONG).unwrap();
+    let told = scene.enter("juliet", "");
+    assert!(told.contains(HAT), "{told}");
+    scene.leave("juliet");
+    scene.affiliate("juliet", "none");
+    scene.affiliate("juliet", "member");
+    let told = scene.enter("juliet", "");
+    assert!(told.contains("code='110'") && !told.contains(HAT), "{told}");
+    // The same from the records, and the hat is still there for others.
+    scene.leave("juliet");
+    scene.0.advance(LONG).unwrap();
+    let told = scene.enter("juliet", "");
+    assert!(told.contains("code='110'") && !told.contains(HAT), "{told}");
+    let told = scene.command("assign", &guard);
+    assert!(told.contains("status='completed'"), "{told}");
+    let told = scene.enter("juliet", "");
+    assert!(told.contains(HAT), "{told}");
 }

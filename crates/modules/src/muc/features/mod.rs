@@ -7,6 +7,7 @@ mod activity;
 pub(crate) mod archive;
 mod avatar;
 mod away;
+pub(super) mod hats;
 mod mentions;
 mod occupant_id;
 mod password;
@@ -50,6 +51,7 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(slow::SlowMode),
         Box::new(activity::ActivityIndicator),
         Box::new(avatar::Avatar),
+        Box::new(hats::Wardrobe),
         Box::new(retract::Retract::new(host.archive.enabled)),
         Box::new(archive::Archive::new(host.archive.enabled)),
         Box::new(mentions::Mentions),
