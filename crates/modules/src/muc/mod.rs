@@ -164,6 +164,7 @@ impl Module for Muc {
             "1.35.5",
             Coverage::Partial("no occupants from other servers yet"),
         ),
+        xep(55, "1.3", Coverage::Complete),
         xep(307, "0.1", Coverage::Complete),
         xep(
             317,
@@ -220,6 +221,7 @@ impl Module for Muc {
         r.provide(Target::Host, items).silent("items");
         features::unique::register(r);
         features::search::register(r);
+        features::directory::register(r);
         let control = control::Control(r.module().core.clone());
         r.provide(Target::Host, control)
             .silent("for those who run the server");

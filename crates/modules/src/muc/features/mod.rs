@@ -7,6 +7,7 @@ mod activity;
 pub(crate) mod archive;
 mod avatar;
 mod away;
+pub(super) mod directory;
 pub(super) mod hats;
 mod mentions;
 mod occupant_id;

@@ -16,7 +16,7 @@ const BY_USERS: &str = "{urn:xmpp:channel-search:0:order}nusers";
 const BY_ADDRESS: &str = "{urn:xmpp:channel-search:0:order}address";
 const ROOMS: &str = "xep-0045";
 /// Rooms on a page, unless fewer are asked for.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 /// Words of a search, beyond which the others do not count.
 const WORDS: usize = 16;
 
@@ -68,7 +68,7 @@ impl OnIq<Search> for Muc {
 
 /// What is looked for.
 #[derive(Debug, PartialEq, Eq)]
-struct Wish {
+pub(super) struct Wish {
     /// All of them, in small letters.
     words: Vec<String>,
     name: bool,
@@ -90,7 +90,37 @@ fn refuse(error: StanzaError, kind: ErrorType, condition: &str, fields: &[&str])
     error.kind(kind).app(w.finish())
 }
 
+/// The words of a text, in small letters.
+fn words(text: &str) -> Vec<String> {
+    text.to_lowercase()
+        .split_whitespace()
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .take(WORDS)
+        .map(str::to_owned)
+        .collect()
+}
+
 impl Wish {
+    /// All rooms with these words anywhere; a blank text is for all rooms.
+    ///
+    /// # Errors
+    /// `bad-request`: there is no word in the text.
+    pub(super) fn of(text: &str) -> Result<Wish, StanzaError> {
+        let words = words(text);
+        if words.is_empty() && !text.trim().is_empty() {
+            return Err(StanzaError::bad_request().text("words have letters or digits"));
+        }
+        Ok(Wish {
+            words,
+            name: true,
+            description: true,
+            address: true,
+            least: 0,
+            rooms: true,
+            by_users: true,
+        })
+    }
+
     fn read(form: &Form) -> Result<Wish, StanzaError> {
         if form.form_type() != Some(PARAMS) {
             return Err(StanzaError::bad_request().text("the form is not one for searches"));
@@ -120,13 +150,7 @@ impl Wish {
             }
             _ => {}
         }
-        let words = text.unwrap_or_default().to_lowercase();
-        let words: Vec<String> = words
-            .split_whitespace()
-            .filter(|word| word.chars().any(char::is_alphanumeric))
-            .take(WORDS)
-            .map(str::to_owned)
-            .collect();
+        let words = words(text.unwrap_or_default());
         if words.is_empty() && !all {
             // XEP-0433 §4.2.2.3: a text without a word is refused.
             let error = bad().text("words have letters or digits");
@@ -161,7 +185,8 @@ impl Wish {
         })
     }
 
-    fn wants(&self, room: &Listed) -> bool {
+    /// Whether the room is among what is looked for.
+    pub(super) fn wants(&self, room: &Listed) -> bool {
         let text = |on: bool, text: &str| {
             if on {
                 text.to_lowercase()
@@ -307,5 +332,14 @@ mod tests {
             "bad-request"
         );
         assert!(Wish::read(&Form::empty(FormKind::Submit)).is_err());
+    }
+
+    #[test]
+    fn a_text_alone_is_looked_for_everywhere_and_a_blank_one_is_for_all() {
+        for text in ["", " ", "dark", "WITCH", "coven dark"] {
+            assert!(Wish::of(text).unwrap().wants(&room()), "{text}");
+        }
+        assert!(!Wish::of("castle").unwrap().wants(&room()));
+        assert!(Wish::of("?!").is_err());
     }
 }
