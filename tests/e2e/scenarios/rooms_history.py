@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import itertools
+import json
 import xml.etree.ElementTree as ET
 
 from harness.inbox import CLIENT
@@ -15,7 +16,7 @@ from harness.rooms import (
 from harness.scenario import Stage, scenario
 from harness.slix import Slix
 
-from .operations import own_server
+from .operations import own_server, tercet
 
 ONLY_HERE = ("tercet",)
 MAM = "urn:xmpp:mam:2"
@@ -259,3 +260,12 @@ async def what_was_acknowledged_is_in_the_rooms_archive_after_kill_9(stage: Stag
             assert [body for body in kept if body in acknowledged] == acknowledged, (turn, acknowledged, kept)
             assert len(kept) == len(set(kept)), kept
             await reader.close()
+        # An operator gets the same, whether the server runs or not.
+        for stopped in (False, True):
+            if stopped:
+                await asyncio.to_thread(beside.server.stop)
+            status, said = await tercet(beside.server, "room", "export", room)
+            lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+            exported = [line["message"] for line in lines if "message" in line]
+            assert status == 0 and {message["by"].split("/")[0] for message in exported} == {account.jid}, said
+            assert [ET.fromstring(message["message"]).findtext(CLIENT + "body") for message in exported] == kept, said

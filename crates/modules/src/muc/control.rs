@@ -6,14 +6,14 @@ use tercet_core::forms::{FORM_TYPE, Field, Form, FormKind};
 use tercet_core::{BareJid, Edit, Jid, Stanza, StanzaError};
 use tercet_server::Server;
 use tercet_server::module::EntityCx;
-use tercet_store::{Batch, StoreError};
+use tercet_store::{ArchiveEntry, ArchiveQuery, Batch, Store, StoreError};
 
 use super::admin::{self, Change};
 use super::affiliation::{Affiliation, Role};
 use super::config::{FIELDS, NS_CONFIG, RoomConfig};
 use super::owner::{self, Destroy};
 use super::room::{Enrolled, Room, State};
-use super::{Core, ParkedCall, disco, records};
+use super::{Core, ParkedCall, ROOM_ARCHIVE, disco, records};
 
 /// The rooms of a service, for those who run it: its host provides this.
 pub struct Control(pub(super) Arc<Core>);
@@ -237,6 +237,40 @@ pub async fn affiliations(
     Ok(page
         .map(|(user, enrolled)| (user.clone(), enrolled.clone()))
         .collect())
+}
+
+/// A page of what was said in a room, as far as that is kept, oldest first: up to `limit` messages behind the id `after`, and no more
+/// once they have `bytes` bytes; and what to give as `after` for the next page.
+///
+/// # Errors
+/// There is no such room, or the store fails.
+pub async fn messages(
+    server: &Arc<Server>,
+    jid: &BareJid,
+    after: Option<u64>,
+    limit: usize,
+    bytes: usize,
+) -> Result<(Vec<ArchiveEntry>, Option<u64>), ControlError> {
+    let (_, room) = find(server, jid).await?;
+    let created_ms = room.lock().created_ms;
+    // What an earlier room of the name has left is not this one's.
+    let start = Store::archive_id_from(created_ms).saturating_sub(1);
+    let store = server.store();
+    if after.is_none() {
+        // What was said right before may not be durable yet.
+        store.flush().await?;
+    }
+    let query = ArchiveQuery {
+        after: Some(after.unwrap_or_default().max(start)),
+        limit,
+        bytes,
+        ..ArchiveQuery::default()
+    };
+    let page = store.read_archive(&ROOM_ARCHIVE, jid.as_str(), query);
+    let page = page.await?;
+    let next = page.entries.last().filter(|_| !page.complete);
+    let next = next.map(|entry| entry.id);
+    Ok((page.entries, next))
 }
 
 /// Makes a persistent room that `owner` owns, configured as its service has it but for `settings`: names of fields of the

@@ -1,9 +1,10 @@
 //! Rooms keep what was said, and let it be taken back (XEP-0313, XEP-0424, XEP-0425).
 
-use tercet_core::{OwnedElement, ns};
+use tercet_core::{BareJid, OwnedElement, ns};
+use tercet_modules::muc::control;
 use tercet_testkit::{Arrival, Client, Peer};
 
-use crate::in_process::InProcess;
+use crate::in_process::{InProcess, block_on};
 
 const ROOM: &str = "garden@rooms.localhost";
 const SID: &str = "urn:xmpp:sid:0";
@@ -234,4 +235,32 @@ fn what_an_earlier_room_of_the_name_kept_is_not_in_the_archive() {
     assert_eq!(archive(&mut server, "juliet"), []);
     let one = say(&mut server, "juliet", "<body>one</body>");
     assert_eq!(archive(&mut server, "juliet"), pairs(&[(&one, "one")]));
+}
+
+#[test]
+fn operators_read_what_was_said_in_pages_bounded_in_number_and_bytes() {
+    let mut server = room("");
+    let ids: Vec<String> = (0..5)
+        .map(|n| say(&mut server, "juliet", &format!("<body>{n}</body>")))
+        .collect();
+    let garden = BareJid::parse(ROOM).unwrap();
+    for (limit, bytes, pages) in [(2, 0, 3), (100, 1, 5), (100, 0, 1)] {
+        let (mut got, mut after, mut count) = (Vec::new(), None, 0);
+        loop {
+            let page = control::messages(server.server(), &garden, after, limit, bytes);
+            let (messages, next) = block_on(page).unwrap();
+            got.extend(messages);
+            count += 1;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(count, pages, "{limit} messages, {bytes} bytes");
+        let found: Vec<String> = got.iter().map(|entry| entry.id.to_string()).collect();
+        assert_eq!(found, ids);
+        assert_eq!((&*got[0].peer, &*got[0].part), ("juliet@localhost", "x"));
+    }
+    let none = BareJid::parse("none@rooms.localhost").unwrap();
+    assert!(block_on(control::messages(server.server(), &none, None, 1, 0)).is_err());
 }

@@ -101,6 +101,7 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
         Operation::ListAffiliations { room, after } => {
             rooms::affiliations(server, &room, after.as_deref()).await
         }
+        Operation::ListRoomMessages { room, after } => rooms::messages(server, &room, after).await,
         Operation::SetAffiliation {
             room,
             user,

@@ -149,6 +149,13 @@ pub enum Operation {
         /// Only those behind this one.
         after: Option<String>,
     },
+    /// A page of what was said in a room, oldest first.
+    ListRoomMessages {
+        /// The room's address.
+        room: String,
+        /// Only those behind this one.
+        after: Option<u64>,
+    },
     /// Makes a user something else to a room.
     SetAffiliation {
         /// The room's address.
@@ -240,6 +247,13 @@ pub enum Answer {
         affiliations: Vec<RoomAffiliation>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// What was said in a room.
+    RoomMessages {
+        /// The page.
+        messages: Vec<RoomMessage>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<u64>,
     },
     /// Reports.
     Reports {
@@ -380,6 +394,19 @@ pub struct RoomAffiliation {
     pub nick: Option<String>,
     /// Why it is so.
     pub reason: Option<String>,
+}
+
+/// Something that was said in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomMessage {
+    /// The id that the room gave it.
+    pub id: String,
+    /// When, by XEP-0082.
+    pub at: String,
+    /// The real address of who said it.
+    pub by: String,
+    /// The message to all, as XML.
+    pub message: String,
 }
 
 /// What a user has reported of somebody (XEP-0377).

@@ -6,13 +6,16 @@ use tercet_core::{BareJid, time};
 use tercet_modules::muc::affiliation::Affiliation;
 use tercet_modules::muc::control::{self, ControlError, Listed, Shown};
 use tercet_server::Server;
+use tercet_store::Store;
 
 use super::operation::{
-    Answer, Reason, Refusal, RoomAffiliation, RoomLine, RoomOccupant, RoomShown,
+    Answer, Reason, Refusal, RoomAffiliation, RoomLine, RoomMessage, RoomOccupant, RoomShown,
 };
 
 /// Rooms on one page, and names of a list.
 const PAGE: usize = 200;
+/// Bytes of messages with which a page ends.
+const BYTES: usize = 512 << 10;
 /// Occupants that are shown.
 const PRESENT: usize = 100;
 
@@ -106,6 +109,32 @@ pub(super) async fn affiliations(
     });
     Ok(Answer::Affiliations {
         affiliations: page.collect(),
+        next,
+    })
+}
+
+pub(super) async fn messages(
+    server: &Arc<Server>,
+    room: &str,
+    after: Option<u64>,
+) -> Result<Answer, Refusal> {
+    let page = control::messages(server, &address(room)?, after, PAGE, BYTES).await?;
+    let (messages, next) = page;
+    let messages = messages.into_iter().map(|entry| {
+        let at_ms = i64::try_from(Store::archive_time(entry.id)).unwrap_or(i64::MAX);
+        let by = match entry.part.as_str() {
+            "" => entry.peer,
+            part => format!("{}/{part}", entry.peer),
+        };
+        RoomMessage {
+            id: entry.id.to_string(),
+            at: time::format(at_ms),
+            by,
+            message: String::from_utf8_lossy(&entry.value).into_owned(),
+        }
+    });
+    Ok(Answer::RoomMessages {
+        messages: messages.collect(),
         next,
     })
 }

@@ -221,7 +221,7 @@ pub enum Room {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Print all that is kept of a room: one JSON object a line, first the room, then its lists
+    /// Print all that is kept of a room: one JSON object a line, first the room, then its lists, then what was said
     Export {
         /// Its address
         room: String,

@@ -221,5 +221,21 @@ fn export(config: &Config, room: &str) -> Result<(), Failure> {
     if let Some(shown) = shown(config, room)? {
         line("room", json!(shown));
     }
-    each_affiliation(config, room, |one| line("affiliation", json!(one)))
+    each_affiliation(config, room, |one| line("affiliation", json!(one)))?;
+    let mut administration = Way::open(config)?;
+    let mut after = None;
+    loop {
+        let room = room.to_owned();
+        let operation = Operation::ListRoomMessages { room, after };
+        let Answer::RoomMessages { messages, next } = administration.ask(&operation)? else {
+            return Ok(());
+        };
+        for message in messages {
+            line("message", json!(message));
+        }
+        after = next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
