@@ -31,6 +31,14 @@ pub trait Peer {
     /// The client was never connected, or what arrived is not XML.
     fn receive(&mut self, name: &str) -> Result<Arrival, PeerError>;
 
+    /// The same where the script says that something comes: a peer behind a network waits for what others set off.
+    ///
+    /// # Errors
+    /// As [`receive`](Peer::receive).
+    fn expect(&mut self, name: &str) -> Result<Arrival, PeerError> {
+        self.receive(name)
+    }
+
     /// Closes the client's stream in good order.
     ///
     /// # Errors

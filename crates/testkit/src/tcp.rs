@@ -1,7 +1,8 @@
 //! A peer at the other end of TCP connections, in the clear: for a server in a laboratory.
 //!
 //! Nothing here waits for a time to pass. A client that wants to know whether something is coming asks the server for an
-//! answer (a ping): what was on its way before stands before the answer.
+//! answer (a ping): what was on its way before stands before the answer. Where the script says that something comes, that is waited for:
+//! what another client has set off may take longer than a ping.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -69,6 +70,14 @@ impl Peer for TcpPeer {
             Arrival::Nothing
         };
         Ok(link.arrived.pop_front().unwrap_or(silence))
+    }
+
+    fn expect(&mut self, name: &str) -> Result<Arrival, PeerError> {
+        let link = self.link(name)?;
+        while link.arrived.is_empty() && !link.closed {
+            link.read_some(|_| false)?;
+        }
+        Ok(link.arrived.pop_front().unwrap_or(Arrival::Closed))
     }
 
     fn disconnect(&mut self, name: &str) -> Result<(), PeerError> {
@@ -216,45 +225,48 @@ impl Link {
 
     /// Reads frames until `wanted` is true for one, which is taken away, or the stream ends. All others wait to be received.
     fn read_until(&mut self, mut wanted: impl FnMut(&Frame) -> bool) -> Result<(), PeerError> {
-        let mut buffer = [0; 4096];
         while !self.closed {
-            let count = match self.socket.read(&mut buffer) {
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
-                Err(error) => return Err(broken(error)),
-            };
-            if count == 0 {
-                self.closed = true;
-            }
-            let mut bytes = &buffer[..count];
-            let mut found = false;
-            while let Some(frame) = self
-                .parser
-                .next(&mut bytes)
-                .map_err(|error| PeerError::new(error.to_string()))?
-            {
-                if !found && wanted(&frame) {
-                    found = true;
-                    continue;
-                }
-                match frame {
-                    Frame::Stanza(stanza) => {
-                        self.arrived.push_back(Arrival::Element(text(&stanza)))
-                    }
-                    Frame::Element(element) => {
-                        let mut out = Vec::new();
-                        element.root().to_xml(&mut out);
-                        let xml = String::from_utf8_lossy(&out).into_owned();
-                        self.arrived.push_back(Arrival::Element(xml));
-                    }
-                    Frame::Header(_) | Frame::End | Frame::Whitespace => {}
-                }
-            }
-            if found {
+            if self.read_some(&mut wanted)? {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Reads once. True if `wanted` was for one of the frames, which is taken away; all others wait to be received.
+    fn read_some(&mut self, mut wanted: impl FnMut(&Frame) -> bool) -> Result<bool, PeerError> {
+        let mut buffer = [0; 4096];
+        let count = match self.socket.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) => return Err(broken(error)),
+        };
+        if count == 0 {
+            self.closed = true;
+        }
+        let mut bytes = &buffer[..count];
+        let mut found = false;
+        while let Some(frame) = self
+            .parser
+            .next(&mut bytes)
+            .map_err(|error| PeerError::new(error.to_string()))?
+        {
+            if !found && wanted(&frame) {
+                found = true;
+                continue;
+            }
+            match frame {
+                Frame::Stanza(stanza) => self.arrived.push_back(Arrival::Element(text(&stanza))),
+                Frame::Element(element) => {
+                    let mut out = Vec::new();
+                    element.root().to_xml(&mut out);
+                    let xml = String::from_utf8_lossy(&out).into_owned();
+                    self.arrived.push_back(Arrival::Element(xml));
+                }
+                Frame::Header(_) | Frame::End | Frame::Whitespace => {}
+            }
+        }
+        Ok(found)
     }
 }
 

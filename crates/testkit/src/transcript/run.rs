@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
         let order = if in_order { "" } else { " in any order" };
         self.dialogue.said(&format!("{name} receives{order}:"));
         while !missing.is_empty() {
-            let arrival = self.peer.receive(name).map_err(text)?;
+            let arrival = self.peer.expect(name).map_err(text)?;
             let candidates = if in_order { 1 } else { missing.len() };
             let what = match &arrival {
                 Arrival::Element(came) => match position(&missing[..candidates], came)? {
