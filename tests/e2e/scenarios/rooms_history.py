@@ -10,8 +10,8 @@ from harness.inbox import CLIENT
 from harness.managed import Managed
 from harness.people import pair
 from harness.rooms import (
-    DELAY, MUC, OCCUPANT_ID, STANZA_ID, ask, change, codes, create, enter, form, hears, info, leave, listed, rank, refused, say,
-    sees, together,
+    DELAY, MUC, OCCUPANT_ID, STANZA_ID, ask, change, codes, configure, create, enter, form, hears, info, leave, listed, rank,
+    refused, say, sees, together,
 )
 from harness.scenario import Stage, scenario
 from harness.slix import Slix
@@ -80,6 +80,18 @@ async def nonsense_as_a_wish_for_history_is_no_reason_to_fail(stage: Stage):
             continue
         assert entered.said == lines[-len(entered.said):] or not entered.said, f"{history}: {entered.said}"
         await leave(juliet, room, "juliet")
+
+
+@scenario(servers=ONLY_HERE)
+async def the_configured_length_of_history_is_what_comes_unasked(stage: Stage):
+    room, owner, lines = await spoken(stage, 8)
+    juliet, = await pair(stage, "juliet")
+    assert (await enter(juliet, room, "juliet")).said == lines
+    await leave(juliet, room, "juliet")
+    fields = await form(owner, room)
+    if name := next((name for name in ("muc#maxhistoryfetch", "maxhistoryfetch", "historylength") if name in fields), None):
+        await configure(owner, room, **{name: 3})
+        assert (await enter(juliet, room, "juliet")).said == lines[-3:]
 
 
 @scenario

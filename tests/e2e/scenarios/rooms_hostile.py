@@ -140,6 +140,36 @@ async def malformed_requests_of_an_owner_change_nothing(stage: Stage):
     assert (await info(juliet, room))[0]["name"] == "as it was"
 
 
+@scenario
+async def a_nick_that_is_none_is_refused(stage: Stage):
+    owner, = await pair(stage, "owner")
+    room = await create(stage, owner, nick="owner")
+    raw = await Raw.login(stage, await stage.account("mallory"))
+    # No nick at all (§7.2.1: jid-malformed, not with every peer), one above the 1023 bytes of RFC 7622, one of a space.
+    for nick in ("", "n" * 1024, " "):
+        raw.send(f"<presence id='j' to='{room}{'/' + nick if nick else ''}'><x xmlns='{MUC}'/></presence>")
+        answer = await raw.settled()
+        refusal = re.search("<presence[^>]*type='error'.*?</presence>", answer, re.S)
+        assert refusal and "code='110'" not in answer, (nick[:20], answer)
+        if nick == "" and stage.server.name == "tercet":
+            assert "<jid-malformed" in refusal[0], refusal[0]
+    await together(room, owner, "owner")
+    assert (await info(owner, room))[2]["muc#roominfo_occupants"] == "1"
+
+
+@scenario(servers=ONLY_HERE)
+async def a_nick_has_a_limit_below_that_of_a_resource(stage: Stage):
+    owner, = await pair(stage, "owner")
+    room = await create(stage, owner, nick="owner")
+    raw = await Raw.login(stage, await stage.account("mallory"))
+    await raw.exchange(JOIN.format(room, "mallory"), "<subject")
+    for nick in ("n" * 1000, "\u2764" * 340):
+        raw.send(f"<presence id='j' to='{room}/{nick}'/>")
+        answer = await raw.settled()
+        assert re.search("<presence[^>]*type='error'", answer) and re.search("<(not-acceptable|policy-violation|jid-malformed)", answer), answer[:2000]
+    assert {one.get("nick") for one in await listed(owner, room, role="participant")} == {"mallory"}
+
+
 @scenario(servers=ONLY_HERE, limit=90)
 async def a_flood_of_joins_and_rooms_meets_a_limit_and_disturbs_nobody(stage: Stage):
     async with own_server(stage, start=False) as beside:

@@ -13,7 +13,7 @@ use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item, USER};
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, Core, MUC, leave, pace, upkeep};
+use super::{Call, Core, MUC, leave, nick, pace, upkeep};
 
 /// Namespaces whose elements in presence are the room's own: what clients send in them is left out.
 const OWN: &[&str] = &[
@@ -241,7 +241,7 @@ fn admit(
     for feature in call.core.features.iter() {
         feature.enter(state, &entry)?;
     }
-    check_nick(state, nick, real)?;
+    nick::check(state, nick, real)?;
     if state.occupants.by_nick(nick).is_none() {
         let most = call.core.settings.occupants;
         let own = state.config.max_users.map(|n| n as usize);
@@ -252,24 +252,6 @@ fn admit(
         }
     }
     Ok(Standing { affiliation, role })
-}
-
-/// Whether somebody may have a nick: nobody else has it, and it is not kept for anybody else.
-pub(super) fn check_nick(state: &State, nick: &str, real: &Jid) -> Result<(), StanzaError> {
-    let user = real.bare_str();
-    let taken = state
-        .occupants
-        .by_nick(nick)
-        .is_some_and(|o| o.user.as_str() != user);
-    let kept = || {
-        let mut kept = state.roll.iter().filter(|(_, e)| e.nick.is_some());
-        kept.any(|(jid, e)| e.nick.as_deref() == Some(nick) && jid.as_str() != user)
-    };
-    if taken || kept() {
-        // XEP-0045 §7.2.8: a nick that is in use or registered by another user is refused with conflict.
-        return Err(StanzaError::conflict().text("somebody else has this nick"));
-    }
-    Ok(())
 }
 
 fn enter(
@@ -380,6 +362,8 @@ fn welcome(
         statuses.push(Status::RoomCreated);
     }
     say_self(call, state, place, cx.from, &statuses, &more);
+    // The configuration may have changed since the last message came.
+    let wanted = wanted.at_most(state.config.max_history as usize);
     let said: Vec<Vec<u8>> = state
         .history
         .wanted(wanted, cx.server.now_ms())
@@ -457,7 +441,7 @@ fn tell_self(call: &Call<'_>, state: &mut State, place: usize, all: bool) {
 /// XEP-0045 §7.6: unavailable under the old nick, available under the new one.
 fn change_nick(call: &Call<'_>, state: &mut State, place: usize, nick: &str) {
     let cx = call.entity;
-    let checked = check_nick(state, nick, cx.from).and_then(|()| {
+    let checked = nick::check(state, nick, cx.from).and_then(|()| {
         let there = state.occupants.by_nick(nick).is_some();
         let several = state.occupants.at(place).sessions.len() > 1;
         match there || several {

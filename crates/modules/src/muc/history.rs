@@ -45,6 +45,15 @@ impl Wanted {
             since_ms: since.transpose()?,
         })
     }
+
+    /// The same, but `most` messages at the most.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Wanted {
+        Wanted {
+            stanzas: Some(self.stanzas.unwrap_or(most).min(most)),
+            ..self
+        }
+    }
 }
 
 /// One message.
@@ -182,6 +191,22 @@ mod tests {
             told("<history seconds='3' maxstanzas='1' maxchars='9999'/>"),
             [9]
         );
+    }
+
+    #[test]
+    fn the_room_gives_no_more_than_it_is_configured_to() {
+        let told = |stanzas, most| {
+            let wanted = Wanted {
+                stanzas,
+                ..Wanted::default()
+            };
+            history().wanted(wanted.at_most(most), 10_000).count()
+        };
+        assert_eq!(told(None, 3), 3);
+        assert_eq!(told(Some(2), 3), 2);
+        assert_eq!(told(Some(5), 3), 3);
+        assert_eq!(told(None, 0), 0);
+        assert_eq!(told(None, 50), 8);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod history;
 mod invite;
 mod leave;
 pub mod message;
+mod nick;
 pub mod occupant;
 mod owner;
 mod pace;

@@ -25,7 +25,12 @@ impl RoomFeature for Password {
         if given.as_deref() == Some(password) {
             return Ok(());
         }
+        // Clients show the text to people, who may not have been asked for a password yet.
+        let text = match given.is_none_or(|given| given.is_empty()) {
+            true => "the room has a password, which is needed to enter",
+            false => "the room has a password, and this is not it",
+        };
         // XEP-0045 §7.2.5: a missing or wrong password is refused with not-authorized.
-        Err(StanzaError::not_authorized().text("the room has a password, and this is not it"))
+        Err(StanzaError::not_authorized().text(text))
     }
 }

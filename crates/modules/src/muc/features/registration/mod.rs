@@ -15,7 +15,7 @@ use tercet_store::Batch;
 use super::RoomFeature;
 use crate::muc::affiliation::Affiliation;
 use crate::muc::room::{Data, Enrolled, State};
-use crate::muc::{Call, admin, enter, invite, message, records};
+use crate::muc::{Call, admin, invite, message, nick, records};
 use form::{Application, Approval, NS_REGISTER, NS_REGISTRATION, Registration};
 use waiting::Waiting;
 
@@ -145,8 +145,8 @@ async fn submit(call: &Call<'_>, application: Application) -> Result<(), StanzaE
     let (outcome, mut enrolled) = {
         let state = call.room.lock();
         let outcome = may_register(&state, state.affiliation(user.as_str()))?;
-        // XEP-0045 §7.10: a nick that is another's is refused with conflict.
-        enter::check_nick(&state, &application.nick, cx.from)?;
+        // XEP-0045 §7.10: a nick that is another's is refused with conflict, as on entering.
+        nick::check(&state, &application.nick, cx.from)?;
         (outcome, enrolled(&state, &user))
     };
     match outcome {
@@ -289,7 +289,7 @@ async fn decide(call: &Call<'_>, approval: Approval) -> Result<(), StanzaError> 
     }
     enrolled.affiliation = Affiliation::Member;
     let real: Jid = user.clone().into();
-    if enter::check_nick(&call.room.lock(), &application.nick, &real).is_ok() {
+    if nick::check(&call.room.lock(), &application.nick, &real).is_ok() {
         enrolled.nick = Some(application.nick);
     }
     let mut batch = Batch::new();
