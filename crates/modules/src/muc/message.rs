@@ -112,10 +112,7 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
         // XEP-0045 §7.4: a visitor has no voice, and is told so with forbidden.
         return Err(StanzaError::forbidden().text("you have no voice in this room"));
     }
-    let own = cx.stanza.children().enumerate();
-    let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, &cx));
-    let own = own.filter_map(|(place, _)| u32::try_from(place).ok());
-    let leave_out = cx.edit.leave_out.iter().copied().chain(own).collect();
+    let leave_out = left_out(&cx);
     let mut append = cx.edit.append.to_vec();
     let sender = state.occupants.at(place);
     features::stamp(&call.core.features, state, sender, &mut append);
@@ -165,6 +162,14 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
     }
 }
 
+/// The places of children that nobody gets: those that a stage leaves out, and what only rooms may say.
+fn left_out(cx: &tercet_server::module::EntityCx<'_>) -> Vec<u32> {
+    let own = cx.stanza.children().enumerate();
+    let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, cx));
+    let own = own.filter_map(|(place, _)| u32::try_from(place).ok());
+    cx.edit.leave_out.iter().copied().chain(own).collect()
+}
+
 /// Whether an id claims to be given by the room, or by an account of this server that may be a recipient.
 fn forged_id(child: &tercet_core::Child<'_>, cx: &tercet_server::module::EntityCx<'_>) -> bool {
     if !child.is("stanza-id", "urn:xmpp:sid:0") {
@@ -192,54 +197,76 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
         // XEP-0045 §8.1: who may not change the subject is told so with forbidden.
         return Err(StanzaError::forbidden().text("you may not change the subject"));
     }
+    let mut append = cx.edit.append.to_vec();
+    features::stamp(&call.core.features, state, occupant, &mut append);
+    let (by, leave_out) = (occupant.jid.clone(), left_out(&cx));
+    let mut speech = Speech {
+        call,
+        state,
+        place,
+        leave_out,
+        append,
+        id: None,
+        keep: Batch::new(),
+        remembered: false,
+    };
+    for feature in call.core.features.iter() {
+        feature.subject(&mut speech);
+    }
+    let Speech {
+        mut leave_out,
+        append,
+        mut keep,
+        ..
+    } = speech;
+    leave_out.sort_unstable();
+    leave_out.dedup();
     let mut xml = Vec::new();
     for child in cx.stanza.children() {
         if child.name() == "subject" && child.ns() == cx.stanza.content_ns() {
             xml.extend_from_slice(child.raw());
         }
     }
-    let mut stamp = Vec::new();
-    features::stamp(&call.core.features, state, occupant, &mut stamp);
-    xml.extend_from_slice(&stamp);
+    // With the id under which it is archived: who enters and reads the archive knows it again.
+    xml.extend_from_slice(&append[cx.edit.append.len()..]);
     let subject = Subject {
         xml,
-        by: Some(occupant.jid.clone()),
+        by: Some(by),
         at_ms: cx.server.now_ms(),
     };
     if !state.config.persistent {
-        tell_subject(call, state, subject, &stamp);
-        return Ok(Routed::Done);
+        tell_subject(call, state, subject, &leave_out, &append);
+        return Ok(match keep.is_empty() {
+            true => Routed::Done,
+            false => cx.keep(keep),
+        });
     }
-    let mut batch = Batch::new();
-    records::put_subject(&mut batch, &call.room.jid, &subject);
+    records::put_subject(&mut keep, &call.room.jid, &subject);
     let parked = call.park();
     Ok(Routed::later(async move {
         let call = parked.call();
         let _alone = call.room.changing.lock().await;
         // Others hear of it once it is durable.
-        if let Err(error) = call.entity.server.store().commit(batch).await {
+        if let Err(error) = call.entity.server.store().commit(keep).await {
             return call.entity.refuse(&store_failure(&error));
         }
         let mut state = call.room.lock();
-        tell_subject(&call, &mut state, subject, &stamp);
+        tell_subject(&call, &mut state, subject, &leave_out, &append);
         leave::settle(&call, &mut state);
     }))
 }
 
-fn tell_subject(call: &Call<'_>, state: &mut State, subject: Subject, stamp: &[u8]) {
+fn tell_subject(
+    call: &Call<'_>,
+    state: &mut State,
+    subject: Subject,
+    leave_out: &[u32],
+    append: &[u8],
+) {
     let cx = call.entity;
-    let own = cx.stanza.children().enumerate();
-    let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, &cx));
-    let mut leave_out: Vec<u32> = cx.edit.leave_out.to_vec();
-    leave_out.extend(own.filter_map(|(place, _)| u32::try_from(place).ok()));
-    leave_out.sort_unstable();
-    leave_out.dedup();
     let from = subject.by.clone().unwrap_or_else(|| cx.to.clone());
     state.subject = subject;
-    let edit = Edit {
-        leave_out: &leave_out,
-        append: &[cx.edit.append, stamp].concat(),
-    };
+    let edit = Edit { leave_out, append };
     let shared = cx.stanza.share_edited(Some(from.as_str()), cx.lang, edit);
     state.cast(cx.server, &from, cx.stanza, |_, _| Some(&shared));
 }
@@ -279,10 +306,7 @@ fn whisper(call: &Call<'_>, state: &mut State) -> Result<(), StanzaError> {
         // XEP-0045 §7.5: who may send no private messages is told so with forbidden.
         return Err(StanzaError::forbidden().text("you may send no private messages here"));
     }
-    let own = cx.stanza.children().enumerate();
-    let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, &cx));
-    let mut leave_out: Vec<u32> = cx.edit.leave_out.to_vec();
-    leave_out.extend(own.filter_map(|(place, _)| u32::try_from(place).ok()));
+    let mut leave_out = left_out(&cx);
     leave_out.sort_unstable();
     leave_out.dedup();
     // XEP-0045 §7.5: marked as what it is, for carbons and archives.

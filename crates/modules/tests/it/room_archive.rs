@@ -139,6 +139,41 @@ fn a_message_is_archived_under_the_id_with_which_everybody_got_it() {
 }
 
 #[test]
+fn a_change_of_the_subject_is_archived_and_told_once_on_entering_under_the_same_id() {
+    for fields in [
+        "",
+        "<field var='muc#roomconfig_persistentroom'><value>1</value></field>",
+    ] {
+        let mut server = room(fields);
+        let one = say(&mut server, "juliet", "<body>one</body>");
+        waiting(&mut server, "romeo");
+        let forged = format!("<stanza-id xmlns='{SID}' id='forged' by='{ROOM}'/>");
+        let content = format!("<subject>Love</subject>{forged}");
+        let two = say(&mut server, "romeo", &content);
+        let unkept = "<subject>Hate</subject><no-store xmlns='urn:xmpp:hints'/>";
+        say(&mut server, "romeo", unkept);
+        let three = say(&mut server, "romeo", "<subject>Peace</subject>");
+        let expected = pairs(&[(&one, "one"), (&two, "subject"), (&three, "subject")]);
+        assert_eq!(archive(&mut server, "juliet"), expected);
+        let leave = format!("<presence to='{ROOM}/juliet' type='unavailable'/>");
+        server.send("juliet", &leave).unwrap();
+        waiting(&mut server, "juliet");
+        let enter = format!(
+            "<presence to='{ROOM}/juliet'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        );
+        server.send("juliet", &enter).unwrap();
+        let all = waiting(&mut server, "juliet");
+        let subjects: Vec<_> = all
+            .iter()
+            .filter(|e| e.root().child("subject", ns::CLIENT).is_some())
+            .collect();
+        assert_eq!(subjects.len(), 1, "{fields}");
+        let id = subjects[0].root().child("stanza-id", SID).unwrap();
+        assert_eq!(id.attr("id").unwrap(), three);
+    }
+}
+
+#[test]
 fn a_room_without_an_archive_gives_ids_and_keeps_nothing() {
     let fields = "<field var='muc#roomconfig_enablearchiving'><value>0</value></field>";
     let mut server = room(fields);

@@ -157,6 +157,12 @@ pub trait RoomFeature: Send + Sync {
         Ok(())
     }
 
+    /// Looks at a change of the subject, which its sender may make, as at a message to all: only what it appends, leaves out, and keeps
+    /// counts.
+    fn subject(&self, cx: &mut message::Speech<'_>) {
+        let _ = cx;
+    }
+
     /// Answers a request to the room's bare JID, or to an occupant (see `call.entity.to`), whose payload it knows; `None`: it is
     /// another's. Not called with the room locked.
     fn request(&self, call: &Call<'_>) -> Option<Routed> {

@@ -55,6 +55,20 @@ impl Archive {
             searching: Arc::default(),
         }
     }
+
+    /// Gives a message its id, and keeps it if it is `wanted` and the room has an archive.
+    fn take(&self, cx: &mut Speech<'_>, wanted: bool) {
+        let entity = cx.call.entity;
+        let id = entity.server.store().archive_id(entity.server.now_ms());
+        let room = cx.call.room.jid.as_str();
+        if wanted && self.enabled && cx.state.config.archives() {
+            let entry = entry(id, entity.from, written(cx));
+            cx.keep.archive(&ROOM_ARCHIVE, room, entry);
+        }
+        // XEP-0313 §3.3: the message says under which id the room has it.
+        stable_id::stamp(&wire_id(id), room, &mut cx.append);
+        cx.id = Some(wire_id(id));
+    }
 }
 
 impl RoomFeature for Archive {
@@ -74,19 +88,15 @@ impl RoomFeature for Archive {
         let hinted = Hints::of(entity.stanza).archiving();
         // XEP-0334 §4.1: what is not to be kept is not told to those who enter later either.
         cx.remembered &= hinted != Keeping::No;
-        let id = entity.server.store().archive_id(entity.server.now_ms());
-        let room = cx.call.room.jid.as_str();
-        if self.enabled
-            && cx.state.config.archives()
-            && (cx.remembered || rules::has_content(entity.stanza))
-        {
-            let entry = entry(id, entity.from, written(cx));
-            cx.keep.archive(&ROOM_ARCHIVE, room, entry);
-        }
-        // XEP-0313 §3.3: the message says under which id the room has it.
-        stable_id::stamp(&wire_id(id), room, &mut cx.append);
-        cx.id = Some(wire_id(id));
+        let wanted = cx.remembered || rules::has_content(entity.stanza);
+        self.take(cx, wanted);
         Ok(())
+    }
+
+    fn subject(&self, cx: &mut Speech<'_>) {
+        // XEP-0313 §6.1.2: changes of the subject are archived, too; what is not to be kept is not.
+        let wanted = Hints::of(cx.call.entity.stanza).archiving() != Keeping::No;
+        self.take(cx, wanted);
     }
 
     fn request(&self, call: &Call<'_>) -> Option<Routed> {
