@@ -364,19 +364,10 @@ fn welcome(
     say_self(call, state, place, cx.from, &statuses, &more);
     // The configuration may have changed since the last message came.
     let wanted = wanted.at_most(state.config.max_history as usize);
-    let said: Vec<Vec<u8>> = state
-        .history
-        .wanted(wanted, cx.server.now_ms())
-        .map(|said| {
-            let mut out = Vec::new();
-            said.write(to.as_str(), room, &mut out);
-            out
-        })
-        .collect();
     let mut out = cx.server.fan_out(room, &presence::MESSAGE);
-    for message in said {
+    for said in state.history.wanted(wanted, cx.server.now_ms()) {
         out.hand(&to, to_session.as_ref(), |out| {
-            out.extend_from_slice(&message)
+            said.write(to.as_str(), room, out);
         });
     }
     let subject = super::message::subject(state, room);

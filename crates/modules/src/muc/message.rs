@@ -130,15 +130,14 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
         feature.message(&mut speech)?;
     }
     let Speech {
-        mut leave_out,
+        leave_out,
         append,
         id,
         keep,
         remembered,
         ..
     } = speech;
-    leave_out.sort_unstable();
-    leave_out.dedup();
+    let leave_out = in_order(leave_out);
     let edit = Edit {
         leave_out: &leave_out,
         append: &append,
@@ -168,6 +167,13 @@ fn left_out(cx: &tercet_server::module::EntityCx<'_>) -> Vec<u32> {
     let own = own.filter(|(_, c)| OWN.iter().any(|(name, ns)| c.is(name, ns)) || forged_id(c, cx));
     let own = own.filter_map(|(place, _)| u32::try_from(place).ok());
     cx.edit.leave_out.iter().copied().chain(own).collect()
+}
+
+/// Places as [`Edit::leave_out`] has them: in order, each once.
+fn in_order(mut places: Vec<u32>) -> Vec<u32> {
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 /// Whether an id claims to be given by the room, or by an account of this server that may be a recipient.
@@ -214,13 +220,12 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
         feature.subject(&mut speech);
     }
     let Speech {
-        mut leave_out,
+        leave_out,
         append,
         mut keep,
         ..
     } = speech;
-    leave_out.sort_unstable();
-    leave_out.dedup();
+    let leave_out = in_order(leave_out);
     let mut xml = Vec::new();
     for child in cx.stanza.children() {
         if child.name() == "subject" && child.ns() == cx.stanza.content_ns() {
@@ -306,9 +311,7 @@ fn whisper(call: &Call<'_>, state: &mut State) -> Result<(), StanzaError> {
         // XEP-0045 §7.5: who may send no private messages is told so with forbidden.
         return Err(StanzaError::forbidden().text("you may send no private messages here"));
     }
-    let mut leave_out = left_out(&cx);
-    leave_out.sort_unstable();
-    leave_out.dedup();
+    let leave_out = in_order(left_out(&cx));
     // XEP-0045 §7.5: marked as what it is, for carbons and archives.
     let mut append = [
         cx.edit.append,
