@@ -40,6 +40,12 @@ class Inbox:
                 return self._waiting.pop(index)
         return None
 
+    def taken(self, fits: Callable[[ET.Element], bool]) -> list[ET.Element]:
+        """Takes all stanzas that fit and have already come."""
+        found = [stanza for stanza in self._waiting if fits(stanza)]
+        self._waiting = [stanza for stanza in self._waiting if not fits(stanza)]
+        return found
+
     async def expect(self, what: str, fits: Callable[[ET.Element], bool], timeout: float = TIMEOUT) -> ET.Element:
         """Waits for a stanza that fits and takes it."""
         deadline = time.monotonic() + timeout

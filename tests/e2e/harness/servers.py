@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import itertools
 import os
 import pathlib
 import signal
@@ -68,7 +69,7 @@ class Server:
         self.log_file = folder / "server.log"
         self.process: subprocess.Popen | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self.certificates = Certificates(folder / "certificates", [DOMAIN, SECOND_DOMAIN])
+        self.certificates = Certificates(folder / "certificates", [DOMAIN, SECOND_DOMAIN, f"*.{DOMAIN}"])
         self.ca_file = self.certificates.ca_file
         self.ca_folder = self.certificates.ca_folder
 
@@ -282,13 +283,16 @@ Component "rooms.{DOMAIN}" "muc"
 
 
 class Ejabberd(Server):
-    """A peer for measurements: ejabberd as installed on the machine."""
+    """A peer for measurements and between servers: ejabberd as installed on the machine."""
 
     name = "ejabberd"
+    environment: dict[str, str] = {}
+    _nodes = itertools.count(1)
 
     def __init__(self, folder: pathlib.Path, address: str):
         super().__init__(folder, address)
         self.config = folder / "ejabberd.yml"
+        self._node = next(self._nodes)
         both = folder / "both.pem"
         both.write_text(pathlib.Path(self.certificates.key).read_text() + pathlib.Path(self.certificates.chain).read_text())
         modules = "adhoc caps disco last offline ping private roster vcard version blocking privacy".split()
@@ -319,11 +323,12 @@ modules:
             **os.environ,
             "HOME": str(self.folder), "EJABBERD_CONFIG_PATH": str(self.config), "EJABBERD_LOG_PATH": str(self.log_file),
             "ERL_CRASH_DUMP": str(self.folder / "crash.dump"), "ERL_DIST_PORT": "0",
+            **self.environment,
         }
         library = next(pathlib.Path("/usr/lib").glob("*/ejabberd-*/ebin"))
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                ["erl", "-noinput", "-sname", f"bench{os.getpid()}", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                ["erl", "-noinput", "-sname", f"peer{os.getpid()}-{self._node}", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
                  "-pa", str(library), "-mnesia", "dir", f'"{self.folder / "db"}"', "-s", "ejabberd"],
                 stdin=subprocess.DEVNULL, cwd=self.folder, stdout=log, stderr=log, env=environment)
         self._wait_for_port(self.tls_port)

@@ -1,0 +1,179 @@
+"""Servers of two makers: what people of both do together, with Debian's Prosody and ejabberd, by certificate and by dialback."""
+
+import asyncio
+import io
+import pathlib
+import urllib.request
+
+from harness.peers import PEERS, two_servers
+from harness.people import befriend, full_name, subscribe
+from harness.scenario import Account, Stage, scenario
+from harness.slix import Slix
+
+from .operations import ONLY_HERE
+
+ERRORS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
+ENTER = "<presence to='{}/{}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+OPEN = "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>"
+FEATURE = "{http://jabber.org/protocol/disco#info}feature"
+
+
+def with_each(body):
+    """A scenario for each of the peers; its body is given the name of the peer beside the stage."""
+    for maker in PEERS:
+        async def one(stage: Stage, maker=maker):
+            await body(stage, maker)
+        one.__name__, one.__module__ = f"{body.__name__}_with_{maker}", body.__module__
+        scenario(one, servers=ONLY_HERE)
+    return body
+
+
+async def people(here: Stage, there: Stage) -> tuple[Slix, Slix]:
+    """Romeo here, Juliet there, both available."""
+    romeo = await Slix(here, await here.account("romeo"), "desk").login()
+    juliet = await Slix(there, await there.account("juliet"), "balcony").login()
+    return romeo, juliet
+
+
+async def talk(romeo: Slix, juliet: Slix, turns: int = 30) -> None:
+    """Messages both ways, in their order, and a request each way."""
+    for turn in range(turns):
+        romeo.message(juliet.jid, f"from here {turn}")
+        juliet.message(romeo.jid, f"from there {turn}")
+    for turn in range(turns):
+        for client, sender, way in ((juliet, romeo, "here"), (romeo, juliet, "there")):
+            first = await client.inbox.expect(f"a message, {turn} from {way}", lambda s: s.tag == "{jabber:client}message")
+            assert first.get("type") != "error", f"from {way}: {first.findtext('.//' + ERRORS + 'text')}"
+            assert first.findtext("{jabber:client}body") == f"from {way} {turn}", "the order is kept"
+            assert first.get("from") == sender.jid
+    await romeo.fence(juliet.jid)
+    await juliet.fence(romeo.jid)
+
+
+def proofs(stage: Stage) -> set[str]:
+    """How servers were known, by the log of ours."""
+    text = stage.server.log_file.read_text()
+    return {proof for proof in ("Certificate", "Dialback") if f"proof={proof}" in text}
+
+
+@with_each
+async def people_talk_and_see_each_other_by_dialback(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=False) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet)
+        await befriend(romeo, juliet)
+        juliet.send("<presence><show>away</show><status>on the balcony</status></presence>")
+        await romeo.inbox.presence(juliet.jid, status="on the balcony")
+        romeo.send("<presence><status>in the garden</status></presence>")
+        await juliet.inbox.presence(romeo.jid, status="in the garden")
+        # Who comes later hears of who is there already.
+        later = await Slix(here, romeo.account, "later").login()
+        await later.inbox.presence(juliet.jid, status="on the balcony")
+        await juliet.inbox.presence(later.jid)
+        await later.close()
+        await juliet.inbox.presence(later.jid, "unavailable")
+        # No longer friends: neither sees the other.
+        romeo.presence(juliet.account.jid, "unsubscribed")
+        await juliet.inbox.presence(romeo.account.jid, "unsubscribed")
+        await juliet.inbox.presence(romeo.jid, "unavailable")
+        await juliet.close()
+        await romeo.inbox.presence(juliet.jid, "unavailable")
+        assert proofs(here) == {"Dialback"}, "nobody has a certificate that counts"
+
+
+@with_each
+async def people_talk_by_certificate(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet)
+        await subscribe(romeo, juliet)
+        await subscribe(juliet, romeo)
+        assert proofs(here) == {"Certificate"}, "certificates are required"
+
+
+@with_each
+async def people_talk_over_direct_tls_that_srv_records_name(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True, direct=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet)
+
+
+@with_each
+async def rooms_are_for_people_of_both_servers(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        for owner, guest, room in ((juliet, romeo, f"garden@{there.server.rooms}"), (romeo, juliet, f"hall@{here.server.rooms}")):
+            names = {romeo: "romeo", juliet: "juliet"}
+            owner.send(ENTER.format(room, names[owner]))
+            await owner.inbox.presence(f"{room}/{names[owner]}")
+            await owner.iq("set", OPEN, room)
+            guest.send(ENTER.format(room, names[guest]))
+            await guest.inbox.presence(f"{room}/{names[owner]}")
+            await guest.inbox.presence(f"{room}/{names[guest]}")
+            await owner.inbox.presence(f"{room}/{names[guest]}")
+            guest.message(room, "to all", "groupchat")
+            await owner.inbox.message("to all", from_=f"{room}/{names[guest]}")
+            await guest.inbox.message("to all", from_=f"{room}/{names[guest]}")
+            owner.message(f"{room}/{names[guest]}", "in private")
+            await guest.inbox.message("in private", from_=f"{room}/{names[owner]}")
+            owner.message(room, "welcome", "groupchat")
+            await guest.inbox.message("welcome", from_=f"{room}/{names[owner]}")
+            await guest.fence(f"{room}/{names[owner]}")
+            guest.send(f"<presence to='{room}/{names[guest]}' type='unavailable'/>")
+            await owner.inbox.presence(f"{room}/{names[guest]}", "unavailable")
+
+
+@with_each
+async def what_people_show_and_share_is_found_from_the_other_server(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        for one, other, domain in ((romeo, juliet, here.server.domain), (juliet, romeo, there.server.domain)):
+            await one.iq("set", f"<vCard xmlns='vcard-temp'><FN>The one of {domain}</FN></vCard>")
+            assert await full_name(other, one.account.jid) == f"The one of {domain}"
+            for target in (domain, one.server.rooms, one.jid):
+                info = await other.iq("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", target)
+                assert "http://jabber.org/protocol/disco#info" in {f.get("var") for f in info.iter(FEATURE)}, target
+            items = await other.iq("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>", domain)
+            assert one.server.rooms in {item.get("jid") for item in items.iter()}, "the domain's services are named"
+        for one, other in ((romeo, juliet), (juliet, romeo)):
+            one.xmpp.register_plugin("xep_0363")
+            content = f"from {one.account.domain}".encode() * 1000
+            url = await one.xmpp["xep_0363"].upload_file(
+                pathlib.Path("letter.txt"), size=len(content), content_type="text/plain", input_file=io.BytesIO(content))
+            one.message(other.jid, url)
+            got = (await other.inbox.message(url)).findtext("{jabber:client}body")
+            assert await asyncio.to_thread(lambda got=got: urllib.request.urlopen(got, timeout=10).read()) == content
+
+
+@with_each
+async def what_cannot_be_brought_to_the_other_server_comes_back(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        for one, other, domain in ((romeo, juliet, there.server.domain), (juliet, romeo, here.server.domain)):
+            assert await one.iq_error("get", "<query xmlns='jabber:iq:version'/>", f"nobody@{domain}/x") == "service-unavailable"
+            assert await one.iq_error("get", "<x xmlns='urn:example:unknown'/>", domain) in ("service-unavailable", "feature-not-implemented")
+        romeo.message("x@nowhere.test", "is there anybody?")
+        error = await romeo.inbox.expect("an error", lambda s: s.get("type") == "error" and s.get("from") == "x@nowhere.test")
+        assert error.find(f".//{ERRORS}remote-server-not-found") is not None
+        await talk(romeo, juliet, 3)
+
+
+@with_each
+async def either_server_restarts_and_nothing_is_lost_in_silence(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet, 5)
+        await asyncio.to_thread(there.server.stop)
+        romeo.message(juliet.jid, "are you there?")
+        error = await romeo.inbox.expect("an error", lambda s: s.get("type") == "error", timeout=30)
+        assert error.find(f".//{ERRORS}remote-server-timeout") is not None
+        await asyncio.to_thread(there.server.start)
+        back = await Slix(there, Account(juliet.account.jid, juliet.account.password), "back").login()
+        back.message(romeo.jid, "here I am")
+        await romeo.inbox.message("here I am", from_=back.jid)
+        await talk(romeo, back, 5)
+        # Ours in its turn.
+        await asyncio.to_thread(here.server.stop)
+        await asyncio.to_thread(here.server.start)
+        again = await Slix(here, romeo.account, "again").login()
+        await talk(again, back, 5)
