@@ -16,7 +16,7 @@ use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
-use crate::route::Elsewhere;
+use crate::route::{Elsewhere, Horizon};
 use crate::session::Hibernating;
 use crate::vhost::{HostBuilder, VHost};
 
@@ -356,6 +356,7 @@ pub struct Server {
     asked: Asked,
     removals: broadcast::Sender<BareJid>,
     elsewhere: OnceLock<Arc<dyn Elsewhere>>,
+    horizon: Horizon,
     kept: Mutex<HashMap<(TypeId, Box<str>), Kept>>,
 }
 
@@ -396,6 +397,7 @@ impl Server {
             asked: Asked::default(),
             removals: broadcast::channel(REMOVALS).0,
             elsewhere: OnceLock::new(),
+            horizon: Horizon::default(),
             kept: Mutex::default(),
         }))
     }
@@ -534,6 +536,10 @@ impl Server {
 
     pub(crate) fn elsewhere(&self) -> &OnceLock<Arc<dyn Elsewhere>> {
         &self.elsewhere
+    }
+
+    pub(crate) fn horizon(&self) -> &Horizon {
+        &self.horizon
     }
 
     pub(crate) fn asked(&self) -> &Asked {

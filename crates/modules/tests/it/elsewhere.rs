@@ -10,7 +10,7 @@ use crate::in_process::{InProcess, block_on};
 
 /// Keeps what it is given.
 #[derive(Default)]
-struct Mailbag(Mutex<Vec<Letter>>);
+pub(crate) struct Mailbag(Mutex<Vec<Letter>>);
 
 impl Elsewhere for Mailbag {
     fn send(&self, letter: Letter) {
@@ -19,12 +19,12 @@ impl Elsewhere for Mailbag {
 }
 
 impl Mailbag {
-    fn take(&self) -> Vec<Letter> {
+    pub(crate) fn take(&self) -> Vec<Letter> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
     /// What goes out, as it is on the stream.
-    fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         let letters = self.take().into_iter();
         letters
             .map(|letter| String::from_utf8(letter.bytes).unwrap())
@@ -32,7 +32,7 @@ impl Mailbag {
     }
 }
 
-fn juliet() -> (InProcess, Arc<Mailbag>) {
+pub(crate) fn juliet() -> (InProcess, Arc<Mailbag>) {
     let client = Client {
         name: "juliet".into(),
         jid: "juliet@localhost".into(),
@@ -46,7 +46,7 @@ fn juliet() -> (InProcess, Arc<Mailbag>) {
     (server, bag)
 }
 
-fn from_elsewhere(server: &InProcess, xml: &str) {
+pub(crate) fn from_elsewhere(server: &InProcess, xml: &str) {
     let stream =
         "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>";
     let mut parser = StreamParser::new(Limits::AFTER_LOGIN);
@@ -60,7 +60,7 @@ fn from_elsewhere(server: &InProcess, xml: &str) {
     }
 }
 
-fn received(server: &mut InProcess) -> Vec<Stanza> {
+pub(crate) fn received(server: &mut InProcess) -> Vec<Stanza> {
     let mut all = Vec::new();
     while let Ok(Arrival::Element(text)) = server.receive("juliet") {
         all.push(Stanza::parse(text.as_bytes()).unwrap());

@@ -9,6 +9,7 @@ mod caps;
 mod commands;
 mod copies;
 mod elsewhere;
+mod horizon;
 mod hostile;
 mod in_process;
 mod invites;

@@ -101,6 +101,14 @@ impl Roster {
             .map(|(jid, _)| jid)
     }
 
+    /// The contacts whose presence this user has asked for, without an answer so far.
+    pub fn asked(&self) -> impl Iterator<Item = &BareJid> {
+        self.items
+            .iter()
+            .filter(|(_, i)| i.subscription.ask)
+            .map(|(jid, _)| jid)
+    }
+
     /// The requests that wait for the user's answer: the presence stanzas as they came.
     pub fn pending_requests(&self) -> impl Iterator<Item = &[u8]> {
         self.items

@@ -25,6 +25,8 @@ pub struct Letter {
     /// The stanza as it is written on a stream between servers.
     pub bytes: Vec<u8>,
     stanza: Stanza,
+    /// Nobody waits to hear that it could not be brought there: its sender did not address it.
+    quiet: bool,
 }
 
 impl Letter {
@@ -38,6 +40,7 @@ impl Letter {
             to,
             bytes,
             stanza,
+            quiet: false,
         })
     }
 }
@@ -57,6 +60,7 @@ impl Server {
         let (Ok(Some(from)), Ok(Some(to))) = (stanza.from(), stanza.to()) else {
             return Routed::Done;
         };
+        self.heard_from(from.domain());
         let passage = Passage {
             lang: None,
             ..Passage::new(&stanza, from, to)
@@ -76,7 +80,7 @@ impl Server {
         let mut out = Vec::new();
         let (as_from, as_to) = (Some(to.as_str()), Some(from.as_str()));
         // RFC 6120 §8.3.1: nothing answers an error.
-        if !error_reply(&letter.stanza, error, as_from, as_to, &mut out) {
+        if letter.quiet || !error_reply(&letter.stanza, error, as_from, as_to, &mut out) {
             return Routed::Done;
         }
         match Stanza::parse(&out) {
@@ -93,6 +97,15 @@ impl Server {
 
     /// Sends a stanza to another server, if it is for one.
     pub(super) fn to_elsewhere(&self, passage: Passage<'_>) -> bool {
+        self.write_elsewhere(passage, false)
+    }
+
+    /// The same for what was not addressed there by its sender, who then does not learn that it could not be brought there.
+    pub(super) fn notify_elsewhere(&self, passage: Passage<'_>) -> bool {
+        self.write_elsewhere(passage, true)
+    }
+
+    fn write_elsewhere(&self, passage: Passage<'_>, quiet: bool) -> bool {
         if !self.is_elsewhere(passage.to.domain()) {
             return false;
         }
@@ -103,6 +116,7 @@ impl Server {
             to: passage.to.clone(),
             bytes,
             stanza: passage.stanza.clone(),
+            quiet,
         });
         true
     }

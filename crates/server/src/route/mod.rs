@@ -8,6 +8,7 @@ mod consent;
 mod contact;
 mod elsewhere;
 mod entity;
+mod horizon;
 mod iq;
 mod message;
 mod paced;
@@ -20,6 +21,7 @@ mod session;
 pub(crate) use contact::ChangeError;
 pub use elsewhere::{Elsewhere, Letter};
 pub use entity::{Fanout, Handed};
+pub(crate) use horizon::Horizon;
 pub use resume::Resumed;
 
 pub use paced::Paced;

@@ -90,8 +90,11 @@ impl Server {
         }
         let (server, session) = (self.clone(), session.clone());
         Routed::later(async move {
-            if initial && !server.show_contacts(&session).await {
-                return;
+            if initial {
+                server.ask_again(&session);
+                if !server.show_contacts(&session).await {
+                    return;
+                }
             }
             let Some(host) = host else { return };
             for handler in host.session_handlers() {
@@ -178,7 +181,7 @@ impl Server {
                 if self.is_elsewhere(contact.domain())
                     && self.passes(account, Side::Sender, passage)
                 {
-                    self.to_elsewhere(passage);
+                    self.notify_elsewhere(passage);
                 }
                 continue;
             };
@@ -226,13 +229,8 @@ impl Server {
         }
         for contact in contacts {
             let Some(live) = self.accounts().get(contact.as_str()) else {
-                // RFC 6121 §4.3.1: the contact's own server is asked.
-                let probe = super::contact::plain_presence("probe");
-                let passage = Passage::new(&probe, session.jid(), &contact);
-                if self.is_elsewhere(contact.domain())
-                    && self.passes(account, Side::Sender, passage)
-                {
-                    self.to_elsewhere(passage);
+                if self.is_elsewhere(contact.domain()) {
+                    self.probe(account, &contact);
                 }
                 continue;
             };
@@ -277,6 +275,30 @@ impl Server {
             }
         }
         true
+    }
+
+    /// RFC 6121 §3.1.2: requests to people of other servers that have no answer may have been lost there, and are sent again when
+    /// their user comes, after nobody was there.
+    fn ask_again(self: &Arc<Self>, session: &Session) {
+        let account = session.account();
+        let asked: Vec<_> = {
+            let state = account.lock();
+            if state.available().nth(1).is_some() {
+                return;
+            }
+            let asked = state.roster.asked();
+            asked
+                .filter(|contact| self.is_elsewhere(contact.domain()))
+                .cloned()
+                .collect()
+        };
+        let stanza = super::contact::plain_presence(Event::Subscribe.as_str());
+        for contact in &asked {
+            let passage = Passage::new(&stanza, account.jid(), contact);
+            if self.passes(account, Side::Sender, passage) {
+                self.notify_elsewhere(passage);
+            }
+        }
     }
 
     /// Shows the presence of a resource of `of`, unless it is not that any more: then who changed it has told of it. False when
@@ -358,7 +380,7 @@ impl Server {
                     self.to_entity(&host, passage, Effects::new())
                 }
                 None => {
-                    self.to_elsewhere(passage);
+                    self.notify_elsewhere(passage);
                     Routed::Done
                 }
                 Some(_) => Routed::Done,
@@ -379,11 +401,12 @@ impl Server {
     ) -> Routed {
         let event = match passage.stanza.presence_type() {
             Some(PresenceType::Available | PresenceType::Unavailable | PresenceType::Error) => {
+                self.refused_presence(account, passage);
                 hand_over(account, passage.edited(&effects));
                 return self.finish(passage, effects);
             }
             Some(PresenceType::Probe) => {
-                self.answer_probe(account, passage.from);
+                self.answer_probe(account, passage);
                 return self.finish(passage, effects);
             }
             Some(PresenceType::Subscribe) => Event::Subscribe,
@@ -406,13 +429,17 @@ impl Server {
     }
 
     /// RFC 6121 §4.3.2.
-    fn answer_probe(self: &Arc<Self>, account: &Arc<Account>, from: &Jid) {
+    fn answer_probe(self: &Arc<Self>, account: &Arc<Account>, passage: Passage<'_>) {
+        let Passage { from, to, .. } = passage;
         let (allowed, seen) = {
             let state = account.lock();
             let own = from.bare_str() == account.jid().as_str();
             (
                 own || state.roster.subscription(from.bare_str()).from,
-                presences(&state).collect::<Vec<_>>(),
+                // RFC 6121 §4.3.2: who asks about one resource hears of that one.
+                presences(&state)
+                    .filter(|(jid, _)| to.is_bare() || jid == to)
+                    .collect::<Vec<_>>(),
             )
         };
         if !allowed {
@@ -425,7 +452,19 @@ impl Server {
             }
         }
         if seen.is_empty() {
-            self.say(account.jid(), from, "unavailable");
+            self.say(to, from, "unavailable");
+        }
+    }
+
+    /// Who refuses directed presence has none to be withdrawn.
+    fn refused_presence(&self, account: &Account, passage: Passage<'_>) {
+        if passage.stanza.presence_type() == Some(PresenceType::Error)
+            && let Some(resource) = passage.to.resource()
+        {
+            let session = account.lock().resource(resource).map(|r| r.session.clone());
+            if let Some(session) = session {
+                session.directed().remove(passage.from);
+            }
         }
     }
 
@@ -450,7 +489,7 @@ impl Server {
 }
 
 /// Appends presence to the resource that is named, or to all that are available (RFC 6121 §8.5.2.1.2, §8.5.3.1).
-fn hand_over(account: &Account, passage: Passage<'_>) {
+pub(super) fn hand_over(account: &Account, passage: Passage<'_>) {
     let to = passage.to.as_str();
     let state = account.lock();
     match passage.to.resource() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tercet_stream::s2s::{DomainPair, Goal, Input, KeyClaim, S2sStream, Verdict};
+use tercet_stream::s2s::{DomainPair, Goal, Input, KeyClaim, S2sEnding, S2sStream, Verdict};
 
 use super::S2s;
 use super::link::{Link, Told};
@@ -24,11 +24,21 @@ pub(super) async fn bring(s2s: Arc<S2s>, pair: DomainPair, reach: Reach) {
         Ok(link) => link,
         Err(reason) => {
             tracing::info!(local = %pair.local, remote = %pair.remote, %reason, "a server is out of reach");
+            s2s.server.out_of_reach(&pair.remote);
             return s2s.post.failed(&pair, &reason, s2s.random());
         }
     };
+    let (server, remote) = (s2s.server.clone(), pair.remote.clone());
+    server.within_reach(&remote);
     link.carry(Outbox::new(s2s, pair));
-    while !matches!(link.next().await, Told::Ended(_)) {}
+    let ending = loop {
+        if let Told::Ended(ending) = link.next().await {
+            break ending;
+        }
+    };
+    if matches!(ending, S2sEnding::Lost | S2sEnding::PeerError(..)) {
+        server.disturbed(&remote);
+    }
 }
 
 /// A stream that takes stanzas of this pair.
