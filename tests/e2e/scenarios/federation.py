@@ -28,8 +28,8 @@ class Peer(Prosody):
         self.certificates = Certificates(folder / "peer", [PEER, f"*.{PEER}"])
         self.ca_file = self.certificates.ca_file
 
-    def configure(self, other: Server, secure: bool) -> None:
-        """`secure`: certificates have to be right; else dialback is enough."""
+    def configure(self, other: Server, secure: bool, managed: bool) -> None:
+        """`secure`: certificates have to be right; else dialback is enough. `managed`: it acknowledges stanzas."""
         folder = self.folder
         hosts = folder / "hosts"
         hosts.write_text(f"{self.address} {PEER} rooms.{PEER}\n{other.address} {other.domain} rooms.{other.domain}\n")
@@ -42,7 +42,7 @@ daemonize = false
 pidfile = "{folder}/prosody.pid"
 data_path = "{folder / 'data'}"
 log = {{ {{ levels = {{ min = "debug" }}, to = "console" }} }}
-modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "ping", "register", "posix", "vcard", "private" }}
+modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "ping", "register", "posix", "vcard", "private"{', "smacks"' if managed else ""} }}
 interfaces = {{ "{self.address}" }}
 c2s_ports = {{ {self.c2s_port} }}
 c2s_direct_tls_ports = {{ {self.tls_port} }}
@@ -59,13 +59,13 @@ Component "rooms.{PEER}" "muc"
 
 
 @contextlib.asynccontextmanager
-async def two_servers(stage: Stage, secure: bool, port: str = "5269", tls: str = ""):
+async def two_servers(stage: Stage, secure: bool, port: str = "5269", tls: str = "", managed: bool = False):
     """A stage here and one there; both servers run."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="peer-", dir=stage.server.folder.parent))
     peer = Peer(folder, free_address(next(_addresses)))
     async with own_server(stage, start=False) as here:
         server = here.server
-        peer.configure(server, secure)
+        peer.configure(server, secure, managed)
         server._replace("addresses = [", "s2s = 5269\ns2s_tls = 5270\naddresses = [")
         if secure:
             both = folder / "both.crt"
@@ -126,7 +126,7 @@ async def people_of_two_servers_talk_and_see_each_other_by_dialback(stage: Stage
 
 @scenario(servers=ONLY_HERE)
 async def people_of_two_servers_talk_by_certificate(stage: Stage):
-    async with two_servers(stage, secure=True) as (here, there):
+    async with two_servers(stage, secure=True, managed=True) as (here, there):
         romeo, juliet = await people(here, there)
         await talk(romeo, juliet)
         await subscribe(romeo, juliet)
@@ -190,3 +190,29 @@ async def either_server_may_restart(stage: Stage):
         back = await Slix(there, Account(juliet.account.jid, juliet.account.password), "back").login()
         back.message(romeo.jid, "here I am")
         await romeo.inbox.message("here I am", from_=back.jid)
+
+
+@scenario(servers=ONLY_HERE)
+async def when_a_server_dies_every_message_for_it_has_arrived_or_comes_back(stage: Stage):
+    async with two_servers(stage, secure=True, managed=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet)
+
+        async def flow():
+            for number in range(600):
+                romeo.send(f"<message to='{juliet.jid}' type='chat' id='n{number}'><body>{number}</body></message>")
+                if number % 20 == 0:
+                    await romeo.settle()
+
+        flowing = asyncio.create_task(flow())
+        await juliet.inbox.expect("one in the middle", lambda s: s.get("id") == "n200")
+        await asyncio.to_thread(there.server.kill)
+        await flowing
+        returned = 0
+        for number in range(600):
+            if number != 200 and juliet.inbox.find(lambda s: s.get("id") == f"n{number}") is None:
+                error = await romeo.inbox.expect(f"number {number}, returned", lambda s: s.get("id") == f"n{number}")
+                assert error.get("type") == "error"
+                assert error.find(".//{urn:ietf:params:xml:ns:xmpp-stanzas}remote-server-timeout") is not None
+                returned += 1
+        assert returned > 0, "the server died in the middle"

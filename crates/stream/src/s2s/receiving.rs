@@ -104,8 +104,9 @@ fn write_features(cx: &mut Context, pair: &DomainPair) {
         if secure && bidi && !logged_in {
             w.leaf("bidi", &[("xmlns", BIDI_FEATURE)]);
         }
-        if logged_in && management {
-            // XEP-0198 §3: behind the authentication.
+        if management && (logged_in || secure && dialback && !external) {
+            // XEP-0198 §3: behind the authentication. Dialback is not followed by other features: it is said before, though it
+            // cannot be had before.
             w.leaf("sm", &[("xmlns", sm::NS)]);
         }
         limits::write(w, now.stanza_bytes, idle);

@@ -144,6 +144,8 @@ section! {
         queue_bytes_in_all: Size = Size(64 << 20), in 65_536..=1 << 36 => Restart;
         /// How long something may wait for another server, and how long opening a stream to one may take.
         queue_time: Period = Period(120), in 5..=86_400 => Restart;
+        /// Bytes that may be sent on a stream and not be acknowledged (XEP-0198) before more is sent there.
+        unacknowledged_bytes: Size = Size(1 << 20), in 65_536..=1 << 30 => Restart;
         /// Pairs of a host here and a domain elsewhere that something is sent for, or was a while ago.
         queues: u32 = 20_000, in 100..=1_000_000 => Restart;
         /// Streams to other servers that may be on their way to being opened at a time.

@@ -203,9 +203,8 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
     servers.negotiation_timeout = clients.login_timeout;
     servers.idle_timeout = clients.idle_timeout;
     servers.keep_alive_after = clients.keep_alive_after;
-    // The program does neither yet: nothing may offer it.
+    // The program does not do that yet: nothing may offer it.
     servers.bidi = false;
-    servers.management = false;
     servers
 }
 

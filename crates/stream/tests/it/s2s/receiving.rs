@@ -44,7 +44,8 @@ fn external_is_offered_only_if_the_certificate_proves_the_domain_of_the_header()
             assert!(text.contains("<dialback xmlns='urn:xmpp:features:dialback'><errors/>"));
             assert!(text.contains("<bidi xmlns='urn:xmpp:features:bidi'/>"));
             assert!(!text.contains("starttls"));
-            assert!(!text.contains("urn:xmpp:sm:3"));
+            // Behind SASL there are features again, behind dialback there are not.
+            assert_eq!(text.contains("<sm xmlns='urn:xmpp:sm:3'/>"), !offered);
         });
     }
 }

@@ -8,16 +8,18 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tercet_core::{StreamCondition, StreamError};
-use tercet_stream::Ticket;
 use tercet_stream::s2s::{
-    Answer, DomainPair, Input, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream, Verdict,
+    Answer, DomainPair, Input, Manage, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream,
+    Verdict,
 };
+use tercet_stream::{Ticket, sm};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Session};
 use super::{AtWork, S2s};
 use crate::listen::wire::{Scratch, Wire, WireError};
+use crate::reach::queue::TooHigh;
 use crate::tls::{PeerCertificate, TlsSession};
 
 /// Bytes that are written at once.
@@ -37,6 +39,12 @@ pub(super) enum Told {
     Authorized(DomainPair),
     /// Those of a pair that was asked for may not.
     Refused(Refusal),
+    /// The peer counts our stanzas from now on (XEP-0198); by this name it goes on with that over another connection.
+    Counted(Option<Box<str>>),
+    /// It goes on with the session that it was asked for, and has handled so many of its stanzas.
+    Resumed(u32),
+    /// It does not count, or does not know that session any more; then how many of its stanzas it had handled, if it says.
+    NotCounted(Option<u32>),
     /// What the peer says of a key that it was asked about.
     Verified(Verdict),
     /// It is over; nothing comes after this.
@@ -60,6 +68,10 @@ pub(super) struct Link {
     closing: bool,
     stalled: Option<Instant>,
     stopped: bool,
+    /// The stream is closed then, or when all is acknowledged.
+    ending_at: Option<Instant>,
+    /// Stanzas of the peer that it counts, at the last look.
+    received: u32,
     /// The connection has broken, with what was to be sent.
     lost: bool,
     /// What it takes stanzas from.
@@ -92,19 +104,51 @@ impl Link {
             closing: false,
             stalled: None,
             stopped: false,
+            ending_at: None,
+            received: 0,
             lost: false,
             outbox: None,
         }
     }
 
     /// Writes what waits there, from now on.
-    pub(super) fn carry(&mut self, outbox: Outbox) {
+    pub(super) fn carry(&mut self, mut outbox: Outbox) {
+        outbox.again(&mut self.out);
         self.outbox = Some(outbox);
+    }
+
+    /// The stream has ended like this. What is returned can go on over another.
+    pub(super) fn leave(mut self, ending: &S2sEnding) -> Option<Session> {
+        let broken = *ending == S2sEnding::Lost && !self.stopped;
+        let received = self.received;
+        self.outbox.take()?.end(broken, received)
+    }
+
+    /// Asks the peer to count our stanzas: those that `left` has, or from now on. False if it does not count.
+    pub(super) fn manage(&mut self, left: Option<&Session>) -> bool {
+        if !self.stream.can_manage() {
+            return false;
+        }
+        let manage = match left.and_then(|left| left.id.clone().zip(Some(left.received))) {
+            Some((previd, handled)) => Manage::Resume { previd, handled },
+            None => Manage::Enable,
+        };
+        self.stream.handle(Instant::now(), Input::Manage(manage));
+        true
+    }
+
+    /// Ends the stream: the peer has acknowledged what it was not sent.
+    pub(super) fn refuse(&mut self, error: &TooHigh) {
+        tracing::warn!(peer = %self.peer, %error, "a server acknowledges what it was not sent");
+        // XEP-0198 §4: not more than was sent.
+        let error = sm::too_high(error.acknowledged, error.sent);
+        self.stream.handle(Instant::now(), Input::Close(error));
     }
 
     /// Goes on until there is something to tell. To be given up at any time.
     pub(super) async fn next(&mut self) -> Told {
         loop {
+            self.stop_if_settled();
             if let Err(error) = self.outputs().await {
                 self.lose(&error);
                 continue;
@@ -118,12 +162,22 @@ impl Link {
             }
             if self.closing {
                 self.close().await;
-                if let Some(outbox) = self.outbox.take() {
-                    outbox.end();
-                }
                 return Told::Ended(self.ending.take().unwrap_or(S2sEnding::Lost));
             }
             self.wait().await;
+        }
+    }
+
+    /// At the server's end: closes the stream once all is acknowledged, or has had its time to be.
+    fn stop_if_settled(&mut self) {
+        let settled = self.outbox.as_ref().is_none_or(Outbox::is_settled);
+        if self
+            .ending_at
+            .is_some_and(|at| settled || at <= Instant::now())
+        {
+            self.ending_at = None;
+            let error = StreamError::new(StreamCondition::SystemShutdown);
+            self.stream.handle(Instant::now(), Input::Close(error));
         }
     }
 
@@ -153,7 +207,10 @@ impl Link {
 
     /// Waits for whatever happens first, and takes it.
     async fn wait(&mut self) {
-        let deadline = self.stream.deadline().into_iter().chain(self.stalled).min();
+        let overdue = self.outbox.as_ref().and_then(Outbox::overdue);
+        let stalled = self.stalled.into_iter().chain(overdue).min();
+        let deadlines = self.stream.deadline().into_iter().chain(self.ending_at);
+        let deadline = deadlines.chain(stalled).min();
         let deadline = deadline.unwrap_or_else(|| Instant::now() + STALLED);
         let mut stopped = self.s2s.stopped.clone();
         let ready = self.wire.unsent() == 0;
@@ -184,7 +241,7 @@ impl Link {
             () = filled(outbox.as_mut()), if ready => self.take(SENT_AT_ONCE),
             () = tokio::time::sleep_until(deadline.into()) => {
                 let now = Instant::now();
-                if self.stalled.is_some_and(|at| at <= now) {
+                if stalled.is_some_and(|at| at <= now) {
                     self.closing = true;
                     stream.handle(now, Input::PeerClosed);
                 }
@@ -194,8 +251,7 @@ impl Link {
                 self.stopped = true;
                 // What sessions said at their end still goes out.
                 self.take(usize::MAX);
-                let error = StreamError::new(StreamCondition::SystemShutdown);
-                self.stream.handle(Instant::now(), Input::Close(error));
+                self.ending_at = Some(Instant::now() + ENDING);
             }
         }
     }
@@ -209,6 +265,7 @@ impl Link {
     /// Does what the stream asks for.
     async fn outputs(&mut self) -> Result<(), WireError> {
         while let Some(output) = self.stream.poll_output() {
+            self.received = self.stream.received().unwrap_or(self.received);
             match output {
                 Output::Write(bytes) => self.out.extend_from_slice(&bytes),
                 Output::StartTls => {
@@ -240,13 +297,19 @@ impl Link {
                     tracing::debug!(peer = %self.peer, ?event, "a server's stream");
                 }
                 Output::Close => self.closing = true,
-                // Nothing is acknowledged on these streams, and nobody was told that it would be.
-                Output::Enable(_)
-                | Output::Enabled { .. }
-                | Output::Resumed(_)
-                | Output::NotManaged(_)
-                | Output::AckRequested(_)
-                | Output::Acked(_) => {}
+                // Sessions are kept for those who wait for what they have sent; who connects to us gets nothing on that stream.
+                Output::Enable(_) => self.out.extend_from_slice(&sm::enabled(None)),
+                // XEP-0198 §4: all that came before has been handled by now.
+                Output::AckRequested(handled) => sm::ack(handled, &mut self.out),
+                Output::Acked(handled) => {
+                    let outbox = self.outbox.as_mut();
+                    if let Some(Err(error)) = outbox.map(|outbox| outbox.acknowledged(handled)) {
+                        self.refuse(&error);
+                    }
+                }
+                Output::Enabled { id, .. } => self.told.push_back(Told::Counted(id)),
+                Output::Resumed(handled) => self.told.push_back(Told::Resumed(handled)),
+                Output::NotManaged(handled) => self.told.push_back(Told::NotCounted(handled)),
             }
         }
         Ok(())

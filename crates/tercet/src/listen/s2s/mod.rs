@@ -8,8 +8,10 @@
 //! ```
 //! - Each pair of domains has a connection of its own, made when there is something to send. So the order of its stanzas is
 //!   that of the calls. What waits, for how long, and when another attempt is made is [`reach::queue`](crate::reach::queue)'s.
-//! - What cannot be brought there goes back to its senders, with the reason; at the server's end too.
-//! - Left out so far: stanzas that the network has taken and a broken connection has lost (XEP-0198 would tell);
+//! - What cannot be brought there goes back to its senders, with the reason; at the server's end too. Where the peer counts
+//!   what it handles (XEP-0198), that goes for what a broken connection has lost: the session goes on over another one if
+//!   the peer lets it, else what it surely has not handled waits again, and what nobody knows of goes back.
+//! - Left out so far: sessions of those who connect to us, whose stanzas are acknowledged, do not outlive a connection;
 //!   connections are not shared by several pairs, nor used in both directions.
 
 mod incoming;
@@ -51,6 +53,8 @@ pub(super) struct S2s {
     post: Post,
     /// How long opening a stream may take.
     patience: Duration,
+    /// Bytes that may be on their way on a stream.
+    on_their_way: usize,
     jobs: mpsc::UnboundedSender<Job>,
     /// Ends when every stream has to.
     stopped: watch::Receiver<()>,
@@ -124,6 +128,7 @@ impl S2s {
             streams: ArcSwap::from_pointee(streams),
             post,
             patience,
+            on_their_way: usize::try_from(federation.unacknowledged_bytes.0).unwrap_or(usize::MAX),
             jobs,
             stopped,
             open: Busy::default(),

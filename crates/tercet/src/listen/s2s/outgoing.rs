@@ -7,42 +7,58 @@ use tercet_stream::s2s::{DomainPair, Goal, Input, KeyClaim, S2sEnding, S2sStream
 
 use super::S2s;
 use super::link::{Link, Told};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Session};
 use super::words;
 use crate::reach::{Reach, Reached, Unreachable};
 
-/// Opens a stream for a pair of domains, and brings there what waits, until the stream ends.
+/// Opens a stream for a pair of domains, and brings there what waits, until the stream ends. Where the connection breaks and
+/// the peer counts what it handles, it goes on over another one.
 pub(super) async fn bring(s2s: Arc<S2s>, pair: DomainPair, reach: Reach) {
     let mut stopped = s2s.stopped.clone();
-    let opened = tokio::select! {
-        opened = tokio::time::timeout(s2s.patience, open(&s2s, &pair, &reach)) => {
-            opened.unwrap_or_else(|_| Err(words::too_late(&pair.remote, s2s.patience)))
+    let mut left: Option<Session> = None;
+    loop {
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(s2s.patience, open(&s2s, &pair, &reach, &mut left)) => {
+                opened.unwrap_or_else(|_| Err(words::too_late(&pair.remote, s2s.patience)))
+            }
+            _ = stopped.changed() => Err(words::shutdown()),
+        };
+        let (mut link, session) = match opened {
+            Ok(opened) => opened,
+            Err(reason) => {
+                tracing::info!(local = %pair.local, remote = %pair.remote, %reason, "a server is out of reach");
+                s2s.server.out_of_reach(&pair.remote);
+                if let Some(session) = left {
+                    session.settle(&s2s, &pair, None);
+                }
+                return s2s.post.failed(&pair, &reason, s2s.random());
+            }
+        };
+        s2s.server.within_reach(&pair.remote);
+        link.carry(Outbox::new(s2s.clone(), pair.clone(), session));
+        let ending = loop {
+            if let Told::Ended(ending) = link.next().await {
+                break ending;
+            }
+        };
+        if matches!(ending, S2sEnding::Lost | S2sEnding::PeerError(..)) {
+            s2s.server.disturbed(&pair.remote);
         }
-        _ = stopped.changed() => Err(words::shutdown()),
-    };
-    let mut link = match opened {
-        Ok(link) => link,
-        Err(reason) => {
-            tracing::info!(local = %pair.local, remote = %pair.remote, %reason, "a server is out of reach");
-            s2s.server.out_of_reach(&pair.remote);
-            return s2s.post.failed(&pair, &reason, s2s.random());
+        left = link.leave(&ending);
+        if left.is_none() {
+            return;
         }
-    };
-    let (server, remote) = (s2s.server.clone(), pair.remote.clone());
-    server.within_reach(&remote);
-    link.carry(Outbox::new(s2s, pair));
-    let ending = loop {
-        if let Told::Ended(ending) = link.next().await {
-            break ending;
-        }
-    };
-    if matches!(ending, S2sEnding::Lost | S2sEnding::PeerError(..)) {
-        server.disturbed(&remote);
     }
 }
 
-/// A stream that takes stanzas of this pair.
-async fn open(s2s: &Arc<S2s>, pair: &DomainPair, reach: &Reach) -> Result<Link, Unreachable> {
+/// A stream that takes stanzas of this pair, and what the peer counts on it, if it does. `left`, of a stream that broke, goes
+/// on with it or is settled.
+async fn open(
+    s2s: &Arc<S2s>,
+    pair: &DomainPair,
+    reach: &Reach,
+    left: &mut Option<Session>,
+) -> Result<(Link, Option<Session>), Unreachable> {
     let mut road = reach.road(&pair.remote).await?;
     loop {
         let reached = road.next().await?;
@@ -50,7 +66,34 @@ async fn open(s2s: &Arc<S2s>, pair: &DomainPair, reach: &Reach) -> Result<Link, 
         let mut link = connect(s2s, pair, reached, Goal::Stanzas).await?;
         let error = loop {
             match link.next().await {
-                Told::Authorized(with) if with == *pair => return Ok(link),
+                Told::Authorized(with) if with == *pair => {
+                    if link.manage(left.as_ref()) {
+                        continue;
+                    }
+                    if let Some(left) = left.take() {
+                        left.settle(s2s, pair, None);
+                    }
+                    return Ok((link, None));
+                }
+                Told::Counted(id) => return Ok((link, Some(Session::new(id, s2s.on_their_way)))),
+                Told::Resumed(handled) => match left.take() {
+                    Some(mut session) => match session.sent.ack(handled) {
+                        Ok(()) => return Ok((link, Some(session))),
+                        Err(error) => {
+                            link.refuse(&error);
+                            session.settle(s2s, pair, None);
+                        }
+                    },
+                    // Nothing else was asked for.
+                    None => return Ok((link, None)),
+                },
+                Told::NotCounted(handled) => {
+                    // XEP-0198 §5: the stream goes on without the session, and may begin another one.
+                    let again = left.take().map(|left| left.settle(s2s, pair, handled));
+                    if again.is_none() || !link.manage(None) {
+                        return Ok((link, None));
+                    }
+                }
                 Told::Refused(refusal) => {
                     return Err(words::refusal(&pair.remote, &refusal));
                 }

@@ -72,9 +72,17 @@ impl Post {
         self.change(|state, _| state.queues.take(pair, most))
     }
 
+    /// What was [taken](Self::take) and not handled waits again, before everything else.
+    pub(super) fn put_back(&self, pair: &DomainPair, items: Vec<Item<Letter>>) {
+        self.change(|state, _| state.queues.put_back(pair, items));
+    }
+
     /// No stream for `pair` came about.
     pub(super) fn failed(&self, pair: &DomainPair, reason: &Unreachable, random: u64) {
-        self.change(|state, now| state.queues.failed(pair, reason, now, random));
+        self.change(|state, now| {
+            state.writers.remove(pair);
+            state.queues.failed(pair, reason, now, random);
+        });
     }
 
     /// The stream of `pair` has ended.

@@ -8,11 +8,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Instant;
 use tercet_core::StreamCondition;
-use tercet_stream::TlsPolicy;
 use tercet_stream::s2s::{
-    Answer, DialbackSecret, DomainPair, Goal, Input, Output, Question, S2sConfig, S2sEnding,
-    S2sEvent, S2sHost, S2sStream, Verdict,
+    Answer, DialbackSecret, DomainPair, Goal, Input, Manage, Output, Question, S2sConfig,
+    S2sEnding, S2sEvent, S2sHost, S2sStream, Verdict,
 };
+use tercet_stream::{NotResumed, TlsPolicy, sm};
 
 const OTHER: &str = "other.test";
 
@@ -29,6 +29,7 @@ fn scene(port: u16) -> Scene {
     Scene::new(|settings| {
         settings.s2s = Some(0);
         settings.servers = config("localhost", b"ours");
+        settings.servers.management = true;
         let route = format!("{OTHER}=127.0.0.1:{port}");
         settings.federation.routes = vec![Route::parse(&route).unwrap()];
     })
@@ -42,6 +43,14 @@ struct End {
     /// The pair is authenticated, in the direction that this stream has.
     ready: bool,
     ending: Option<S2sEnding>,
+    /// What it says when its stanzas are to be counted: the name by which the session can go on.
+    session: Option<&'static str>,
+    /// It acknowledges.
+    acknowledges: bool,
+    /// What it says when a session is to go on.
+    resumed: Result<u32, NotResumed>,
+    /// What it was told of its own stanzas.
+    acked: Option<u32>,
 }
 
 impl End {
@@ -55,12 +64,40 @@ impl End {
             stanzas: Vec::new(),
             ready: false,
             ending: None,
+            session: None,
+            acknowledges: true,
+            resumed: Err(NotResumed::NotFound { handled: None }),
+            acked: None,
         }
+    }
+
+    /// The next server that connects, whose stanzas may be counted.
+    fn accept(listener: &TcpListener) -> End {
+        let mut config = config(OTHER, b"theirs");
+        config.management = true;
+        let stream = S2sStream::receiving(Arc::new(config), Instant::now(), [4; 32]);
+        End::new(next(listener), stream)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // The other side may have gone already.
+        let _ = self.socket.write_all(bytes);
+    }
+
+    /// The ids of the stanzas that came.
+    fn ids(&self) -> Vec<&str> {
+        self.stanzas
+            .iter()
+            .filter_map(|s| s.split("id='").nth(1))
+            .map(|rest| &rest[..1])
+            .collect()
     }
 
     fn to(address: SocketAddr, secret: &[u8]) -> End {
         let pair = DomainPair::new(OTHER, "localhost");
-        let config = Arc::new(config(OTHER, secret));
+        let mut config = config(OTHER, secret);
+        config.management = true;
+        let config = Arc::new(config);
         let now = Instant::now();
         let stream = S2sStream::initiating(config, pair, Goal::Stanzas, false, now, [3; 32]);
         End::new(TcpStream::connect(address).unwrap(), stream)
@@ -73,10 +110,22 @@ impl End {
         loop {
             while let Some(output) = self.stream.poll_output() {
                 match output {
-                    Output::Write(bytes) => {
-                        // The other side may have gone already.
-                        let _ = self.socket.write_all(&bytes);
+                    Output::Write(bytes) => self.write(&bytes),
+                    Output::Ask(ticket, Question::Resume { .. }) => {
+                        let resumed = Answer::Resumed(self.resumed);
+                        let now = Instant::now();
+                        self.stream.handle(now, Input::Answer(ticket, resumed));
                     }
+                    Output::Enable(_) => {
+                        let session = self.session.map(|id| (id, 300));
+                        self.write(&sm::enabled(session));
+                    }
+                    Output::AckRequested(handled) if self.acknowledges => {
+                        let mut ack = Vec::new();
+                        sm::ack(handled, &mut ack);
+                        self.write(&ack);
+                    }
+                    Output::Acked(handled) => self.acked = Some(handled),
                     Output::Ask(ticket, Question::Key(_)) => {
                         let valid = Answer::Key(Verdict::Valid);
                         let now = Instant::now();
@@ -101,6 +150,24 @@ impl End {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => self.stream.handle(Instant::now(), Input::PeerClosed),
             }
+        }
+    }
+}
+
+/// The next connection, within ten seconds.
+fn next(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(false).unwrap();
+                return socket;
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::yield_now();
+            }
+            Err(e) => panic!("nobody connects: {e}"),
         }
     }
 }
@@ -227,6 +294,103 @@ fn what_waits_for_a_server_that_says_nothing_goes_back_when_this_one_ends() {
         error.contains("id='one'") && error.contains("this server is ending"),
         "{error}"
     );
+}
+
+/// Five messages to a server that takes and does not acknowledge them, and whose connection then breaks.
+fn five_are_lost(session: Option<&'static str>) -> (Scene, Client, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scene = scene(listener.local_addr().unwrap().port());
+    let mut romeo = scene.session("romeo");
+    for id in 1..=5 {
+        romeo.send(&format!(
+            "<message to='x@other.test' id='{id}'><body>hi</body></message>"
+        ));
+    }
+    let mut first = End::accept(&listener);
+    (first.session, first.acknowledges) = (session, false);
+    first.run(|end| end.stanzas.len() == 5);
+    assert_eq!(first.ids(), ["1", "2", "3", "4", "5"]);
+    (scene, romeo, listener)
+}
+
+#[test]
+fn a_session_goes_on_over_another_connection_with_what_was_not_acknowledged() {
+    let (_scene, mut romeo, listener) = five_are_lost(Some("s"));
+    let mut second = End::accept(&listener);
+    second.resumed = Ok(2);
+    second.run(|end| end.stanzas.len() == 3);
+    romeo.send("<message to='x@other.test' id='6'><body>hi</body></message>");
+    second.run(|end| end.stanzas.len() == 4);
+    assert_eq!(second.ids(), ["3", "4", "5", "6"]);
+}
+
+#[test]
+fn what_a_server_that_knows_the_session_no_more_says_not_to_have_handled_is_sent_again() {
+    let (_scene, mut romeo, listener) = five_are_lost(Some("s"));
+    let mut second = End::accept(&listener);
+    second.resumed = Err(NotResumed::NotFound { handled: Some(3) });
+    second.run(|end| end.stanzas.len() == 2);
+    romeo.send("<message to='x@other.test' id='6'><body>hi</body></message>");
+    second.run(|end| end.stanzas.len() == 3);
+    assert_eq!(second.ids(), ["4", "5", "6"]);
+}
+
+#[test]
+fn what_nobody_knows_to_have_arrived_goes_back() {
+    for session in [None, Some("s")] {
+        let (_scene, mut romeo, listener) = five_are_lost(session);
+        if session.is_some() {
+            let mut second = End::accept(&listener);
+            second.run(|end| end.ready);
+            drop(listener);
+        }
+        for id in 1..=5 {
+            let error = romeo.expect("</message>");
+            assert!(error.contains(&format!("id='{id}'")), "{error}");
+            assert!(error.contains("<remote-server-timeout"), "{error}");
+            assert!(error.contains("may or may not have arrived"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_acknowledges_what_it_was_not_sent_loses_its_stream_and_its_messages_go_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scene = scene(listener.local_addr().unwrap().port());
+    let mut romeo = scene.session("romeo");
+    romeo.send("<message to='x@other.test' id='1'><body>hi</body></message>");
+    let mut end = End::accept(&listener);
+    end.acknowledges = false;
+    end.run(|end| end.stanzas.len() == 1);
+    let mut ack = Vec::new();
+    sm::ack(7, &mut ack);
+    end.write(&ack);
+    end.run(|_| false);
+    let condition = Some(StreamCondition::UndefinedCondition);
+    assert!(matches!(&end.ending, Some(S2sEnding::PeerError(c, _)) if *c == condition));
+    drop(end);
+    let error = romeo.expect("</message>");
+    assert!(error.contains("may or may not have arrived"), "{error}");
+}
+
+#[test]
+fn stanzas_of_another_server_are_acknowledged_where_it_wants_that() {
+    let (port, _stanzas) = other();
+    let scene = scene(port);
+    let mut romeo = scene.session("romeo");
+    let mut end = End::to(scene.address(Purpose::S2s), b"theirs");
+    end.run(|end| end.ready);
+    end.stream
+        .handle(Instant::now(), Input::Manage(Manage::Enable));
+    end.run(|end| end.stream.received().is_some());
+    let mut bytes =
+        b"<message from='x@other.test/r' to='romeo@localhost/romeo'><body>ho</body></message>"
+            .to_vec();
+    sm::request(&mut bytes);
+    end.write(&bytes);
+    end.run(|end| end.acked.is_some());
+    assert_eq!(end.acked, Some(1));
+    romeo.expect("<body>ho</body>");
 }
 
 #[test]
