@@ -1,19 +1,11 @@
-//! Tokens that let people in whose address is not known, and make them members (XEP-0488 0.1.0).
+//! Tokens as such: which there are, how long they hold, and what they do at the door.
 
-use std::collections::BTreeSet;
+use tercet_core::{BareJid, Element, StanzaError, XmlWriter};
 
-use tercet_core::{BareJid, Element, IqType, Jid, StanzaError, XmlWriter};
-use tercet_server::{Routed, store_failure};
-use tercet_store::Batch;
-
-use super::{RoomFeature, unique};
-use crate::muc::affiliation::{Affiliation, Role, Standing};
+use super::NS_TOKENS;
+use crate::muc::affiliation::{Affiliation, Standing};
 use crate::muc::config::RoomConfig;
-use crate::muc::room::{Data, Enrolled, State};
-use crate::muc::{Call, MUC, admin, enter, records};
 
-/// The namespace, which is the feature as well.
-const NS_TOKENS: &str = "urn:xmpp:muc-token-invite:0";
 /// The most tokens that a room has at a time.
 const MAX_TOKENS: usize = 100;
 /// The longest time that a token holds, in seconds, and how long one does for which nothing was said: 30 days.
@@ -23,242 +15,27 @@ const MAX_USES: u32 = 10_000;
 
 /// The first byte of the durable form.
 const FORMAT: u8 = 1;
-/// The key of the durable form.
-const NAME: &str = "tokens";
-
-/// Tokens that invite.
-pub(super) struct TokenInvites;
-
-impl RoomFeature for TokenInvites {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn load(&self, data: &mut Data, kept: &[u8]) -> Option<()> {
-        data.put(Tokens::from_bytes(kept)?);
-        Some(())
-    }
-
-    fn save(&self, data: &Data) -> Option<Vec<u8>> {
-        data.get::<Tokens>().map(Tokens::to_bytes)
-    }
-
-    fn disco(&self, _: &State, features: &mut BTreeSet<&'static str>) {
-        features.insert(NS_TOKENS);
-    }
-
-    fn request(&self, call: &Call<'_>) -> Option<Routed> {
-        let cx = call.entity;
-        let payload = cx.stanza.payload()?;
-        if cx.to.is_full() || payload.ns() != NS_TOKENS {
-            return None;
-        }
-        let set = cx.stanza.iq_type() == Some(IqType::Set);
-        let wanted = TokenRequest::parse(payload.parse().root(), set)?;
-        let answer = match wanted {
-            Ok(TokenRequest::List) => list(call),
-            Ok(wanted) => return Some(change_later(call, wanted)),
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(payload) => cx.answer(&payload),
-            Err(error) => cx.refuse(&error),
-        }
-        Some(Routed::Done)
-    }
-
-    fn arrive(&self, call: &Call<'_>, room: &mut State, x: Element<'_>) -> Option<Routed> {
-        let cx = call.entity;
-        let password = x.child("password", MUC).map(|p| p.text());
-        let entry = entry(
-            &room.config,
-            room.data.get(),
-            room.affiliation(cx.from.bare_str()),
-            password.as_deref(),
-            cx.server.now_ms(),
-        );
-        match entry {
-            _ if room.locked => None,
-            Entry::Pass => None,
-            Entry::Expired => {
-                enter::refuse(&cx, &expired());
-                Some(Routed::Done)
-            }
-            Entry::Member => Some(redeem_later(
-                call,
-                password.unwrap_or_default().into_owned(),
-            )),
-        }
-    }
-}
-
-fn list(call: &Call<'_>) -> Result<Vec<u8>, StanzaError> {
-    let cx = call.entity;
-    let state = call.room.lock();
-    let who = state.standing(cx.from);
-    // XEP-0488 §3.6: participants ask.
-    if who.affiliation < Affiliation::Member && who.role == Role::None {
-        return Err(StanzaError::forbidden());
-    }
-    let (user, now_ms) = (cx.from.to_bare(), cx.server.now_ms());
-    let mut w = XmlWriter::new();
-    w.start("tokens").attr("xmlns", NS_TOKENS);
-    for token in state
-        .data
-        .get::<Tokens>()
-        .into_iter()
-        .flat_map(|t| t.list(&user, who, now_ms))
-    {
-        token.write(true, now_ms, &mut w);
-    }
-    w.end();
-    Ok(w.finish())
-}
-
-fn change_later(call: &Call<'_>, wanted: TokenRequest) -> Routed {
-    let parked = call.park();
-    Routed::later(async move {
-        let call = parked.call();
-        match change(&call, wanted).await {
-            Ok(answer) => call.entity.answer(&answer),
-            Err(error) => call.entity.refuse(&error),
-        }
-    })
-}
-
-/// Makes a token or revokes one: durable if the room is, then answered.
-async fn change(call: &Call<'_>, wanted: TokenRequest) -> Result<Vec<u8>, StanzaError> {
-    let cx = call.entity;
-    let _alone = call.room.changing.lock().await;
-    let (tokens, answer, commit) = {
-        let mut state = call.room.lock();
-        if state.gone {
-            return Err(StanzaError::item_not_found());
-        }
-        let (who, user, now_ms) = (
-            state.standing(cx.from),
-            cx.from.to_bare(),
-            cx.server.now_ms(),
-        );
-        let mut tokens = state.data.of::<Tokens>().clone();
-        let mut w = XmlWriter::new();
-        match wanted {
-            // XEP-0488 §3.2, §3.7: who may make no tokens is told so with forbidden.
-            _ if !may_make(&state.config, who) && !who.moderates() => {
-                return Err(StanzaError::forbidden());
-            }
-            TokenRequest::Make { .. } if !may_make(&state.config, who) => {
-                return Err(StanzaError::forbidden());
-            }
-            TokenRequest::Make { delay, counter } => {
-                let secret = unique::name(cx.server.random());
-                let token = tokens.make(secret, &user, delay, counter, now_ms)?;
-                token.write(false, now_ms, &mut w);
-            }
-            TokenRequest::Revoke(secret) => tokens.revoke(&secret, &user, who)?,
-            TokenRequest::List => {}
-        }
-        let commit = state.config.persistent.then(|| {
-            let mut batch = Batch::new();
-            records::put_data(&mut batch, &call.room.jid, NAME, tokens.to_bytes());
-            cx.server.store().commit(batch)
-        });
-        (tokens, w.finish(), commit)
-    };
-    if let Some(commit) = commit {
-        commit.await.map_err(|e| store_failure(&e))?;
-    }
-    call.room.lock().data.put(tokens);
-    Ok(answer)
-}
-
-/// Those whom a token has let in a moment ago, and who come again to enter: what they give is no password.
-#[derive(Default)]
-struct Admitted(Vec<Jid>);
-
-/// Whether a token has let in who stands at the door.
-pub(super) fn has_admitted(room: &State, real: &Jid) -> bool {
-    let admitted = room.data.get::<Admitted>();
-    admitted.is_some_and(|a| a.0.contains(real))
-}
-
-fn redeem_later(call: &Call<'_>, secret: String) -> Routed {
-    let parked = call.park();
-    Routed::later(async move {
-        let call = parked.call();
-        let cx = call.entity;
-        if let Err(error) = redeem(&call, &secret).await {
-            return enter::refuse(&cx, &error);
-        }
-        // XEP-0488 §4: now a member, and as such at the door again.
-        let entered = enter::presence(&call);
-        call.room
-            .lock()
-            .data
-            .of::<Admitted>()
-            .0
-            .retain(|real| real != cx.from);
-        match entered {
-            Some(routed) => routed.wait().await,
-            None => enter::refuse(&cx, &StanzaError::item_not_found()),
-        }
-    })
-}
-
-/// Uses a token up, and makes who brings it a member.
-async fn redeem(call: &Call<'_>, secret: &str) -> Result<(), StanzaError> {
-    let cx = call.entity;
-    let _alone = call.room.changing.lock().await;
-    let user = cx.from.to_bare();
-    let (mut tokens, mut enrolled) = {
-        let mut state = call.room.lock();
-        let enrolled = state.roll.get(&user).cloned();
-        let tokens = state.data.of::<Tokens>().clone();
-        (tokens, enrolled.unwrap_or(Enrolled::new(Affiliation::None)))
-    };
-    if enrolled.affiliation != Affiliation::None {
-        // Another device of the user was faster.
-        call.room
-            .lock()
-            .data
-            .of::<Admitted>()
-            .0
-            .push(cx.from.clone());
-        return Ok(());
-    }
-    if !tokens.spend(secret, cx.server.now_ms()) {
-        return Err(expired());
-    }
-    enrolled.affiliation = Affiliation::Member;
-    let mut batch = Batch::new();
-    records::put_data(&mut batch, &call.room.jid, NAME, tokens.to_bytes());
-    let then = |state: &mut State| {
-        state.data.put(tokens);
-        state.data.of::<Admitted>().0.push(cx.from.clone());
-    };
-    admin::enlist(call, &user, enrolled, batch, then).await
-}
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Token {
+pub(super) struct Token {
     /// What is passed on.
-    pub secret: String,
+    pub(super) secret: String,
     /// Who made it.
-    pub by: BareJid,
+    pub(super) by: BareJid,
     /// When it ends, in milliseconds since 1970.
-    pub expires_ms: u64,
+    pub(super) expires_ms: u64,
     /// How often it may still be used; `None`: as often as one likes.
-    pub uses: Option<u32>,
+    pub(super) uses: Option<u32>,
 }
 
 /// The tokens of a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Tokens(Vec<Token>);
+pub(super) struct Tokens(Vec<Token>);
 
 /// What is asked of the room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum TokenRequest {
+pub(super) enum TokenRequest {
     /// A new token.
     Make {
         /// How long it is to hold, in seconds.
@@ -277,7 +54,10 @@ impl TokenRequest {
     ///
     /// # Errors
     /// `bad-request`: a limit is no number, or zero.
-    fn parse(payload: Element<'_>, set: bool) -> Option<Result<TokenRequest, StanzaError>> {
+    pub(super) fn parse(
+        payload: Element<'_>,
+        set: bool,
+    ) -> Option<Result<TokenRequest, StanzaError>> {
         Some(Ok(match (payload.name(), set) {
             ("request", true) => match (number(payload, "delay"), number(payload, "counter")) {
                 (Ok(delay), Ok(counter)) => TokenRequest::Make { delay, counter },
@@ -302,7 +82,7 @@ fn number(payload: Element<'_>, name: &str) -> Result<Option<u32>, StanzaError> 
 }
 
 /// Whether somebody may make tokens: who could make members, or members who may invite.
-fn may_make(config: &RoomConfig, who: Standing) -> bool {
+pub(super) fn may_make(config: &RoomConfig, who: Standing) -> bool {
     who.administers() || (who.affiliation == Affiliation::Member && config.allow_invites)
 }
 
@@ -316,7 +96,7 @@ impl Tokens {
     ///
     /// # Errors
     /// `resource-constraint`: the room has too many.
-    fn make(
+    pub(super) fn make(
         &mut self,
         secret: String,
         by: &BareJid,
@@ -349,7 +129,7 @@ impl Tokens {
     }
 
     /// Takes one use of a token. False, and nothing changes: it does not hold.
-    fn spend(&mut self, secret: &str, now_ms: u64) -> bool {
+    pub(super) fn spend(&mut self, secret: &str, now_ms: u64) -> bool {
         let token = self
             .0
             .iter_mut()
@@ -363,7 +143,7 @@ impl Tokens {
     }
 
     /// Those that somebody may revoke.
-    fn list<'a>(
+    pub(super) fn list<'a>(
         &'a self,
         user: &'a BareJid,
         who: Standing,
@@ -377,7 +157,12 @@ impl Tokens {
     ///
     /// # Errors
     /// `item-not-found`: there is none that this user may revoke.
-    fn revoke(&mut self, secret: &str, user: &BareJid, who: Standing) -> Result<(), StanzaError> {
+    pub(super) fn revoke(
+        &mut self,
+        secret: &str,
+        user: &BareJid,
+        who: Standing,
+    ) -> Result<(), StanzaError> {
         let theirs = |t: &Token| t.secret == secret && may_revoke(t, user, who);
         match self.0.iter().position(theirs) {
             Some(place) => {
@@ -395,7 +180,7 @@ impl Tokens {
 
     /// The durable form: a version; for each token its end, the uses left (all bits set: any), and two texts, each with its
     /// length in two bytes.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
         for token in &self.0 {
             out.extend_from_slice(&token.expires_ms.to_be_bytes());
@@ -410,7 +195,7 @@ impl Tokens {
     }
 
     /// Reads what [`Tokens::to_bytes`] wrote.
-    fn from_bytes(bytes: &[u8]) -> Option<Tokens> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Tokens> {
         let (&FORMAT, mut rest) = bytes.split_first()? else {
             return None;
         };
@@ -445,7 +230,7 @@ impl Token {
     }
 
     /// Writes `<token/>` with what is left of its limits, inside an element of the namespace if `inside`.
-    fn write(&self, inside: bool, now_ms: u64, w: &mut XmlWriter) {
+    pub(super) fn write(&self, inside: bool, now_ms: u64, w: &mut XmlWriter) {
         let left = self.expires_ms.saturating_sub(now_ms).div_ceil(1000);
         w.start("token");
         if !inside {
@@ -461,7 +246,7 @@ impl Token {
 
 /// What becomes of somebody at the door who gives a password, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
+pub(super) enum Entry {
     /// No token has a part in it.
     Pass,
     /// It is a token: who enters becomes a member, and needs neither a password nor a place on the list.
@@ -471,7 +256,7 @@ enum Entry {
 }
 
 /// What a password does that is given at the door.
-fn entry(
+pub(super) fn entry(
     config: &RoomConfig,
     tokens: Option<&Tokens>,
     affiliation: Affiliation,
@@ -493,7 +278,7 @@ fn entry(
 }
 
 /// What who brings an expired token is told.
-fn expired() -> StanzaError {
+pub(super) fn expired() -> StanzaError {
     let mut w = XmlWriter::new();
     w.leaf("expired-token", &[("xmlns", NS_TOKENS)]);
     StanzaError::not_authorized().app(w.finish())
