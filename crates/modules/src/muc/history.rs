@@ -136,6 +136,11 @@ impl History {
 }
 
 impl Said {
+    /// Whether these bytes stand in it: an element that the room has put there.
+    pub fn has(&self, element: &[u8]) -> bool {
+        contains(&self.rest, element)
+    }
+
     /// Appends the message as `to` gets it later, stamped by the room.
     pub fn write(&self, to: &str, room: &Jid, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<message to='");
@@ -149,6 +154,11 @@ impl Said {
         *out = w.finish();
         out.extend_from_slice(b"</message>");
     }
+}
+
+/// Whether `element` stands somewhere in `xml`, byte for byte.
+pub(super) fn contains(xml: &[u8], element: &[u8]) -> bool {
+    !element.is_empty() && xml.windows(element.len()).any(|part| part == element)
 }
 
 #[cfg(test)]

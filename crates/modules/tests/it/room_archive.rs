@@ -256,6 +256,43 @@ fn a_moderator_takes_back_what_anybody_said_and_everybody_is_told_who_it_was() {
 }
 
 #[test]
+fn a_subject_that_was_taken_back_is_not_told_to_who_enters() {
+    let subject = |server: &mut InProcess| {
+        waiting(server, "juliet");
+        let xml = format!(
+            "<presence to='{ROOM}/juliet'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        );
+        server.send("juliet", &xml).unwrap();
+        let all = waiting(server, "juliet");
+        let last = all.last().unwrap().root();
+        last.child("subject", ns::CLIENT)
+            .unwrap()
+            .text()
+            .into_owned()
+    };
+    let change = "<field var='muc#roomconfig_changesubject'><value>1</value></field>";
+    for more in [
+        "<field var='muc#roomconfig_persistentroom'><value>1</value></field>",
+        "<field var='muc#roomconfig_enablearchiving'><value>0</value></field>",
+    ] {
+        let mut server = room(&format!("{change}{more}"));
+        let retract = |id: &str| format!("<retract xmlns='urn:xmpp:message-retract:1' id='{id}'/>");
+        let id = say(&mut server, "juliet", "<subject>Spam</subject>");
+        assert_eq!(subject(&mut server), "Spam");
+        say(&mut server, "romeo", &retract(&id));
+        assert_eq!(subject(&mut server), "Spam", "who has not said it");
+        say(&mut server, "juliet", &retract(&id));
+        assert_eq!(subject(&mut server), "");
+        let id = say(&mut server, "juliet", "<subject>More spam</subject>");
+        assert_eq!(request(&mut server, "romeo", &moderate(&id)), "result");
+        assert_eq!(subject(&mut server), "");
+        say(&mut server, "romeo", "<subject>Birds</subject>");
+        say(&mut server, "romeo", &retract(&id));
+        assert_eq!(subject(&mut server), "Birds", "an older one was taken back");
+    }
+}
+
+#[test]
 fn what_an_earlier_room_of_the_name_kept_is_not_in_the_archive() {
     let mut server = room("");
     say(&mut server, "romeo", "<body>secret</body>");

@@ -17,8 +17,8 @@ use crate::mam::retract::{NS, TOMBSTONES};
 use crate::mam::{read_id, stamp_of, wire_id};
 use crate::muc::affiliation::Role;
 use crate::muc::message::Speech;
-use crate::muc::room::State;
-use crate::muc::{Call, leave};
+use crate::muc::room::{Room, State, Subject};
+use crate::muc::{Call, history, leave, records};
 use crate::stable_id;
 
 /// The namespace of moderation, which is the feature as well.
@@ -61,13 +61,17 @@ impl RoomFeature for Retract {
         let Some(of) = retracted(entity.stanza) else {
             return Ok(());
         };
-        let from = cx.state.occupants.at(cx.place).jid.clone();
-        // XEP-0424 §5: those who enter later are not told it.
+        let author = cx.state.occupants.at(cx.place);
+        let mut stamp = Vec::new();
+        super::stamp(&cx.call.core.features, cx.state, author, &mut stamp);
+        // XEP-0424 §5: those who enter later are not told it, if the one who says so is the occupant who said it, under whatever nick.
         let is_meant = |id: Option<&str>| id.and_then(read_id) == Some(of);
         cx.state
             .history
-            .forget(|said| is_meant(said.id.as_deref()) && said.from == from);
-        if !self.archives(cx.state) {
+            .forget(|said| is_meant(said.id.as_deref()) && said.has(&stamp));
+        let archives = self.archives(cx.state);
+        let was_subject = history::contains(&cx.state.subject.xml, &stamp);
+        if !archives && !was_subject {
             return Ok(());
         }
         let done = Done {
@@ -75,12 +79,19 @@ impl RoomFeature for Retract {
             stamp: stamp_of(entity.server.store().archive_id(entity.server.now_ms())),
             moderated: Vec::new(),
         };
-        let (room, author) = (cx.call.room.jid.clone(), entity.from.to_bare());
+        let (room, author) = (cx.call.room.clone(), entity.from.to_bare());
         // As a job of its own: the room is locked, and the message may have come right before.
         entity.server.at(entity.server.now_ms(), move |server| {
             let server = server.clone();
             Routed::later(async move {
-                if let Err(error) = bury_own(&server, &room, of, &author, &done).await {
+                let mut buried = Ok(());
+                if archives {
+                    buried = bury_own(&server, &room.jid, of, &author, &done).await;
+                }
+                if was_subject && buried.is_ok() {
+                    buried = clear_subject(&server, &room, of).await;
+                }
+                if let Err(error) = buried {
                     tracing::error!(%error, "a retracted message stays in the archive of a room");
                 }
             })
@@ -196,6 +207,35 @@ async fn bury_own(
     server.store().commit(batch).await
 }
 
+/// Whether the subject was set by the message that the room gave this id.
+fn is_subject(state: &State, room: &BareJid, of: u64) -> bool {
+    let mut id = Vec::new();
+    stable_id::stamp(&wire_id(of), room.as_str(), &mut id);
+    history::contains(&state.subject.xml, &id)
+}
+
+/// A subject that was taken back is none: those who enter later are not told it.
+async fn clear_subject(server: &Arc<Server>, room: &Arc<Room>, of: u64) -> Result<(), StoreError> {
+    let _alone = room.changing.lock().await;
+    let commit = {
+        let state = room.lock();
+        if !is_subject(&state, &room.jid, of) {
+            return Ok(());
+        }
+        let kept = state.config.persistent && !state.locked;
+        kept.then(|| {
+            let mut batch = Batch::new();
+            records::put_subject(&mut batch, &room.jid, &Subject::default());
+            server.store().commit(batch)
+        })
+    };
+    if let Some(commit) = commit {
+        commit.await?;
+    }
+    room.lock().subject = Subject::default();
+    Ok(())
+}
+
 async fn find(
     server: &Arc<Server>,
     room: &BareJid,
@@ -252,7 +292,8 @@ async fn moderate(call: &Call<'_>, wish: Wish, archives: bool) -> Result<(), Sta
         let is_told = state
             .history
             .wanted(Default::default(), cx.server.now_ms())
-            .any(|said| said.id.as_deref() == Some(&of));
+            .any(|said| said.id.as_deref() == Some(&of))
+            || is_subject(&state, room, wish.of);
         let created = tercet_store::Store::archive_id_from(state.created_ms);
         if !is_told && found.as_ref().is_none_or(|found| found.id < created) {
             return Err(StanzaError::item_not_found().text("the room knows no such message"));
@@ -283,7 +324,8 @@ async fn moderate(call: &Call<'_>, wish: Wish, archives: bool) -> Result<(), Sta
         commit.await.map_err(|e| store_failure(&e))?;
     }
     tell(call, &wish, &message(None, true));
-    Ok(())
+    let cleared = clear_subject(cx.server, call.room, wish.of).await;
+    cleared.map_err(|e| store_failure(&e))
 }
 
 /// Tells everybody, and nobody who enters later.
