@@ -167,11 +167,7 @@ impl Module for Muc {
         ),
         xep(55, "1.3", Coverage::Complete),
         xep(307, "0.1", Coverage::Complete),
-        xep(
-            317,
-            "0.3.1",
-            Coverage::Partial("hats are for members, admins and owners; titles have no language"),
-        ),
+        xep(317, "0.3.1", Coverage::Partial("titles have no language")),
         xep(410, "1.1.0", Coverage::Complete),
         xep(421, "1.0.1", Coverage::Complete),
         xep(425, "0.3.0", Coverage::Complete),

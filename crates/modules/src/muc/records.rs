@@ -7,7 +7,7 @@ use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 
 use super::affiliation::Affiliation;
 use super::config::RoomConfig;
-use super::features::Features;
+use super::features::{Features, hats};
 use super::room::{Enrolled, Room, State, Subject};
 
 /// The rooms of a service: its domain is the owner, a room's localpart the key.
@@ -132,6 +132,12 @@ pub(super) fn put_enrolled(batch: &mut Batch, jid: &BareJid, user: &str, enrolle
     batch.put(&AFFILIATED, user, jid.as_str(), value);
 }
 
+/// Notes that the room has something for a user who is on none of its lists.
+pub(super) fn put_wearer(batch: &mut Batch, jid: &BareJid, user: &BareJid) {
+    let value = vec![FORMAT, Affiliation::None as u8];
+    batch.put(&AFFILIATED, user.as_str(), jid.as_str(), value);
+}
+
 fn read_enrolled(bytes: &[u8]) -> Option<Enrolled> {
     let [FORMAT, affiliation, rest @ ..] = bytes else {
         return None;
@@ -212,6 +218,7 @@ pub(super) fn put_data(batch: &mut Batch, jid: &BareJid, feature: &str, value: V
 pub(super) fn put_all(batch: &mut Batch, features: &Features, room: &Room, state: &State) {
     put_config(batch, &room.jid, &state.config, state.created_ms);
     put_subject(batch, &room.jid, &state.subject);
+    hats::index_all(batch, &room.jid, state);
     for (user, enrolled) in &state.roll {
         put_enrolled(batch, &room.jid, user.as_str(), enrolled);
     }

@@ -10,6 +10,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::control::{self, ControlError};
+use super::features::hats;
 use super::records::{self, AFFILIATED, ROOM};
 use super::service::IDLE_MS;
 use super::{Core, affiliation::Affiliation};
@@ -95,9 +96,10 @@ async fn forget(server: &Arc<Server>, user: &BareJid) -> Result<(), ControlError
     let mut rooms: Vec<BareJid> = kept.collect();
     for core in control::cores(server) {
         let live = core.service(server).all();
-        let live = live
-            .iter()
-            .filter(|room| room.lock().roll.contains_key(user));
+        let live = live.iter().filter(|room| {
+            let state = room.lock();
+            state.roll.contains_key(user) || hats::wears(&state, user)
+        });
         rooms.extend(live.map(|room| room.jid.clone()));
     }
     for room in rooms {

@@ -1,5 +1,5 @@
 //! XEP-0486 MUC Avatars 0.1.0: a room has a vCard (XEP-0054), set by its owners; the hash of its picture (XEP-0153) stands in what
-//! the room tells of itself. Gaps: presence from the room's own address, which confuses clients and is discouraged there, is not sent.
+//! the room tells of itself, and in presence from its own address (§5.2), which older clients look for. Gaps: none known.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,7 +8,9 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tercet_core::forms::{Field, Form};
-use tercet_core::{Element, IqType, OwnedElement, StanzaError};
+use tercet_core::{
+    Element, IqType, Jid, OwnedElement, SharedStanza, StanzaError, StanzaKind, XmlWriter,
+};
 use tercet_server::Routed;
 
 use super::RoomFeature;
@@ -18,6 +20,7 @@ use crate::muc::status::Status;
 use crate::muc::{Call, leave, presence};
 
 const NS: &str = "vcard-temp";
+const UPDATE: &str = "vcard-temp:x:update";
 const NAME: &str = "avatar";
 const INFO: &str = "muc#roominfo_avatarhash";
 /// Bytes of a vCard; it is in memory as long as its room is.
@@ -32,6 +35,13 @@ struct Card {
     xml: Vec<u8>,
     /// The hashes of its pictures.
     hashes: Vec<String>,
+}
+
+impl Card {
+    /// What stands for the picture where there is place for one hash.
+    fn hash(&self) -> Option<&String> {
+        self.hashes.first()
+    }
 }
 
 /// The avatar.
@@ -72,6 +82,18 @@ impl RoomFeature for Avatar {
         data.get::<Card>().map(|card| card.xml.clone())
     }
 
+    fn entered(&self, call: &Call<'_>, room: &mut State, _: Element<'_>) -> Vec<u8> {
+        let cx = call.entity;
+        let hash = room.data.get::<Card>().and_then(|c| c.hash().cloned());
+        if let Some(hash) = hash {
+            // Before everything else, as those servers do that clients learned it from.
+            let address: &Jid = &call.room.jid;
+            let update = update(address, Some(&hash));
+            room.tell(cx.server, address, cx.from, cx.session, &update);
+        }
+        Vec::new()
+    }
+
     fn request(&self, call: &Call<'_>) -> Option<Routed> {
         let cx = call.entity;
         let payload = cx.stanza.payload()?;
@@ -110,7 +132,9 @@ async fn set(call: &Call<'_>) -> Result<(), StanzaError> {
             StanzaError::not_acceptable().text(format!("a room's vCard has at most {MOST} bytes"))
         );
     }
-    super::keep(call, NAME, |state| {
+    let mut had = None;
+    super::keep(call, NAME, |state, _| {
+        had = state.data.get::<Card>().and_then(|c| c.hash().cloned());
         // XEP-0486 §5: only owners set it.
         match state.affiliation(cx.from.bare_str()) {
             Affiliation::Owner => Ok(xml),
@@ -122,8 +146,25 @@ async fn set(call: &Call<'_>) -> Result<(), StanzaError> {
     // XEP-0486 §3.2: everybody is told that something has changed.
     let message = presence::statuses(&call.room.jid, &[Status::ConfigurationChanged]);
     state.cast_message(cx.server, &call.room.jid, &message);
+    let hash = state.data.get::<Card>().and_then(|c| c.hash().cloned());
+    if hash != had {
+        let room: &Jid = &call.room.jid;
+        let update = update(room, hash.as_deref());
+        state.cast(cx.server, room, &presence::PRESENCE, |_, _| Some(&update));
+    }
     leave::settle(call, &mut state);
     Ok(())
+}
+
+/// XEP-0486 §5.2: presence of the room, with the hash of its picture, or that there is none any more.
+fn update(room: &Jid, hash: Option<&str>) -> SharedStanza {
+    SharedStanza::compose(StanzaKind::Presence, room.as_str(), None, |out| {
+        let mut w = XmlWriter::into(std::mem::take(out));
+        w.start("x").attr("xmlns", UPDATE).start("photo");
+        // XEP-0153 §3.2: an empty element is no picture.
+        w.text(hash.unwrap_or_default()).end().end();
+        *out = w.finish();
+    })
 }
 
 /// The hashes of the pictures, as XEP-0153 §3 has them.

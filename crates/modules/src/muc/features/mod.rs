@@ -231,14 +231,14 @@ fn save<C>(table: &[Setting<C>], now: Option<&C>) -> Option<Vec<u8>> {
 }
 
 /// Changes what the feature called `name` keeps of a room, outside of its configuration: `change` decides, and nothing else changes
-/// meanwhile; it is durable, if the room is, before the feature loads it.
+/// meanwhile, and may put more into the batch; it is durable, if the room is, before the feature loads it.
 ///
 /// # Errors
 /// Those of `change`, and of the store; the room has gone.
 async fn keep(
     call: &Call<'_>,
     name: &'static str,
-    change: impl FnOnce(&State) -> Result<Vec<u8>, StanzaError>,
+    change: impl FnOnce(&State, &mut Batch) -> Result<Vec<u8>, StanzaError>,
 ) -> Result<(), StanzaError> {
     let _alone = call.room.changing.lock().await;
     let (kept, commit) = {
@@ -246,10 +246,10 @@ async fn keep(
         if state.gone {
             return Err(StanzaError::item_not_found());
         }
-        let kept = change(&state)?;
+        let mut batch = Batch::new();
+        let kept = change(&state, &mut batch)?;
         let is_kept = state.config.persistent && !state.locked;
         let commit = is_kept.then(|| {
-            let mut batch = Batch::new();
             records::put_data(&mut batch, &call.room.jid, name, kept.clone());
             call.entity.server.store().commit(batch)
         });

@@ -1,5 +1,7 @@
 //! XEP-0317 Hats 0.3.1: what somebody is besides an affiliation, shown in its presence; managed by the room's owners and admins with
-//! commands (XEP-0050). Gaps: hats are for members, admins and owners; titles have no language.
+//! commands (XEP-0050). Gaps: titles have no language.
+//!
+//! Whoever is not banned may wear one, until it is taken off or destroyed, or its wearer loses an affiliation, or its account goes.
 
 mod worn;
 
@@ -250,8 +252,8 @@ impl Deed {
             Deed::Destroy => hats.destroy(value(URI)),
             Deed::Assign => {
                 let user = user()?;
-                if state.affiliation(user.as_str()) < Affiliation::Member {
-                    let text = "only members, admins and owners of the room wear hats";
+                if state.affiliation(user.as_str()) == Affiliation::Outcast {
+                    let text = "who is banned wears no hats";
                     return Err(StanzaError::not_acceptable().text(text));
                 }
                 hats.assign(&user, value(URI))
@@ -312,10 +314,11 @@ fn may(deed: Deed, call: &Call<'_>, state: &State) -> Result<(), StanzaError> {
 
 async fn change(call: &Call<'_>, deed: Deed, form: &Form) -> Result<(), StanzaError> {
     let mut touched = Vec::new();
-    super::keep(call, NAME, |state| {
+    super::keep(call, NAME, |state, batch| {
         may(deed, call, state)?;
         let mut hats = state.data.get::<Hats>().cloned().unwrap_or_default();
         touched = deed.apply(&mut hats, state, form)?;
+        index(batch, &call.room.jid, state, &hats);
         Ok(hats.to_bytes())
     })
     .await?;
@@ -386,7 +389,28 @@ fn discover(call: &Call<'_>, node: &str, items: bool) -> Option<Result<Reply, St
     Some(Ok(Reply::Payload(w.finish())))
 }
 
-/// Takes the hats of those who are no members any more, as they are kept: whoever is later taken in under the name has none.
+/// Notes who wears hats and is on no list: when the account goes, so do the hats.
+fn index(batch: &mut Batch, room: &BareJid, state: &State, hats: &Hats) {
+    let others = hats.worn.keys();
+    for user in others.filter(|user| !state.roll.contains_key(*user)) {
+        records::put_wearer(batch, room, user);
+    }
+}
+
+/// The same for a room that was not kept before.
+pub(in crate::muc) fn index_all(batch: &mut Batch, room: &BareJid, state: &State) {
+    if let Some(hats) = state.data.get::<Hats>() {
+        index(batch, room, state, hats);
+    }
+}
+
+/// Whether `user` wears a hat in the room.
+pub(in crate::muc) fn wears(state: &State, user: &BareJid) -> bool {
+    let hats = state.data.get::<Hats>();
+    hats.is_some_and(|hats| hats.worn.contains_key(user))
+}
+
+/// Takes the hats of those who lose their affiliation, as they are kept: whoever is later taken in under the name has none.
 pub(in crate::muc) fn put_without<'a>(
     batch: &mut Batch,
     room: &BareJid,
@@ -405,7 +429,7 @@ pub(in crate::muc) fn put_without<'a>(
     }
 }
 
-/// Takes the hats of `user`, if it is no member any more.
+/// Takes the hats of `user`, if it loses its affiliation.
 pub(in crate::muc) fn enrolling(state: &mut State, user: &BareJid, affiliation: Affiliation) {
     if affiliation < Affiliation::Member && state.data.get::<Hats>().is_some() {
         state.data.of::<Hats>().worn.remove(user);
