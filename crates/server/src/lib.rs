@@ -18,7 +18,9 @@ mod vhost;
 
 pub use account::{Account, AccountError, AccountRecord, AccountState};
 pub use asked::Answered;
-pub use outbox::{Acked, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch};
+pub use outbox::{
+    Acked, Announcement, Announcements, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch,
+};
 pub use route::{Elsewhere, Fanout, Handed, Letter, Paced, Resumed, Routed};
 pub use server::{
     Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation,

@@ -12,8 +12,12 @@
 //!
 //! While nobody looks at the client, what may wait is held back (`held`), and goes out before the next stanza that may not. It is
 //! counted, for acknowledgements too, when it goes into the queue.
+//!
+//! A list that others decide the length of (who is in a room) waits beside the queue (`lane`) and goes into it as the client reads,
+//! with what comes later from the same sender behind it.
 
 mod held;
+mod lane;
 mod stamp;
 mod unacked;
 mod watch;
@@ -21,16 +25,21 @@ mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tercet_core::{BareJid, StreamCondition, StreamError};
+use tercet_core::{BareJid, Jid, StreamCondition, StreamError};
 
 use crate::server::Clock;
 use held::Held;
 pub use held::{Hold, HoldRule};
+use lane::Lanes;
+pub use lane::{Announcement, Announcements};
 pub(crate) use stamp::stamped;
 use unacked::Unacked;
 pub use unacked::{Acked, TooHigh};
 pub(crate) use unacked::{Remaining, Retention};
 pub use watch::{Receipt, Watch};
+
+/// Bytes in the queue up to which more of what waits in lanes goes into it.
+const SLICE: usize = 64 << 10;
 
 /// The queue between everyone who sends to a session and the task that owns its connection.
 #[derive(Debug)]
@@ -55,6 +64,8 @@ struct Inner {
     adrift: bool,
     /// What is held back, while the client is not active.
     held: Option<Box<Held>>,
+    /// What goes into the queue as it is taken.
+    lanes: Option<Box<Lanes>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,16 +106,55 @@ impl Outbox {
     /// Lets `write` append one whole stanza, or nothing. Returns false when nothing more can be delivered here: the session is
     /// ending, or this stanza would exceed the bound, in which case the session is ended with `resource-constraint`.
     pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.fill(|inner, limit| inner.put(limit, write))
+    }
+
+    /// The same for a stanza from an address with the bare JID `from`, which stays behind a list from there.
+    pub(crate) fn push_from(&self, from: &str, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.fill(|inner, limit| inner.put_behind(limit, from, write))
+    }
+
+    /// The same for several stanzas, with one wake-up.
+    pub(crate) fn push_all<W: FnOnce(&mut Vec<u8>)>(
+        &self,
+        from: &str,
+        mut stanzas: impl Iterator<Item = W>,
+    ) -> bool {
+        self.fill(|inner, limit| stanzas.all(|write| inner.put_behind(limit, from, write)))
+    }
+
+    /// A list of stanzas for `to` from addresses with the bare JID `from`, but for those at the places `leave_out`, ascending:
+    /// however many they are, no more of them are in the queue than the client takes. What is pushed later in the name of `from`
+    /// comes behind it. Returns false as [`push`](Self::push) does, or when too many lists wait.
+    pub(crate) fn push_list(
+        &self,
+        from: &str,
+        to: &Jid,
+        all: Announcements,
+        leave_out: Vec<usize>,
+    ) -> bool {
+        self.fill(|inner, limit| {
+            // What waits for the client to become active may be from there, too.
+            if !inner.release(limit) {
+                return false;
+            }
+            let lanes = inner.lanes.get_or_insert_default();
+            let opened = lanes.open(from, to, all, leave_out);
+            if !opened {
+                inner.give_up();
+            }
+            opened
+        })
+    }
+
+    fn fill(&self, fill: impl FnOnce(&mut Inner, usize) -> bool) -> bool {
         let mut inner = self.lock();
         if !matches!(inner.end, End::Open) {
             return false;
         }
-        let idle = inner.bytes.is_empty();
-        let taken = match inner.held {
-            Some(_) => inner.hold_back(self.limit, write),
-            None => inner.append(self.limit, write),
-        };
-        if !taken || (idle && !inner.bytes.is_empty()) {
+        let idle = inner.is_idle();
+        let taken = fill(&mut inner, self.limit);
+        if !taken || (idle && !inner.is_idle()) {
             Self::wake(inner);
         }
         taken
@@ -265,6 +315,9 @@ impl Outbox {
             }
         };
         let blocked = inner.unacked.as_ref().is_some_and(|u| u.is_full());
+        if end.is_none() && !blocked {
+            inner.refill(self.limit);
+        }
         let nothing = inner.bytes.is_empty() && inner.receipts.is_empty();
         if end.is_none() && (nothing || blocked) {
             inner.wait(cx);
@@ -311,6 +364,7 @@ impl Outbox {
         inner.waker = None;
         inner.receipts = Vec::new();
         inner.held = None;
+        inner.lanes = None;
         inner.bytes = Vec::new();
     }
 
@@ -320,6 +374,7 @@ impl Outbox {
         let mut inner = self.lock();
         inner.release(self.limit);
         inner.held = None;
+        inner.lanes = None;
         let Some(unacked) = inner.unacked.take() else {
             return Vec::new();
         };
@@ -364,15 +419,8 @@ impl Inner {
             if self.unacked.is_some() {
                 // Who ends the session hands it on.
                 self.bytes.truncate(before);
-            } else {
-                self.bytes = Vec::new();
-                self.receipts = Vec::new();
             }
-            self.held = None;
-            self.end = End::Ending(
-                StreamError::new(StreamCondition::ResourceConstraint)
-                    .text("the client does not read what is sent to it"),
-            );
+            self.give_up();
             return false;
         }
         match &mut self.unacked {
@@ -380,6 +428,62 @@ impl Inner {
             None => self.uncounted = self.uncounted.saturating_add(1),
         }
         true
+    }
+
+    /// The client does not take what is for it. What it may still acknowledge stays.
+    fn give_up(&mut self) {
+        if self.unacked.is_none() {
+            self.bytes = Vec::new();
+            self.receipts = Vec::new();
+        }
+        self.held = None;
+        self.lanes = None;
+        self.end = End::Ending(
+            StreamError::new(StreamCondition::ResourceConstraint)
+                .text("the client does not read what is sent to it"),
+        );
+    }
+
+    /// Whether there is nothing for the connection to take.
+    fn is_idle(&self) -> bool {
+        self.bytes.is_empty() && self.lanes.is_none()
+    }
+
+    /// Takes one stanza, or nothing, for the queue or to be held back; false if nothing more is taken.
+    fn put(&mut self, limit: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        match self.held {
+            Some(_) => self.hold_back(limit, write),
+            None => self.append(limit, write),
+        }
+    }
+
+    /// The same behind a list from `from`, if one waits.
+    fn put_behind(&mut self, limit: usize, from: &str, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.has(from)) else {
+            return self.put(limit, write);
+        };
+        let mut stanza = Vec::new();
+        write(&mut stanza);
+        let taken = lanes.push(from, stanza) <= limit;
+        if !taken {
+            self.give_up();
+        }
+        taken
+    }
+
+    /// Puts more of what waits in lanes into the queue, if it is nearly empty.
+    fn refill(&mut self, limit: usize) {
+        let Some(mut lanes) = self.lanes.take() else {
+            return;
+        };
+        while self.bytes.len() < SLICE && !lanes.is_empty() {
+            if !self.append(limit, |out| lanes.write(out)) {
+                return;
+            }
+        }
+        if !lanes.is_empty() {
+            self.lanes = Some(lanes);
+        }
     }
 
     /// Holds back what may wait; all that waits goes into the queue behind which something must go out, or has no room.

@@ -148,6 +148,8 @@ pub struct Rooms {
     pub per_user: usize,
     /// Occupants of one room at the most, whatever it allows itself.
     pub occupants: usize,
+    /// Occupants beyond which a room is large: changes of presence are gathered, lists of occupants paced.
+    pub large: usize,
     /// How often a user may enter rooms in a minute; 0: as often as it likes.
     pub joins_per_minute: u32,
     /// How many messages an occupant may send in a minute; 0: as many as it likes.
@@ -201,6 +203,7 @@ impl Rooms {
             creation: RoomCreation::default(),
             per_user: 100,
             occupants: 20_000,
+            large: 500,
             joins_per_minute: 120,
             messages_per_minute: 300,
             newcomers_wait_ms: 0,

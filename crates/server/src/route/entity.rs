@@ -8,6 +8,7 @@ use tercet_core::{Jid, SharedStanza, Stanza, StanzaError, StanzaKind, error_repl
 
 use super::{Passage, Routed};
 use crate::module::{Effects, EntityCx, Flow, Phase, Side, Stage, StanzaCx};
+use crate::outbox::{Announcement, Announcements};
 use crate::server::Server;
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -153,10 +154,11 @@ impl<'a> Fanout<'a> {
             self.server.post(self.from, jid, &out);
             return Handed::Taken;
         };
-        if !self.is_wanted(session) {
+        let from = self.from;
+        if !self.is_wanted(session, from) {
             return Handed::Unwanted;
         }
-        match session.outbox().push(write) {
+        match session.outbox().push_from(from.bare_str(), write) {
             true => Handed::Taken,
             false => Handed::Gone,
         }
@@ -167,8 +169,69 @@ impl<'a> Fanout<'a> {
         self.hand(jid, to, |out| stanza.write(out, Some(jid.as_str())))
     }
 
+    /// Hands over several stanzas from addresses of the same bare JID, with one wake-up; those that the recipient's account does
+    /// not want are left out.
+    pub fn share_all<'s>(
+        &mut self,
+        jid: &Jid,
+        to: Option<&Arc<Session>>,
+        all: impl Iterator<Item = &'s Announcement> + Clone,
+    ) -> Handed {
+        let Some(session) = to else {
+            self.post_all(jid, all);
+            return Handed::Taken;
+        };
+        let unwanted = self.unwanted(session, all.clone());
+        let wanted = all
+            .enumerate()
+            .filter(|(place, _)| unwanted.binary_search(place).is_err());
+        let writing = wanted.map(|(_, one)| {
+            |out: &mut Vec<u8>| {
+                one.stanza.write(out, Some(jid.as_str()));
+            }
+        });
+        match session.outbox().push_all(self.from.bare_str(), writing) {
+            true => Handed::Taken,
+            false => Handed::Gone,
+        }
+    }
+
+    /// Hands over a list of any length, no faster than the client reads it: what else comes from the same bare JID stays behind it.
+    pub fn list(&mut self, jid: &Jid, to: Option<&Arc<Session>>, all: &Announcements) -> Handed {
+        let Some(session) = to else {
+            self.post_all(jid, all.iter().map(|one| &**one));
+            return Handed::Taken;
+        };
+        let unwanted = self.unwanted(session, all.iter().map(|one| &**one));
+        let (from, outbox) = (self.from.bare_str(), session.outbox());
+        match outbox.push_list(from, jid, all.clone(), unwanted) {
+            true => Handed::Taken,
+            false => Handed::Gone,
+        }
+    }
+
+    fn post_all<'s>(&self, jid: &Jid, all: impl Iterator<Item = &'s Announcement>) {
+        for one in all {
+            let mut out = Vec::new();
+            one.stanza.write(&mut out, Some(jid.as_str()));
+            self.server.post(&one.from, jid, &out);
+        }
+    }
+
+    /// The places of what the recipient's account does not want. Not asked while its outbox is locked.
+    fn unwanted<'s>(
+        &mut self,
+        session: &Session,
+        all: impl Iterator<Item = &'s Announcement>,
+    ) -> Vec<usize> {
+        all.enumerate()
+            .filter(|(_, one)| !self.is_wanted(session, &one.from))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
     /// Asks the policies of the recipient's account.
-    fn is_wanted(&mut self, session: &Session) -> bool {
+    fn is_wanted(&mut self, session: &Session, from: &Jid) -> bool {
         let account = session.account();
         let domain = account.jid().domain();
         if self.host.as_ref().is_none_or(|h| h.domain() != domain) {
@@ -189,7 +252,7 @@ impl<'a> Fanout<'a> {
             side: Side::Recipient,
             stage: Stage::Policy,
             stanza: self.stanza,
-            from: self.from,
+            from,
             to: session.jid(),
             lang: None,
             delivered: None,

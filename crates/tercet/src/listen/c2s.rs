@@ -167,11 +167,12 @@ impl Connection {
             if self.phase != Phase::Open {
                 break;
             }
-            if self.poll_outbox(cx, scratch, now) {
-                continue;
-            }
+            let taken = self.poll_outbox(cx, scratch, now);
             if scratch.out.len() > SENT_AT_ONCE {
                 self.send(cx, scratch, now);
+            }
+            if taken {
+                continue;
             }
             if self.work.is_some() || self.held.is_some() {
                 break;
