@@ -102,6 +102,7 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             },
             per_user: bytes(host.rooms.per_user.into()),
             occupants: bytes(host.rooms.occupants.into()),
+            large: bytes(host.rooms.large.into()),
             // What counts by account is lifted with all rates.
             joins_per_minute: rate(config, host.rooms.joins_per_minute),
             messages_per_minute: rate(config, host.rooms.messages_per_minute),

@@ -13,7 +13,7 @@ use super::features::{hats, versions};
 use super::presence::Cause;
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, enter, leave, records};
+use super::{Call, leave, records, show};
 
 /// The namespace of these requests.
 pub(super) const NS: &str = "http://jabber.org/protocol/muc#admin";
@@ -445,7 +445,7 @@ fn change_role(call: &Call<'_>, state: &mut State, nick: &str, to: Role, cause: 
     }
     if state.occupants.at(place).role != to {
         state.occupants.at_mut(place).role = to;
-        enter::show_change(call, state, place, cause);
+        show::show_change(call, state, place, cause);
     }
 }
 
@@ -487,7 +487,7 @@ pub(super) fn affiliate(
         }
         let occupant = state.occupants.at_mut(place);
         (occupant.affiliation, occupant.role) = (to, role);
-        enter::show_change(call, state, place, cause);
+        show::show_change(call, state, place, cause);
     }
     if !said {
         versions::tell(call, state, user, &more);

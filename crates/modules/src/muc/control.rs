@@ -409,7 +409,7 @@ pub(super) async fn forget(
 }
 
 /// The service itself acts on a room.
-fn call(
+pub(super) fn call(
     server: &Arc<Server>,
     core: Arc<Core>,
     room: Arc<Room>,

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use tercet_core::{BareJid, Element, Jid, PresenceType, StanzaError, XmlWriter};
 use tercet_server::module::EntityCx;
-use tercet_server::{RoomCreation, Routed, store_failure};
+use tercet_server::{Announcements, RoomCreation, Routed, store_failure};
 
 use super::affiliation::{Affiliation, Role, Standing, initial_role};
+use super::config::Whois;
 use super::features::Entry;
 use super::history::Wanted;
 use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item, USER};
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, Core, MUC, leave, nick, pace, upkeep};
+use super::{Call, Core, MUC, gather, leave, nick, pace, show, upkeep};
 
 /// Namespaces whose elements in presence are the room's own: what clients send in them is left out.
 const OWN: &[&str] = &[
@@ -273,6 +274,7 @@ fn enter(
         None => Wanted::default(),
     };
     let was_empty = state.occupants.is_empty();
+    let list = list(call, state, standing.role, nick);
     let session = Presentee {
         jid: cx.from.clone(),
         session: cx.session.cloned(),
@@ -288,32 +290,29 @@ fn enter(
             let user = cx.from.to_bare();
             let occupant = Occupant::new(cx.to.clone(), user, standing, session);
             let place = state.occupants.add(occupant);
-            announce(call, state, place);
+            show::joined(call, state, place);
             place
         }
     };
     let created = state.locked && was_empty;
-    welcome(call, state, place, x, wanted, created);
+    welcome(call, state, place, x, (list, wanted), created);
     Ok(())
 }
 
-/// Shows the occupant at a place to all other occupants.
-pub(super) fn announce(call: &Call<'_>, state: &mut State, place: usize) {
-    let room = &*call.room.jid;
-    let shown =
-        [false, true].map(|real| state.announcement(&call.core.features, room, place, real));
-    let (jid, user_role) = {
-        let occupant = state.occupants.at(place);
-        (occupant.jid.clone(), occupant.role)
-    };
-    if !state.shows(user_role) {
-        return;
+/// In a large room, who is here but for who enters with that role under that nick; everybody has been told of them and will be told
+/// of all that changes.
+fn list(call: &Call<'_>, state: &mut State, role: Role, nick: &str) -> Option<Announcements> {
+    if !gather::is_large(call, state) {
+        return None;
     }
-    let open = state.config.whois == super::config::Whois::Anyone;
-    state.cast(call.entity.server, &jid, &presence::PRESENCE, |to, _| {
-        let real = open || to.role == Role::Moderator;
-        (to.jid != jid).then(|| &shown[usize::from(real)])
-    });
+    let real = state.config.shows_addresses_to(role);
+    Some(match state.occupants.place_of_nick(nick) {
+        Some(own) => {
+            gather::flush(call, state);
+            gather::listed(call, state, real, Some(own))
+        }
+        None => gather::told(call, state, real),
+    })
 }
 
 /// What who enters is told: who is here, that it is here, what was said, and what is talked of; in this order (XEP-0045 §7.2.2 and
@@ -323,7 +322,7 @@ fn welcome(
     state: &mut State,
     place: usize,
     x: Element<'_>,
-    wanted: Wanted,
+    (list, wanted): (Option<Announcements>, Wanted),
     created: bool,
 ) {
     let cx = call.entity;
@@ -339,17 +338,18 @@ fn welcome(
     };
     let (to, to_session) = (session.jid.clone(), session.session.clone());
     // XEP-0045 §7.2.2: the presence of everybody else comes before the newcomer's own.
-    for other in 0..state.occupants.len() {
-        if other == place || !state.shows(state.occupants.at(other).role) {
-            continue;
+    let mut out = cx.server.fan_out(room, &presence::PRESENCE);
+    match &list {
+        // As fast as it is read, whatever its length; what comes next stays behind.
+        Some(list) => drop(out.list(&to, to_session.as_ref(), list)),
+        None => {
+            let others = gather::listed(call, state, real, Some(place));
+            let others = others.iter().map(|one| &**one);
+            out.share_all(&to, to_session.as_ref(), others);
         }
-        let shown = state.announcement(&call.core.features, room, other, real);
-        let from = &state.occupants.at(other).jid;
-        let mut out = cx.server.fan_out(from, &presence::PRESENCE);
-        out.share(&to, to_session.as_ref(), &shown);
     }
     let mut statuses = vec![];
-    if state.config.whois == super::config::Whois::Anyone {
+    if state.config.whois == Whois::Anyone {
         // XEP-0045 §7.2.3: who enters a non-anonymous room is told.
         statuses.push(Status::NonAnonymous);
     }
@@ -361,7 +361,7 @@ fn welcome(
     if created {
         statuses.push(Status::RoomCreated);
     }
-    say_self(call, state, place, cx.from, &statuses, &more);
+    show::say_self(call, state, place, cx.from, &statuses, &more);
     // The configuration may have changed since the last message came.
     let wanted = wanted.at_most(state.config.max_history as usize);
     let mut out = cx.server.fan_out(room, &presence::MESSAGE);
@@ -374,59 +374,26 @@ fn welcome(
     out.share(&to, to_session.as_ref(), &subject);
 }
 
-/// Sends an occupant's own presence to one of its sessions.
-pub(super) fn say_self(
-    call: &Call<'_>,
-    state: &mut State,
-    place: usize,
-    real: &Jid,
-    statuses: &[Status],
-    more: &[u8],
-) {
-    let occupant = state.occupants.at(place);
-    let Some(session) = occupant.session(real) else {
-        return;
-    };
-    let mut item = Item::of(occupant, Some(session));
-    item.cause.more = more;
-    let room = &*call.room.jid;
-    let own = state.present(&call.core.features, room, occupant, session, item, statuses);
-    let (jid, to, session) = (
-        occupant.jid.clone(),
-        session.jid.clone(),
-        session.session.clone(),
-    );
-    state.tell(call.entity.server, &jid, &to, session.as_ref(), &own);
-}
-
 /// Presence of who is here already: it shows something else, or its client has lost track and enters again.
 fn update(call: &Call<'_>, state: &mut State, place: usize, again: bool) {
     let cx = call.entity;
     state.occupants.show(place, cx.from, shown(&cx));
     let x = cx.stanza.child("x", MUC).map(|x| x.parse());
     if let Some(x) = x.filter(|_| again) {
-        announce(call, state, place);
+        let own = state.occupants.at(place);
+        let (role, nick) = (own.role, own.nick().to_owned());
+        let list = list(call, state, role, &nick);
+        show::changed(call, state, place);
         let history = x.root().child("history", MUC);
         let wanted = history.and_then(|history| Wanted::parse(history).ok());
         let wanted = wanted.unwrap_or_default();
-        return welcome(call, state, place, x.root(), wanted, false);
+        return welcome(call, state, place, x.root(), (list, wanted), false);
     }
     let is_first = state.occupants.at(place).first().jid == *cx.from;
     if is_first {
-        announce(call, state, place);
+        show::changed(call, state, place);
     }
-    tell_self(call, state, place, is_first);
-}
-
-/// Sends an occupant's presence to its own sessions: to all, or to the one that sent it.
-fn tell_self(call: &Call<'_>, state: &mut State, place: usize, all: bool) {
-    let sessions = state.occupants.at(place).sessions.iter();
-    let sessions: Vec<Jid> = sessions.map(|s| s.jid.clone()).collect();
-    for jid in sessions {
-        if all || jid == *call.entity.from {
-            say_self(call, state, place, &jid, &[Status::SelfPresence], &[]);
-        }
-    }
+    show::tell_self(call, state, place, is_first);
 }
 
 /// XEP-0045 §7.6: unavailable under the old nick, available under the new one.
@@ -454,46 +421,7 @@ fn change_nick(call: &Call<'_>, state: &mut State, place: usize, nick: &str) {
         Cause::default(),
     );
     state.occupants.rename(place, cx.to.clone());
-    announce(call, state, place);
-    tell_self(call, state, place, true);
-}
-
-/// Shows that the affiliation or role of the occupant at a place has changed, to all (XEP-0045 §8 to §10).
-pub(super) fn show_change(call: &Call<'_>, state: &mut State, place: usize, cause: Cause<'_>) {
-    state.occupants.at_mut(place).changed();
-    let features = &call.core.features;
-    let room = &*call.room.jid;
-    let occupant = state.occupants.at(place);
-    let jid = occupant.jid.clone();
-    let shown = [false, true].map(|real| {
-        let session = occupant.first();
-        let item = Item {
-            cause,
-            ..Item::of(occupant, real.then_some(session))
-        };
-        state.present(features, room, occupant, session, item, &[])
-    });
-    let own = {
-        let session = occupant.first();
-        let item = Item {
-            cause,
-            ..Item::of(occupant, Some(session))
-        };
-        state.present(
-            features,
-            room,
-            occupant,
-            session,
-            item,
-            &[Status::SelfPresence],
-        )
-    };
-    let open = state.config.whois == super::config::Whois::Anyone;
-    state.cast(call.entity.server, &jid, &presence::PRESENCE, |to, _| {
-        if to.jid == jid {
-            return Some(&own);
-        }
-        let real = open || to.role == Role::Moderator;
-        Some(&shown[usize::from(real)])
-    });
+    show::changed(call, state, place);
+    gather::flush(call, state);
+    show::tell_self(call, state, place, true);
 }

@@ -1,14 +1,16 @@
 //! Leaving a room, by one's own will or not (XEP-0045 §7.14, §8.2, §9.1, §18.2).
 
+use std::sync::Arc;
+
 use tercet_core::{Jid, SharedStanza};
+use tercet_server::Announcement;
 
 use super::affiliation::{Affiliation, Role};
-use super::config::Whois;
 use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item};
 use super::room::State;
 use super::status::Status;
-use super::{Call, enter, features};
+use super::{Call, features, gather, show};
 
 /// A session leaves, with the presence that it says so with, if it does. Nothing happens if it is not here.
 pub(super) fn leave(
@@ -47,7 +49,7 @@ pub(super) fn leave(
     state.tell(call.entity.server, &jid, &to, session.as_ref(), &gone);
     state.occupants.remove_session(place, real);
     if was_first {
-        enter::announce(call, state, place);
+        show::changed(call, state, place);
     }
 }
 
@@ -80,6 +82,7 @@ pub(super) fn say_gone(
     statuses: &[Status],
     cause: Cause<'_>,
 ) {
+    gather::flush(call, state);
     let occupant = state.occupants.remove(place);
     say(call, state, &occupant, nick, statuses, cause, None);
     state.occupants.put_back(place, occupant);
@@ -113,15 +116,18 @@ fn say(
         gone(occupant, item, statuses, shown.as_ref(), &stamp)
     };
     if state.shows(occupant.role) {
-        let to_others = [
-            write(None, statuses),
-            write(Some(occupant.first()), statuses),
-        ];
-        let open = state.config.whois == Whois::Anyone;
-        state.cast(server, &occupant.jid, &presence::PRESENCE, |to, _| {
-            let real = open || to.role == Role::Moderator;
-            Some(&to_others[usize::from(real)])
+        let to_others = [None, Some(occupant.first())].map(|real| {
+            Arc::new(Announcement {
+                from: occupant.jid.clone(),
+                stanza: write(real, statuses),
+            })
         });
+        state.gathered.left(occupant.nick(), to_others);
+        match nick {
+            // Who comes and goes under one nick may not be mixed up.
+            Some(_) => gather::flush(call, state),
+            None => gather::soon(call, state),
+        }
     }
     // XEP-0045 §7.14: who leaves gets its own presence, too, and it says so.
     let own = with_self(statuses);

@@ -9,7 +9,7 @@ use tercet_store::Batch;
 use super::affiliation::RoleRight;
 use super::presence::USER;
 use super::room::{Room, State, Subject};
-use super::{Call, features, invite, leave, pace, records};
+use super::{Call, features, gather, invite, leave, pace, records};
 
 /// Errors that say that whoever gets a room's messages is not there any more.
 const GONE: &[&str] = &[
@@ -112,6 +112,7 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
         // XEP-0045 §7.4: a visitor has no voice, and is told so with forbidden.
         return Err(StanzaError::forbidden().text("you have no voice in this room"));
     }
+    gather::introduce(call, state, place);
     let leave_out = left_out(&cx);
     let mut append = cx.edit.append.to_vec();
     let sender = state.occupants.at(place);
@@ -271,6 +272,7 @@ fn tell_subject(
     let cx = call.entity;
     let from = subject.by.clone().unwrap_or_else(|| cx.to.clone());
     state.subject = subject;
+    gather::flush(call, state);
     let edit = Edit { leave_out, append };
     let shared = cx.stanza.share_edited(Some(from.as_str()), cx.lang, edit);
     state.cast(cx.server, &from, cx.stanza, |_, _| Some(&shared));
@@ -301,6 +303,7 @@ fn whisper(call: &Call<'_>, state: &mut State) -> Result<(), StanzaError> {
         return Err(StanzaError::not_acceptable().text("you are not in the room"));
     };
     pace::speaks(&call.core.settings, state, place, cx.server.now_ms())?;
+    gather::introduce(call, state, place);
     let sender = state.occupants.at(place);
     let nick = cx.to.resource().unwrap_or_default();
     let Some(other) = state.occupants.by_nick(nick) else {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tercet_core::{BareJid, Edit, Jid, SharedStanza, Stanza};
-use tercet_server::Session;
+use tercet_server::{Announcement, Session};
 
 use super::affiliation::{Affiliation, Role, Standing};
 
@@ -21,7 +21,7 @@ pub struct Occupant {
     /// Its sessions, in the order in which they came; at least one. All of one user.
     pub sessions: Vec<Presentee>,
     /// Its presence as others see it, written at first need: without and with its real address.
-    shown: [Option<SharedStanza>; 2],
+    shown: [Option<Arc<Announcement>>; 2],
 }
 
 /// One session of an occupant.
@@ -100,13 +100,13 @@ impl Occupant {
     }
 
     /// Its presence, with its real address or without, if that was written before.
-    pub fn shown(&self, real: bool) -> Option<&SharedStanza> {
+    pub fn shown(&self, real: bool) -> Option<&Arc<Announcement>> {
         self.shown[usize::from(real)].as_ref()
     }
 
     /// Keeps what was written.
-    pub fn set_shown(&mut self, real: bool, stanza: SharedStanza) {
-        self.shown[usize::from(real)] = Some(stanza);
+    pub fn set_shown(&mut self, real: bool, shown: Arc<Announcement>) {
+        self.shown[usize::from(real)] = Some(shown);
     }
 
     /// What others see of it has changed.

@@ -11,7 +11,7 @@ use super::features::hats;
 use super::presence::{self, Cause, USER};
 use super::room::{Enrolled, Roll, State};
 use super::status::Status;
-use super::{Call, admin, leave, records};
+use super::{Call, admin, gather, leave, records};
 
 /// The namespace of these requests.
 pub(super) const NS: &str = "http://jabber.org/protocol/muc#owner";
@@ -224,6 +224,8 @@ async fn configure(call: &Call<'_>, form: Form) -> Result<(), StanzaError> {
         commit.await.map_err(|e| store_failure(&e))?;
     }
     let mut state = call.room.lock();
+    // What they have not been told yet is told under the configuration under which it happened.
+    gather::flush(call, &mut state);
     let was_locked = std::mem::take(&mut state.locked);
     let old = std::mem::replace(&mut state.config, plan.submission.config);
     for (name, value) in &plan.data {

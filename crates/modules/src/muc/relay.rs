@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tercet_core::{IqType, Jid, StanzaError, XmlWriter};
 use tercet_server::{Handed, Routed};
 
-use super::{Call, admin, disco, owner};
+use super::{Call, admin, disco, gather, owner};
 
 const VCARD: &str = "vcard-temp";
 
@@ -52,7 +52,10 @@ pub(super) fn request(call: &Call<'_>) -> Option<Routed> {
 /// Between two occupants: the other's client gets the request from the occupant, and an id that says which session asked.
 fn forward(call: &Call<'_>) -> Result<(), StanzaError> {
     let cx = call.entity;
-    let state = call.room.lock();
+    let mut state = call.room.lock();
+    if let Some(place) = state.occupants.place_of(cx.from) {
+        gather::introduce(call, &mut state, place);
+    }
     let payload = cx.stanza.payload();
     let Some(sender) = state.occupants.of(cx.from) else {
         let is_disco =

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tercet_core::{BareJid, Jid, SharedStanza, Stanza};
-use tercet_server::{Handed, Server, Session};
+use tercet_server::{Announcement, Handed, Server, Session};
 
 use super::affiliation::{Affiliation, Role, Standing};
 use super::config::RoomConfig;
 use super::features::Features;
+use super::gather::Gathered;
 use super::history::History;
 use super::occupant::{Occupant, Occupants, Presentee};
 use super::presence::{self, Item};
@@ -43,6 +44,8 @@ pub struct State {
     pub gone: bool,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: u64,
+    /// What the occupants have not been told yet.
+    pub gathered: Gathered,
     /// What features keep.
     pub data: Data,
     /// Sessions that turned out to have ended, by their real address.
@@ -139,6 +142,7 @@ impl State {
             locked: false,
             gone: false,
             created_ms: now_ms,
+            gathered: Gathered::default(),
             data: Data::default(),
             ghosts: Vec::new(),
         }
@@ -221,13 +225,16 @@ impl State {
         room: &Jid,
         place: usize,
         real: bool,
-    ) -> SharedStanza {
+    ) -> Arc<Announcement> {
         if let Some(shown) = self.occupants.at(place).shown(real) {
             return shown.clone();
         }
         let occupant = self.occupants.at(place);
         let item = Item::of(occupant, real.then(|| occupant.first()));
-        let shown = self.present(features, room, occupant, occupant.first(), item, &[]);
+        let shown = Arc::new(Announcement {
+            from: occupant.jid.clone(),
+            stanza: self.present(features, room, occupant, occupant.first(), item, &[]),
+        });
         self.occupants.at_mut(place).set_shown(real, shown.clone());
         shown
     }
@@ -249,6 +256,11 @@ impl State {
             feature.stamp(self, occupant, &mut x);
         }
         session.presence.announce(&occupant.jid, &x)
+    }
+
+    /// These sessions turned out to have ended.
+    pub fn lost(&mut self, sessions: Vec<Jid>) {
+        self.ghosts.extend(sessions);
     }
 
     /// A session that turned out to have ended.

@@ -151,6 +151,7 @@ impl Peer for InProcess {
             let number = |key: &str| table.get(key).and_then(|n| n.as_integer());
             rooms.per_user = number("per_user").map_or(rooms.per_user, |n| n as usize);
             rooms.occupants = number("occupants").map_or(rooms.occupants, |n| n as usize);
+            rooms.large = number("large").map_or(rooms.large, |n| n as usize);
         }
         if let Some(uploads) = table.remove("upload") {
             let uploads: BTreeMap<String, u64> = uploads

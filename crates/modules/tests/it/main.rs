@@ -13,6 +13,7 @@ mod horizon;
 mod hostile;
 mod in_process;
 mod invites;
+mod large_rooms;
 mod mam;
 mod offline;
 mod push;

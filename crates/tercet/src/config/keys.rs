@@ -297,6 +297,9 @@ section! {
         per_user: u32 = 100, in 1..=1_000_000 => Live;
         /// Occupants of one room at the most, whatever its own settings say.
         occupants: u32 = 20_000, in 2..=1_000_000 => Live;
+        /// Occupants beyond which a room is large: who comes, goes or shows something else is told to the others within half a second
+        /// instead of at once, together with what else happens meanwhile.
+        large: u32 = 500, in 0..=1_000_000 => Live;
         /// How often a user may enter rooms in a minute; a minute's worth may come at once. 0: as often as it likes.
         joins_per_minute: u32 = 120, in 0..=60_000 => Live;
         /// Messages of one occupant in a minute, to all and in private; a fifth of them may come at once. Moderators write as they

@@ -20,7 +20,7 @@ use crate::muc::affiliation::Affiliation;
 use crate::muc::occupant::Occupant;
 use crate::muc::room::{Data, Enrolled, State};
 use crate::muc::status::Status;
-use crate::muc::{Call, enter, leave, presence, records};
+use crate::muc::{Call, leave, presence, records, show};
 use worn::{Hat, Hats};
 
 const NS: &str = "urn:xmpp:hats:0";
@@ -342,10 +342,10 @@ fn show(call: &Call<'_>, state: &mut State, user: &BareJid) {
     let of_user = of_user.filter_map(|o| state.occupants.place_of_nick(o.nick()));
     for place in of_user.collect::<Vec<_>>() {
         state.occupants.at_mut(place).changed();
-        enter::announce(call, state, place);
+        show::changed(call, state, place);
         let sessions = state.occupants.at(place).sessions.iter();
         for session in sessions.map(|s| s.jid.clone()).collect::<Vec<_>>() {
-            enter::say_self(call, state, place, &session, &[Status::SelfPresence], &[]);
+            show::say_self(call, state, place, &session, &[Status::SelfPresence], &[]);
         }
     }
 }
