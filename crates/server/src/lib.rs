@@ -21,7 +21,7 @@ pub use asked::Answered;
 pub use outbox::{
     Acked, Announcement, Announcements, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch,
 };
-pub use route::{Elsewhere, Fanout, Handed, Letter, Paced, Resumed, Routed};
+pub use route::{Component, Components, Elsewhere, Fanout, Handed, Letter, Paced, Resumed, Routed};
 pub use server::{
     Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation,
     RoomDefaults, Rooms, Server, Uploads, store_failure,

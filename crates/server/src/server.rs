@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -16,7 +16,7 @@ use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
-use crate::route::{Elsewhere, Horizon};
+use crate::route::{Component, Horizon, Ways};
 use crate::session::Hibernating;
 use crate::vhost::{HostBuilder, VHost};
 
@@ -98,6 +98,8 @@ pub struct HostInfo {
     pub archive: Archiving,
     /// Bounds on the files that its users share.
     pub uploads: Uploads,
+    /// The components that belong to it.
+    pub components: Vec<Component>,
     /// The table `[modules]`: one table a module.
     pub modules: toml::Table,
     /// The limits.
@@ -358,7 +360,7 @@ pub struct Server {
     agenda: Agenda,
     asked: Asked,
     removals: broadcast::Sender<BareJid>,
-    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
+    ways: Ways,
     horizon: Horizon,
     kept: Mutex<HashMap<(TypeId, Box<str>), Kept>>,
 }
@@ -399,7 +401,7 @@ impl Server {
             agenda: Agenda::default(),
             asked: Asked::default(),
             removals: broadcast::channel(REMOVALS).0,
-            elsewhere: OnceLock::new(),
+            ways: Ways::default(),
             horizon: Horizon::default(),
             kept: Mutex::default(),
         }))
@@ -537,8 +539,8 @@ impl Server {
         &self.agenda
     }
 
-    pub(crate) fn elsewhere(&self) -> &OnceLock<Arc<dyn Elsewhere>> {
-        &self.elsewhere
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     pub(crate) fn horizon(&self) -> &Horizon {

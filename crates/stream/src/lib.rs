@@ -8,6 +8,7 @@
 
 pub mod bosh;
 pub mod c2s;
+pub mod component;
 pub mod proxy;
 pub mod s2s;
 pub mod sasl;

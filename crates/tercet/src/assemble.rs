@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tercet_server::{
-    Archiving, Clock, HostInfo, Invitations, Limits, RoomDefaults, Rooms, Server, Uploads,
+    Archiving, Clock, Component, HostInfo, Invitations, Limits, RoomDefaults, Rooms, Server,
+    Uploads,
 };
 use tercet_store::{Kind, Store, StoreError};
 
@@ -110,6 +111,15 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             idle_ms: host.rooms.idle.map(|idle| idle.0.saturating_mul(1000)),
             defaults: room_defaults(&host.rooms),
         }),
+        components: config
+            .components
+            .iter()
+            .filter(|component| component.host == host.domain)
+            .map(|component| Component {
+                domain: component.domain.as_str().to_owned(),
+                name: component.name.clone().unwrap_or_default(),
+            })
+            .collect(),
         modules: host.modules.0.clone(),
         limits: limits(config),
         ..HostInfo::default()

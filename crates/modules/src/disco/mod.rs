@@ -124,6 +124,8 @@ pub struct Disco {
     role: Role,
     /// The domains of the host's services for rooms.
     rooms: Option<String>,
+    /// The components that are listed, with their names.
+    components: Vec<(String, String)>,
 }
 
 impl Module for Disco {
@@ -139,6 +141,12 @@ impl Module for Disco {
         Disco {
             role: host.role,
             rooms: rooms.filter(|_| host.role == Role::Accounts),
+            components: host
+                .components
+                .iter()
+                .filter(|component| !component.name.is_empty())
+                .map(|component| (component.domain.clone(), component.name.clone()))
+                .collect(),
         }
     }
 
@@ -160,6 +168,10 @@ impl Module for Disco {
                 jid: domain,
                 name: "Rooms".into(),
             };
+            r.provide(Target::Host, item).silent("an item");
+        }
+        for (jid, name) in r.module().components.clone() {
+            let item = HostItem { jid, name };
             r.provide(Target::Host, item).silent("an item");
         }
         let host = Identity {

@@ -1,9 +1,10 @@
 //! Domains of other servers (RFC 6120 §10.4): what goes there, and what comes from there.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tercet_core::{Jid, Stanza, StanzaError, StanzaKind, error_reply, ns};
 
+use super::component::Components;
 use super::iq::shape;
 use super::{Passage, Routed};
 use crate::module::Effects;
@@ -16,7 +17,16 @@ pub trait Elsewhere: Send + Sync {
     fn send(&self, letter: Letter);
 }
 
-/// A stanza for another server.
+/// The ways out of this server.
+#[derive(Default)]
+pub(crate) struct Ways {
+    /// To other servers.
+    servers: OnceLock<Arc<dyn Elsewhere>>,
+    /// To components.
+    pub(super) components: OnceLock<Arc<dyn Components>>,
+}
+
+/// A stanza for another server, or for a component.
 pub struct Letter {
     /// Whose it is: an address of a domain of this server.
     pub from: Jid,
@@ -49,11 +59,11 @@ impl Server {
     /// Has `elsewhere` take what is for domains of other servers; without it, they are not found. Once only: false if
     /// there is one already.
     pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) -> bool {
-        self.elsewhere().set(elsewhere).is_ok()
+        self.ways().servers.set(elsewhere).is_ok()
     }
 
-    /// Takes a stanza from another server, which has proved to be that of the domain in `from`. Both addresses are there
-    /// and valid, and `to` is one of this server's domains.
+    /// Takes a stanza from another server or from a component, which has proved to be that of the domain in `from`. Both
+    /// addresses are there and valid. From another server, `to` is one of this server's domains or of its components'.
     pub fn accept_from_elsewhere(self: &Arc<Self>, stanza: Stanza) -> Routed {
         // What stands in the content namespace on one stream does so on the other.
         let stanza = stanza.with_content_ns(ns::CLIENT);
@@ -90,12 +100,13 @@ impl Server {
         }
     }
 
-    /// Whether a domain is another server's, and other servers are reached.
+    /// Whether a domain is a component's, or another server's where other servers are reached.
     pub(super) fn is_elsewhere(&self, domain: &str) -> bool {
-        self.elsewhere().get().is_some() && !self.present_hosts().contains_key(domain)
+        !self.present_hosts().contains_key(domain)
+            && (self.ways().servers.get().is_some() || self.is_component(domain))
     }
 
-    /// Sends a stanza to another server, if it is for one.
+    /// Sends a stanza to a component or to another server, if it is for one.
     pub(super) fn to_elsewhere(&self, passage: Passage<'_>) -> bool {
         self.write_elsewhere(passage, false)
     }
@@ -136,8 +147,14 @@ impl Server {
     }
 
     fn hand_in(&self, letter: Letter) {
-        if let Some(elsewhere) = self.elsewhere().get() {
-            elsewhere.send(letter);
+        let ways = self.ways();
+        match ways.components.get() {
+            Some(components) if components.has(letter.to.domain()) => components.send(letter),
+            _ => {
+                if let Some(servers) = ways.servers.get() {
+                    servers.send(letter);
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! needs the store, or an asynchronous handler, comes back as [`Routed::Later`], which the sender's connection awaits before
 //! its next stanza, so that order holds.
 
+mod component;
 mod consent;
 mod contact;
 mod elsewhere;
@@ -18,7 +19,9 @@ mod resume;
 mod rules;
 mod session;
 
+pub use component::{Component, Components};
 pub(crate) use contact::ChangeError;
+pub(crate) use elsewhere::Ways;
 pub use elsewhere::{Elsewhere, Letter};
 pub use entity::{Fanout, Handed};
 pub(crate) use horizon::Horizon;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod binding;
+mod component;
 mod login;
 mod opening;
 mod registration;

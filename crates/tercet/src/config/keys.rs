@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::component::{Password, Text};
 use super::federation::{NameServer, Route};
 use super::net::Network;
 use super::section::section;
@@ -77,8 +78,11 @@ section! {
         http: Port = Port::At(5280) => Restart;
         /// HTTPS: the same with TLS, for everyone.
         https: Port = Port::At(5281) => Restart;
-        /// External components (XEP-0114).
-        component: Port = Port::At(5347) => Reserved;
+        /// Components (XEP-0114), such as gateways to other networks; opened where there is a `[[component]]`. Their protocol has no TLS.
+        component: Port = Port::At(5347) => Restart;
+        /// The addresses to listen on for components. Left out, it is this machine alone: those of `addresses` that are its own, or `127.0.0.1` and `::1`. What
+        /// components say is readable on the way: name other addresses for private networks only, such as those of containers.
+        component_addresses: Option<Vec<IpAddr>> = None, like "[\"10.0.3.1\"]" => Restart;
         /// Load balancers that say for whom they connect, by the PROXY protocol, version 2: addresses or networks. On the ports of `balanced` they have to;
         /// limits and logs are about the client then. Everybody else connects as usual.
         balancers: Vec<Network> = Vec::new(), like "[\"10.0.0.5\"]" => Restart;
@@ -154,6 +158,44 @@ section! {
         rest: Period = Period(2), in 1..=600 => Restart;
         /// The longest of these times.
         rest_max: Period = Period(600), in 1..=86_400 => Restart;
+    }
+}
+
+choice! {
+    /// What becomes of a second connection of a component that is connected.
+    SecondConnection {
+        /// It is refused.
+        Refuse = "refuse",
+        /// It takes the place of the first.
+        Replace = "replace",
+    }
+}
+
+section! {
+    /// Components (XEP-0114): programs that speak for a domain of this server, such as gateways to other networks. One `[[component]]` table each, with at
+    /// least `domain` and `secret` or `secret_file`, the same as in the program's own settings. docs/components.md has examples.
+    ComponentKeys "component" {
+        /// Its domain. Its users' addresses end in it.
+        domain: Option<Domain> = None, like "\"irc.example.org\"" => Live;
+        /// What it proves to know when it connects.
+        secret: Option<Password> = None, like "\"...\"" => Live;
+        /// A file with the secret in its first line, instead.
+        secret_file: Option<PathBuf> = None, like "\"/etc/tercet/irc.secret\"" => Live;
+        /// The domain that it belongs to, whose users find it among its services. Left out, it is the one that its own domain ends in, or else the first.
+        host: Option<Domain> = None, like "\"example.org\"" => Live;
+        /// Whether it is listed there.
+        listed: bool = true => Live;
+        /// The name under which it is listed. Left out, it is its domain.
+        name: Option<Text> = None, like "\"IRC\"" => Live;
+        /// Whether it also speaks for all domains below its own. Other servers reach those only if they know where.
+        subdomains: bool = false => Live;
+        /// What becomes of a second connection under the same name: `refuse` it, or have it `replace` the first.
+        second_connection: SecondConnection = SecondConnection::Refuse => Live;
+        /// How long stanzas wait for it to come back after its connection has ended. Behind that, and before it has connected for the first time, their senders
+        /// are told at once that it is away.
+        queue_time: Period = Period(30), in 0..=3600 => Live;
+        /// Bytes that may wait for it. Of what comes then, senders are told.
+        queue_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Live;
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`keys`] declares every key once. Reading collects all faults, each with line, column, key and nearest known name, and never stops at the first.
 
+pub mod component;
 pub mod fault;
 pub mod federation;
 pub mod keys;
@@ -18,11 +19,12 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use component::{Component, Password};
 use fault::{ConfigError, Fault, position};
 pub use federation::{NameServer, Route};
 pub use keys::{
     Archive, BalancedPort, Contact, Federation, General, Http, Limits, Listen, Log, LogFormat,
-    Login, Registration, RegistrationPolicy, RoomCreation, Rooms, Tls, Upload,
+    Login, Registration, RegistrationPolicy, RoomCreation, Rooms, SecondConnection, Tls, Upload,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -40,6 +42,8 @@ pub struct Config {
     pub admins: Vec<Admin>,
     /// The domains served; at least one, each once.
     pub hosts: Vec<Host>,
+    /// Components, each domain once, and none that is served otherwise.
+    pub components: Vec<Component>,
     /// Listeners as written; see [`Config::addresses`].
     pub listen: Listen,
     /// What browsers see; see [`Config::public_url`].
@@ -176,11 +180,13 @@ impl Config {
             hosts.push(host);
             reader.adopt(inner.finish());
         }
+        let components = component::read_all(&mut reader, text, &hosts, folder);
         let config = Config {
             file: None,
             data_dir: folder.join(general.data_dir),
             admins: general.admins,
             hosts,
+            components,
             listen,
             http,
             federation,
@@ -241,6 +247,7 @@ impl Config {
         for fresh in after.difference(&before) {
             changes.push((format!("host {fresh}"), Effect::Live));
         }
+        changes.extend(component::changes(&self.components, &new.components));
         let in_both = |key: &Flat| {
             key.host
                 .as_ref()

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::keys::{
-    Archive, Contact, Federation, General, Http, Limits, Listen, Log, Login, Registration, Rooms,
-    Tls, Upload,
+    Archive, ComponentKeys, Contact, Federation, General, Http, Limits, Listen, Log, Login,
+    Registration, Rooms, Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
 
@@ -15,6 +15,8 @@ struct Table {
     keys: Vec<Key>,
     /// Whether it may stand inside `[[host]]` too.
     per_host: bool,
+    /// Whether there may be several, none at first.
+    list: bool,
 }
 
 fn table<S: Section>(per_host: bool) -> Table {
@@ -23,10 +25,11 @@ fn table<S: Section>(per_host: bool) -> Table {
         doc: S::DOC,
         keys: S::keys(),
         per_host,
+        list: false,
     }
 }
 
-fn tables() -> [Table; 13] {
+fn tables() -> [Table; 14] {
     [
         table::<General>(false),
         table::<Listen>(false),
@@ -41,6 +44,10 @@ fn tables() -> [Table; 13] {
         table::<Rooms>(true),
         table::<Contact>(true),
         table::<Log>(false),
+        Table {
+            list: true,
+            ..table::<ComponentKeys>(false)
+        },
     ]
 }
 
@@ -58,14 +65,17 @@ const MODULES_EXAMPLE: &str = "[modules.last]\nenabled = false\n[modules.push]\n
 
 /// The full name of a key called `name`, when exactly one table has one.
 pub(super) fn key_elsewhere(name: &str) -> Option<String> {
-    let mut found = tables().into_iter().flat_map(|table| {
-        let path = table.name;
-        let keys = table.keys.into_iter().filter(|key| key.name == name);
-        keys.map(move |key| match path.is_empty() {
-            true => key.name.to_owned(),
-            false => format!("{path}.{}", key.name),
-        })
-    });
+    let mut found = tables()
+        .into_iter()
+        .filter(|table| !table.list)
+        .flat_map(|table| {
+            let path = table.name;
+            let keys = table.keys.into_iter().filter(|key| key.name == name);
+            keys.map(move |key| match path.is_empty() {
+                true => key.name.to_owned(),
+                false => format!("{path}.{}", key.name),
+            })
+        });
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
@@ -79,15 +89,14 @@ pub fn example() -> String {
     for table in tables() {
         out.push('\n');
         comment(&mut out, table.doc);
-        if !table.name.is_empty() {
+        if table.list {
+            let _ = writeln!(out, "#[[{}]]", table.name);
+        } else if !table.name.is_empty() {
             let _ = writeln!(out, "[{}]", table.name);
         }
         for key in table.keys {
             out.push('\n');
             comment(&mut out, key.doc);
-            if key.effect == Effect::Reserved {
-                out.push_str("# (Reserved: accepted, without effect in this version.)\n");
-            }
             let value = match (&key.default, key.example) {
                 (_, Some(example)) => example.to_owned(),
                 (Some(default), None) => default.clone(),
@@ -121,6 +130,7 @@ pub fn markdown() -> String {
     for table in tables() {
         let title = match table.name {
             "" => "Top of the file".to_owned(),
+            name if table.list => format!("`[[{name}]]`"),
             name => format!("`[{name}]`"),
         };
         let _ = write!(out, "\n## {title}\n\n{}\n", paragraph(table.doc));
@@ -135,7 +145,6 @@ pub fn markdown() -> String {
             let effect = match key.effect {
                 Effect::Live => "on reload",
                 Effect::Restart => "at restart",
-                Effect::Reserved => "reserved: no effect yet",
             };
             let mut meaning = paragraph(key.doc);
             if let Some((low, high)) = key.bounds {

@@ -16,8 +16,6 @@ pub enum Effect {
     Live,
     /// When the server is started again.
     Restart,
-    /// Not yet: the key is accepted and checked, and nothing reads it in this version.
-    Reserved,
 }
 
 /// What is known of one key: everything the reference says about it.

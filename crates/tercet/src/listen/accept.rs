@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::balancer::{Balancers, Expected, Wait};
 use super::c2s::{Connection, Start};
 use super::carrier::Carrier;
+use super::component::{self, Hub};
 use super::http::{self, Site};
 use super::s2s::{self, S2s};
 use super::service::C2s;
@@ -53,12 +54,17 @@ pub(super) fn bind_all(settings: &Settings) -> Result<Vec<Listening>, ListenErro
     let (private, every_private) = private_addresses(&settings.addresses, settings.every_address);
     let private = (private.as_slice(), every_private);
     let all = (settings.addresses.as_slice(), settings.every_address);
+    let component = match &settings.component_addresses {
+        Some(addresses) => (addresses.as_slice(), true),
+        None => private,
+    };
     let mut open = Vec::new();
     for (port, purpose, (addresses, every)) in [
         (settings.c2s, Purpose::C2s, all),
         (settings.c2s_tls, Purpose::C2sTls, all),
         (settings.s2s, Purpose::S2s, all),
         (settings.s2s_tls, Purpose::S2sTls, all),
+        (settings.component, Purpose::Component, component),
         (settings.http, Purpose::Http, private),
         (settings.https, Purpose::Https, all),
     ] {
@@ -118,6 +124,8 @@ pub(super) struct Welcome {
     pub(super) c2s: Arc<C2s>,
     /// Of the ports for other servers.
     pub(super) s2s: Option<Arc<S2s>>,
+    /// Of the port for components.
+    pub(super) components: Option<Arc<Hub>>,
     pub(super) site: Arc<Site>,
     pub(super) cores: Arc<Cores>,
     /// Ends when nothing more is to be accepted.
@@ -237,7 +245,11 @@ async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
             let _ = match purpose {
                 Purpose::C2s => socket.try_write(REFUSED),
                 Purpose::Http => socket.try_write(REFUSED_HTTP),
-                Purpose::C2sTls | Purpose::S2s | Purpose::S2sTls | Purpose::Https => Ok(0),
+                Purpose::C2sTls
+                | Purpose::S2s
+                | Purpose::S2sTls
+                | Purpose::Component
+                | Purpose::Https => Ok(0),
             };
             return;
         }
@@ -284,6 +296,16 @@ async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
                         tracing::warn!(%peer, %error, "connection not served");
                     }
                 });
+                Ok(())
+            })
+        }
+        Purpose::Component => {
+            let Some(hub) = served.components.clone() else {
+                return;
+            };
+            Box::new(move |load| {
+                let socket = TcpStream::from_std(socket)?;
+                tokio::spawn(component::serve(hub, socket, peer, pass, load));
                 Ok(())
             })
         }

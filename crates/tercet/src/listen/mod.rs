@@ -7,6 +7,7 @@ mod accept;
 mod balancer;
 mod c2s;
 mod carrier;
+mod component;
 pub mod gate;
 mod http;
 mod registry;
@@ -31,6 +32,8 @@ use tokio::sync::watch;
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
 use balancer::Balancers;
+use component::Hub;
+pub use component::Place;
 use http::upload::Uploads;
 pub use http::{BoshLimits, HttpSettings, Times};
 use http::{Ports, Site};
@@ -78,6 +81,8 @@ pub enum Purpose {
     S2s,
     /// Streams of other servers with TLS from the first byte (XEP-0368).
     S2sTls,
+    /// Components (XEP-0114).
+    Component,
     /// HTTP, on this machine's own addresses.
     Http,
     /// HTTP over TLS.
@@ -89,13 +94,14 @@ pub struct Listeners {
     cores: Arc<Cores>,
     c2s: Arc<C2s>,
     s2s: Option<Arc<S2s>>,
+    components: Option<Arc<Hub>>,
     site: Arc<Site>,
     bound: Vec<(SocketAddr, Purpose)>,
     #[cfg(test)]
     uploads: Arc<Uploads>,
     /// Ends accepting when it is dropped.
     accepting: watch::Sender<()>,
-    /// Ends the streams with other servers when it is dropped.
+    /// Ends the streams with other servers and with components when it is dropped.
     federating: watch::Sender<()>,
 }
 
@@ -145,6 +151,7 @@ impl Listeners {
         let (balancers, balanced) = (settings.balancers, settings.balanced);
         let (accepting, stopped) = watch::channel(());
         let (federating, parted) = watch::channel(());
+        let components_parted = parted.clone();
         let s2s = match settings.s2s.or(settings.s2s_tls) {
             Some(_) => Some(
                 S2s::start(
@@ -159,6 +166,14 @@ impl Listeners {
             ),
             None => None,
         };
+        let components = match settings.component {
+            Some(_) => {
+                let (places, streams) = (settings.components, settings.component_streams);
+                let server = server.clone();
+                Some(Hub::start(server, &cores, places, streams, components_parted).await)
+            }
+            None => None,
+        };
         let mut bound = Vec::new();
         for (number, socket) in sockets.into_iter().enumerate() {
             bound.push((socket.address, socket.purpose));
@@ -170,6 +185,7 @@ impl Listeners {
                 }),
                 c2s: c2s.clone(),
                 s2s: s2s.clone(),
+                components: components.clone(),
                 site: site.clone(),
                 cores: cores.clone(),
                 stopped: stopped.clone(),
@@ -187,6 +203,7 @@ impl Listeners {
             cores,
             c2s,
             s2s,
+            components,
             site,
             bound,
             #[cfg(test)]
@@ -217,6 +234,9 @@ impl Listeners {
         if let Some(s2s) = &self.s2s {
             s2s.set(settings.servers);
         }
+        if let Some(components) = &self.components {
+            components.set(settings.components, settings.component_streams);
+        }
         self.site.reload(settings.web);
     }
 
@@ -228,6 +248,9 @@ impl Listeners {
             // While its sender is still there, what waits for a server that is out of reach goes back.
             let _ = tokio::time::timeout(limit, s2s.close()).await;
         }
+        if let Some(components) = &self.components {
+            let _ = tokio::time::timeout(limit, components.close()).await;
+        }
         let error = StreamError::new(StreamCondition::SystemShutdown);
         self.c2s.registry.end(&error);
         let _ = tokio::time::timeout(limit, self.c2s.registry.wait_for(0)).await;
@@ -238,6 +261,9 @@ impl Listeners {
         drop(self.federating);
         if let Some(s2s) = &self.s2s {
             let _ = tokio::time::timeout(limit, s2s.wait_for_none()).await;
+        }
+        if let Some(components) = &self.components {
+            let _ = tokio::time::timeout(limit, components.wait_for_none()).await;
         }
         cut_off
     }

@@ -7,12 +7,16 @@ use std::time::{Duration, SystemTime};
 use tercet_core::Limits as XmlLimits;
 use tercet_server::{Registration, Server};
 use tercet_stream::c2s::{C2sConfig, HostConfig, TlsPolicy};
+use tercet_stream::component::{ComponentConfig, ComponentHost, ComponentSecret};
 use tercet_stream::s2s::{DialbackSecret, S2sConfig, S2sHost};
 
 use super::Purpose;
+use super::component::Place;
 use super::gate::GateLimits;
 use super::http::{BoshLimits, HttpSettings};
-use crate::config::{BalancedPort, Config, Federation, Host, Network, Port};
+use crate::config::{
+    BalancedPort, Component, Config, Federation, Host, Network, Port, SecondConnection,
+};
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
 /// Time from the beginning to the end of a connection that registers accounts, where rates are not limited.
@@ -33,6 +37,10 @@ pub struct Settings {
     pub s2s: Option<u16>,
     /// The port of other servers' streams with direct TLS; 0 for any.
     pub s2s_tls: Option<u16>,
+    /// The port of components, on their own addresses; 0 for any. Without this there are none.
+    pub component: Option<u16>,
+    /// The addresses for components; `None`: as for HTTP without TLS.
+    pub component_addresses: Option<Vec<IpAddr>>,
     /// The port of HTTP, on this machine's own addresses only; 0 for any.
     pub http: Option<u16>,
     /// The port of HTTPS; 0 for any.
@@ -53,6 +61,10 @@ pub struct Settings {
     pub servers: S2sConfig,
     /// How other servers are found.
     pub federation: Federation,
+    /// The components.
+    pub components: Vec<Place>,
+    /// Settings of their streams.
+    pub component_streams: ComponentConfig,
 }
 
 impl Settings {
@@ -66,6 +78,8 @@ impl Settings {
             c2s_tls: port(&config.listen.c2s_tls),
             s2s: port(&config.listen.s2s),
             s2s_tls: port(&config.listen.s2s_tls),
+            component: port(&config.listen.component).filter(|_| !config.components.is_empty()),
+            component_addresses: config.listen.component_addresses.clone(),
             http: port(&config.listen.http),
             https: port(&config.listen.https),
             balancers: config.listen.balancers.clone(),
@@ -97,6 +111,8 @@ impl Settings {
             streams: streams(config, server),
             servers: servers(config, server),
             federation: config.federation.clone(),
+            components: config.components.iter().map(place).collect(),
+            component_streams: component_streams(config, server),
         }
     }
 }
@@ -194,6 +210,22 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
         }
         settings
     });
+    // What other servers send to a component's domain, and it to them, goes by the rules of the host that it belongs to.
+    let components = config.components.iter().map(|component| {
+        let mut settings = S2sHost::new(component.domain.as_str());
+        let host = config
+            .hosts
+            .iter()
+            .find(|host| host.domain == component.host);
+        if let Some(host) = host {
+            settings.require_certificate = host.tls.require_server_certificate;
+            if !host.tls.required {
+                settings.tls = TlsPolicy::Optional;
+            }
+        }
+        settings
+    });
+    let hosts = hosts.chain(components);
     let secret = DialbackSecret::new(&server.derive_secret(b"dialback"));
     let mut servers = S2sConfig::new(hosts, secret);
     // Bounds and times are those of client streams.
@@ -206,6 +238,32 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
     // The program does not do that yet: nothing may offer it.
     servers.bidi = false;
     servers
+}
+
+fn place(component: &Component) -> Place {
+    Place {
+        domain: component.domain.as_str().into(),
+        subdomains: component.subdomains,
+        replace: component.second_connection == SecondConnection::Replace,
+        wait: Duration::from_secs(component.queue_time.0),
+        // The key's bounds fit.
+        bytes: usize::try_from(component.queue_bytes.0).unwrap_or(usize::MAX),
+    }
+}
+
+fn component_streams(config: &Config, server: &Server) -> ComponentConfig {
+    let component = |component: &Component| ComponentHost {
+        domain: component.domain.as_str().to_owned(),
+        secret: ComponentSecret::new(component.secret.reveal()),
+        subdomains: component.subdomains,
+    };
+    let mut components = ComponentConfig::new(config.components.iter().map(component));
+    // Bounds are those of client streams.
+    let clients = streams(config, server);
+    components.before_login = clients.before_login;
+    components.after_login = clients.after_login;
+    components.negotiation_timeout = clients.login_timeout;
+    components
 }
 
 /// The certificates that a configuration means.

@@ -6,8 +6,11 @@ mod places;
 use serde::Serialize;
 
 use super::{Failure, output};
-use crate::config::section::{Effect, Section};
+use crate::config::section::Section;
 use crate::config::{Config, Registration, RegistrationPolicy};
+
+/// Secrets with fewer characters may be guessed.
+const SHORT_SECRET: usize = 16;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -131,7 +134,7 @@ pub(super) fn shown(finding: &Finding) -> String {
     text
 }
 
-/// Settings that are meant for laboratories, or do nothing.
+/// Settings that are meant for laboratories, or dangerous.
 fn settings(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !config.limits.rates {
@@ -159,12 +162,12 @@ fn settings(config: &Config) -> Vec<Finding> {
             RegistrationPolicy::Invite | RegistrationPolicy::Closed => {}
         }
     }
-    for (name, effect) in Config::default().changes(config) {
-        if effect == Effect::Reserved {
+    for component in &config.components {
+        if component.secret.reveal().len() < SHORT_SECRET {
             findings.push(Finding::warning(
-                name,
-                "has no effect in this version",
-                "Leave it for later, or remove it.",
+                format!("secret of the component {}", component.domain.as_str()),
+                "it is short, and may be guessed",
+                "Take a long random one: `openssl rand -hex 32` makes it.",
             ));
         }
     }
@@ -178,8 +181,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn laboratory_settings_and_reserved_keys_are_pointed_out() {
-        let text = "registration.policy = \"open\"\n[tls]\nrequired = false\n[limits]\nrates = false\n[listen]\ncomponent = 5348\n";
+    fn laboratory_settings_are_pointed_out() {
+        let text = "registration.policy = \"open\"\n[tls]\nrequired = false\n[limits]\nrates = false\n[[component]]\ndomain = \"irc.localhost\"\nsecret = \"short\"\n";
         let (config, faults) = Config::parse(text, Path::new(""));
         assert_eq!(faults, []);
         let subjects: Vec<_> = settings(&config)
@@ -190,7 +193,7 @@ mod tests {
             "limits.rates",
             "tls.required of localhost",
             "registration.policy of localhost",
-            "listen.component",
+            "secret of the component irc.localhost",
         ];
         assert_eq!(subjects, expected.map(|s| (Verdict::Warning, s.to_owned())));
         assert_eq!(settings(&Config::default()), []);

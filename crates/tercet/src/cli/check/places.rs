@@ -58,10 +58,19 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
     }
     let all = config.addresses();
     let private = private_addresses(&all.0, all.1);
+    let component = match &config.listen.component_addresses {
+        Some(addresses) => (addresses.clone(), true),
+        None => private.clone(),
+    };
+    let component_port = match config.components.is_empty() {
+        true => Port::Off,
+        false => config.listen.component,
+    };
     let mut findings = Vec::new();
     for (name, port, (addresses, named)) in [
         ("c2s", config.listen.c2s, &all),
         ("c2s_tls", config.listen.c2s_tls, &all),
+        ("component", component_port, &component),
         ("http", config.listen.http, &private),
         ("https", config.listen.https, &all),
     ] {

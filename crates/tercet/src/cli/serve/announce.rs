@@ -54,6 +54,10 @@ impl Start<'_> {
                 row("servers", &format!("{} ({what})", places.join(", ")));
             }
         }
+        let places = self.places(Purpose::Component);
+        if !places.is_empty() {
+            row("components", &places.join(", "));
+        }
         for (purpose, scheme) in [(Purpose::Http, "http"), (Purpose::Https, "https")] {
             let places = self.places(purpose);
             if !places.is_empty() {
@@ -93,6 +97,7 @@ impl Start<'_> {
                 Purpose::C2sTls => "c2s_tls",
                 Purpose::S2s => "s2s",
                 Purpose::S2sTls => "s2s_tls",
+                Purpose::Component => "component",
                 Purpose::Http => "http",
                 Purpose::Https => "https",
             };

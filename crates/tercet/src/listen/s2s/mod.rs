@@ -76,18 +76,18 @@ enum Job {
 
 /// How much there is of something that the server's end waits for.
 #[derive(Clone, Default)]
-struct Busy(Arc<watch::Sender<usize>>);
+pub(super) struct Busy(Arc<watch::Sender<usize>>);
 
 /// Counts one of them, for as long as it exists.
-struct AtWork(Arc<watch::Sender<usize>>);
+pub(super) struct AtWork(Arc<watch::Sender<usize>>);
 
 impl Busy {
-    fn work(&self) -> AtWork {
+    pub(super) fn work(&self) -> AtWork {
         self.0.send_modify(|count| *count += 1);
         AtWork(self.0.clone())
     }
 
-    async fn rest(&self) {
+    pub(super) async fn rest(&self) {
         // The sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }

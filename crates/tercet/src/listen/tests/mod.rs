@@ -2,6 +2,7 @@
 
 mod bosh;
 mod client;
+mod components;
 mod connections;
 mod files;
 mod http2;
