@@ -131,11 +131,6 @@ impl<L> Line<L> {
         }
     }
 
-    /// How many bytes wait.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     fn clear(&mut self) -> Vec<L> {
         self.bytes = 0;
         let items = std::mem::take(&mut self.items);
@@ -157,7 +152,7 @@ mod tests {
     fn nothing_waits_for_a_component_that_has_never_been_there() {
         let (mut line, now) = line();
         assert_eq!(line.push(1, 1, now), Err((1, Why::Away)));
-        assert_eq!(line.bytes(), 0);
+        assert_eq!(line.bytes, 0);
     }
 
     #[test]
@@ -171,7 +166,7 @@ mod tests {
         assert_eq!(line.take(1, 3), [0, 1]);
         line.push(6, 4, now).unwrap();
         assert_eq!(line.take(1, 100), [2, 3, 4, 6]);
-        assert_eq!((line.take(1, 100).len(), line.bytes()), (0, 0));
+        assert_eq!((line.take(1, 100).len(), line.bytes), (0, 0));
     }
 
     #[test]
@@ -187,7 +182,7 @@ mod tests {
         assert!(line.expire(now + WAIT / 2).is_empty());
         assert_eq!(line.expire(now + WAIT), [2]);
         assert_eq!(line.push(3, 1, now + WAIT), Err((3, Why::Away)));
-        assert_eq!(line.bytes(), 0);
+        assert_eq!(line.bytes, 0);
     }
 
     #[test]

@@ -74,7 +74,7 @@ struct Link {
     seat: Option<Seat>,
     out: Vec<u8>,
     /// What was taken from the line and has not all gone to the network.
-    sent: Vec<Box<Letter>>,
+    sent: Vec<Letter>,
     /// The stream is over: what is written has to leave, and nothing more comes.
     closing: bool,
     /// The connection has broken, with what was to be sent.

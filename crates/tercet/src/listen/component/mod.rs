@@ -62,7 +62,7 @@ pub(super) struct Hub {
 }
 
 /// A stanza that goes back.
-type Returned = (Box<Letter>, StanzaError, AtWork);
+type Returned = (Letter, StanzaError, AtWork);
 
 /// Where one component arrives.
 struct Station {
@@ -71,7 +71,7 @@ struct Station {
 }
 
 struct State {
-    line: Line<Box<Letter>>,
+    line: Line<Letter>,
     /// Tells the connection there is that something waits.
     ready: Arc<Notify>,
     /// Ends it.
@@ -259,7 +259,7 @@ impl Hub {
         });
     }
 
-    fn return_all(&self, station: &Station, letters: Vec<Box<Letter>>) {
+    fn return_all(&self, station: &Station, letters: Vec<Letter>) {
         if letters.is_empty() {
             return;
         }
@@ -269,7 +269,7 @@ impl Hub {
         }
     }
 
-    fn give_back(&self, letter: Box<Letter>, error: StanzaError) {
+    fn give_back(&self, letter: Letter, error: StanzaError) {
         // Without anybody to do it, the server has ended.
         let _ = self.returned.send((letter, error, self.returning.work()));
     }
@@ -281,7 +281,6 @@ impl Components for Hub {
     }
 
     fn send(&self, letter: Letter) {
-        let letter = Box::new(letter);
         let Some(station) = self.station(letter.to.domain()) else {
             // It has just been taken away.
             return self.give_back(letter, StanzaError::remote_server_not_found());
