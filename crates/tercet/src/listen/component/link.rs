@@ -135,13 +135,16 @@ impl Link {
         };
         tracing::info!(peer = %self.peer, component = %domain, "a component is connected");
         self.pass.authenticated();
+        self.stream.handle(now, Input::Admit);
+        // Presence is asked for and shown anew, whatever it has missed.
+        self.hub.server.within_reach(&domain);
+        self.hub.server.disturbed(&domain);
         self.seat = Some(Seat {
             station,
             domain,
             ready,
             ended: Some(ended),
         });
-        self.stream.handle(now, Input::Admit);
     }
 
     fn event(&self, event: ComponentEvent) {

@@ -254,8 +254,15 @@ impl Hub {
                 () = tokio::time::sleep(station.place().wait) => {}
                 _ = stopped.changed() => {}
             }
-            let left = station.lock().line.expire(Instant::now());
+            let (here, left) = {
+                let mut state = station.lock();
+                (state.line.here(), state.line.expire(Instant::now()))
+            };
             hub.return_all(&station, left);
+            if here.is_none() {
+                // Its contacts are shown as unavailable.
+                hub.server.out_of_reach(&station.place().domain);
+            }
         });
     }
 
