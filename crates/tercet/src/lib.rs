@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod listen;
 pub mod logging;
+pub mod peers;
 pub mod qr;
 pub mod reach;
 pub mod runtime;

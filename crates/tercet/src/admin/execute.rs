@@ -11,6 +11,7 @@ use super::archive;
 use super::invites::{self, Wanted};
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 use super::outages;
+use super::peers;
 use super::push;
 use super::rooms;
 use super::uploads;
@@ -108,6 +109,10 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             affiliation,
             reason,
         } => rooms::affiliate(server, &room, &user, &affiliation, reason).await,
+        Operation::ListPeers { domain, after } => {
+            Ok(peers::list(server, domain.as_deref(), after.as_deref()))
+        }
+        Operation::Metrics {} => Ok(peers::metrics(server)),
         Operation::ListPush { jid } => push::list(server, account(server, &jid)?).await,
         Operation::TestPush { jid } => push::test(server, account(server, &jid)?).await,
     }

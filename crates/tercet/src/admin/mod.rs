@@ -9,6 +9,7 @@ pub mod execute;
 mod invites;
 pub mod operation;
 mod outages;
+mod peers;
 mod push;
 mod rooms;
 pub mod socket;

@@ -7,6 +7,8 @@ use tercet_modules::mam::{Keep, Kept};
 use tercet_modules::outage::Outage;
 use zeroize::Zeroize;
 
+use crate::peers::Peer;
+
 /// One administrative operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
@@ -167,6 +169,15 @@ pub enum Operation {
         /// Why.
         reason: Option<String>,
     },
+    /// What has happened with other servers since the start: with one, or a page of all, ordered by domain.
+    ListPeers {
+        /// Only this one.
+        domain: Option<String>,
+        /// Only those behind this one.
+        after: Option<String>,
+    },
+    /// Figures for monitoring.
+    Metrics {},
     /// The devices of an account that are woken by push notifications, with what came of the last ones.
     ListPush {
         /// Its bare JID.
@@ -209,6 +220,18 @@ pub enum Answer {
     Outage {
         /// As it was set.
         outage: Option<Outage>,
+    },
+    /// Other servers.
+    Peers {
+        /// The page.
+        peers: Vec<Peer>,
+        /// What to put into `after` for the next page; `None` at the end.
+        next: Option<String>,
+    },
+    /// Figures, in the text form of OpenMetrics.
+    Metrics {
+        /// All of them.
+        text: String,
     },
     /// Devices that are woken.
     Push {

@@ -56,6 +56,11 @@ pub enum Command {
     /// Tell users' clients about an outage
     #[command(subcommand)]
     Outage(Outage),
+    /// Show what has happened with other servers
+    #[command(subcommand)]
+    Federation(Federation),
+    /// Print figures for monitoring, in the text form of OpenMetrics
+    Metrics,
     /// Print docs/configuration.md
     #[command(hide = true)]
     Reference,
@@ -71,6 +76,18 @@ pub enum Explain {
         /// The domain of this server from which to go [default: the first one]
         #[arg(long, value_name = "DOMAIN")]
         from: Option<String>,
+    },
+}
+
+/// What to show of other servers: what has happened since this one's start.
+#[derive(Debug, Subcommand)]
+pub enum Federation {
+    /// List the servers with which there were streams, or were to be
+    List,
+    /// Show one: open streams, the last that came about, the last that failed and why
+    Show {
+        /// Its domain
+        domain: String,
     },
 }
 

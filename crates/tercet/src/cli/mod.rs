@@ -1,8 +1,9 @@
-//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`.
+//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `metrics`.
 
 pub mod args;
 mod check;
 mod explain;
+mod federation;
 mod init;
 mod invite;
 mod outage;
@@ -89,6 +90,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Command::Explain(command)) => {
             explain::run(&configuration(arguments)?, command, arguments.json)
         }
+        Some(Command::Federation(command)) => {
+            federation::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Metrics) => federation::metrics(&configuration(arguments)?, arguments.json),
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),
         Some(Command::Serve) | None => serve::run(arguments),
     }

@@ -30,7 +30,7 @@ use tercet_server::Server;
 use tokio::sync::watch;
 
 use crate::runtime::Cores;
-use crate::tls::{ALPN_CLIENT, Certificates, TlsAcceptor, TlsError};
+use crate::tls::{ALPN_CLIENT, Certificates, Expiries, TlsAcceptor, TlsError};
 use balancer::Balancers;
 use component::Hub;
 pub use component::Place;
@@ -193,7 +193,7 @@ impl Listeners {
             let task = accept::run(socket, welcome);
             cores.spawn_on(number, task).await;
         }
-        let watching = watch_certificates(certificates, stopped.clone());
+        let watching = watch_certificates(certificates, server.clone(), stopped.clone());
         cores.spawn_on(0, watching).await;
         cores
             .spawn_on(0, uploads.clone().keep(stopped.clone()))
@@ -282,9 +282,15 @@ async fn keep_time(server: Arc<Server>, mut stopped: watch::Receiver<()>) {
     }
 }
 
-/// Loads certificates again when their files change.
-async fn watch_certificates(certificates: Arc<Certificates>, mut stopped: watch::Receiver<()>) {
+/// Loads certificates again when their files change, and says when one ends soon.
+async fn watch_certificates(
+    certificates: Arc<Certificates>,
+    server: Arc<Server>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let expiries = Expiries::of(&server);
     loop {
+        expiries.look(&certificates, server.now_ms());
         tokio::select! {
             _ = stopped.changed() => return,
             () = tokio::time::sleep(CERTIFICATES_CHECKED) => {}

@@ -2,6 +2,7 @@
 
 use super::TlsError;
 use super::binding::end_point;
+use super::expiry::Expiry;
 use super::names::CertificateNames;
 use super::peer::Trust;
 use arc_swap::ArcSwap;
@@ -54,6 +55,8 @@ pub(super) struct Snapshot {
     /// New with every set, so that no ticket outlives the certificate it was issued under: a resumed session's
     /// `tls-server-end-point` is then the same on both sides.
     pub(super) tickets: Arc<dyn ProducesTickets>,
+    /// When each of the files' certificates ends, in their order.
+    expiries: Vec<Expiry>,
     /// Who judges the certificates of peers.
     pub(super) trust: Arc<Trust>,
 }
@@ -63,6 +66,8 @@ pub(super) struct HostCertificate {
     pub(super) key: Arc<CertifiedKey>,
     /// None if the signature algorithm defines no hash (RFC 5929 §4.1).
     pub(super) end_point: Option<Box<[u8]>>,
+    /// Its end: seconds since 1970.
+    not_after: i64,
 }
 
 impl Certificates {
@@ -138,6 +143,11 @@ impl Certificates {
         Ok(())
     }
 
+    /// When the certificates that are in use expire, the default one first.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        self.current.load().expiries.clone()
+    }
+
     pub(super) fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
@@ -190,10 +200,16 @@ impl Snapshot {
                 by_name.entry(name).or_insert_with(|| certificate.clone());
             }
         }
+        let expiries = loaded.iter().map(|(files, certificate)| Expiry {
+            file: files.chain.clone(),
+            not_after: certificate.not_after,
+        });
+        let expiries = expiries.collect();
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         Ok(Snapshot {
             by_name,
             default,
+            expiries,
             tickets,
             trust: Arc::new(Trust::new(provider.clone(), roots)),
         })
@@ -220,6 +236,12 @@ impl HostCertificate {
             .key_provider
             .load_private_key(key)
             .map_err(|e| TlsError::file(&files.key, format!("unusable private key: {e}")))?;
+        let own = chain.first().map(|own| X509Certificate::from_der(own));
+        let not_after = match own {
+            Some(Ok((_, own))) => own.validity().not_after.timestamp(),
+            // `read_chain` gives at least one, and all can be read.
+            _ => i64::MAX,
+        };
         let end_point = chain
             .first()
             .and_then(|c| end_point(c))
@@ -235,6 +257,7 @@ impl HostCertificate {
         Ok(HostCertificate {
             key: Arc::new(key),
             end_point,
+            not_after,
         })
     }
 

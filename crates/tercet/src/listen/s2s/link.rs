@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::outbox::{Outbox, Session};
+use super::witness::Witness;
 use super::{AtWork, S2s};
 use crate::listen::wire::{Scratch, Wire, WireError};
 use crate::reach::queue::TooHigh;
@@ -76,6 +77,7 @@ pub(super) struct Link {
     lost: bool,
     /// What it takes stanzas from.
     outbox: Option<Outbox>,
+    witness: Witness,
     _open: AtWork,
 }
 
@@ -91,6 +93,7 @@ impl Link {
     ) -> Self {
         Link {
             _open: s2s.open.work(),
+            witness: Witness::new(&s2s.server, outward.is_some(), peer),
             s2s,
             wire: Wire::new(socket, tls),
             stream,
@@ -135,6 +138,11 @@ impl Link {
         };
         self.stream.handle(Instant::now(), Input::Manage(manage));
         true
+    }
+
+    /// Why the connection broke, if it did and that is known.
+    pub(super) fn why_lost(&self) -> Option<&str> {
+        self.witness.why_lost()
     }
 
     /// Ends the stream: the peer has acknowledged what it was not sent.
@@ -277,24 +285,20 @@ impl Link {
                     self.s2s.server.accept_from_elsewhere(stanza).wait().await;
                 }
                 Output::Authenticated(pair, proof) => {
-                    tracing::info!(peer = %self.peer, local = %pair.local, remote = %pair.remote, ?proof, "a server is authenticated");
+                    self.witness.authenticated(&pair, proof);
                     self.told.push_back(Told::Authenticated);
                 }
                 Output::Authorized(pair, proof) => {
-                    tracing::info!(peer = %self.peer, local = %pair.local, remote = %pair.remote, ?proof, "a server takes our stanzas");
+                    self.witness.authorized(&pair, proof);
                     self.told.push_back(Told::Authorized(pair));
                 }
                 Output::Refused(_, refusal) => self.told.push_back(Told::Refused(refusal)),
                 Output::Verified(_, verdict) => self.told.push_back(Told::Verified(verdict)),
-                Output::Event(S2sEvent::Ended(ending)) => {
-                    tracing::debug!(peer = %self.peer, ?ending, "a server's stream has ended");
-                    self.ending = Some(ending);
-                }
-                Output::Event(event @ (S2sEvent::KeyInvalid(_) | S2sEvent::Unsolicited)) => {
-                    tracing::warn!(peer = %self.peer, ?event, "a server has failed to prove its domain");
-                }
                 Output::Event(event) => {
-                    tracing::debug!(peer = %self.peer, ?event, "a server's stream");
+                    self.witness.event(&event, self.stream.pair());
+                    if let S2sEvent::Ended(ending) = event {
+                        self.ending = Some(ending);
+                    }
                 }
                 Output::Close => self.closing = true,
                 // Sessions are kept for those who wait for what they have sent; who connects to us gets nothing on that stream.
@@ -402,7 +406,7 @@ impl Link {
 
     /// The connection is of no more use.
     fn lose(&mut self, error: &WireError) {
-        tracing::debug!(peer = %self.peer, %error, "a server's connection is lost");
+        self.witness.lost(error);
         self.stream.handle(Instant::now(), Input::PeerClosed);
         self.out.clear();
         self.lost = true;

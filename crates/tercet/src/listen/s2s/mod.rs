@@ -19,6 +19,7 @@ mod link;
 mod outbox;
 mod outgoing;
 mod post;
+mod witness;
 mod words;
 
 use std::collections::hash_map::DefaultHasher;

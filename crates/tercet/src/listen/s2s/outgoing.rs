@@ -9,6 +9,7 @@ use super::S2s;
 use super::link::{Link, Told};
 use super::outbox::{Outbox, Session};
 use super::words;
+use crate::peers::{Peers, Way};
 use crate::reach::{Reach, Reached, Unreachable};
 
 /// Opens a stream for a pair of domains, and brings there what waits, until the stream ends. Where the connection breaks and
@@ -27,6 +28,8 @@ pub(super) async fn bring(s2s: Arc<S2s>, pair: DomainPair, reach: Reach) {
             Ok(opened) => opened,
             Err(reason) => {
                 tracing::info!(local = %pair.local, remote = %pair.remote, %reason, "a server is out of reach");
+                let (peers, now) = (Peers::of(&s2s.server), s2s.server.now_ms());
+                peers.failed(Way::Out, &pair.remote, &reason.text, now);
                 s2s.server.out_of_reach(&pair.remote);
                 if let Some(session) = left {
                     session.settle(&s2s, &pair, None);
@@ -98,7 +101,7 @@ async fn open(
                     return Err(words::refusal(&pair.remote, &refusal));
                 }
                 Told::Ended(ending) => {
-                    let (elsewhere, error) = words::ending(&pair.remote, &ending);
+                    let (elsewhere, error) = words::ending(&pair.remote, &ending, link.why_lost());
                     if !elsewhere {
                         return Err(error);
                     }
@@ -170,7 +173,7 @@ pub(super) async fn ask_about(s2s: Arc<S2s>, claim: KeyClaim, reach: Reach) -> V
                 _ => {}
             }
         };
-        let (elsewhere, error) = words::ending(&pair.remote, &ending);
+        let (elsewhere, error) = words::ending(&pair.remote, &ending, link.why_lost());
         if !elsewhere {
             return Verdict::Unknown(error.stanza_error());
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tercet_core::{Condition, StanzaError, StreamCondition};
 use tercet_stream::s2s::{Refusal, S2sEnding};
 
+use super::witness;
 use crate::reach::Unreachable;
 
 /// A stanza that the other server does not take, by what it has said (XEP-0478).
@@ -63,7 +64,8 @@ pub(super) fn refusal(domain: &str, refusal: &Refusal) -> Unreachable {
 }
 
 /// Whether another machine of the same domain may do better, and what the senders are told if there is none.
-pub(super) fn ending(domain: &str, ending: &S2sEnding) -> (bool, Unreachable) {
+/// `lost`: why the connection broke, if it did.
+pub(super) fn ending(domain: &str, ending: &S2sEnding, lost: Option<&str>) -> (bool, Unreachable) {
     let timeout = |text: String| Unreachable::timeout(text);
     match ending {
         S2sEnding::PeerError(Some(StreamCondition::HostUnknown), _) => (
@@ -98,11 +100,62 @@ pub(super) fn ending(domain: &str, ending: &S2sEnding) -> (bool, Unreachable) {
                 condition.as_str()
             )),
         ),
+        S2sEnding::Lost if lost.is_some() => (
+            true,
+            timeout(format!(
+                "the connection to the server of {domain} broke: {}",
+                lost.unwrap_or_default()
+            )),
+        ),
         S2sEnding::ByPeer | S2sEnding::ByUs | S2sEnding::Lost | S2sEnding::KeyInvalid => (
             true,
             timeout(format!("the server of {domain} closed the connection")),
         ),
     }
+}
+
+/// The fault for which a stream has ended, if it was one: whether the peer may mean harm, and what it did. `negotiated`: something
+/// had come about on it.
+pub(super) fn fault(ending: &S2sEnding, negotiated: bool) -> Option<(bool, String)> {
+    Some(match ending {
+        S2sEnding::ByPeer | S2sEnding::ByUs => return None,
+        S2sEnding::Error(StreamCondition::SystemShutdown)
+        | S2sEnding::PeerError(Some(StreamCondition::SystemShutdown), _) => return None,
+        S2sEnding::Error(condition) => {
+            let (hostile, what) = witness::offence(*condition);
+            (hostile, format!("{}: {what}", condition.as_str()))
+        }
+        S2sEnding::PeerError(condition, text) => {
+            let name = condition.map_or("an unknown error", StreamCondition::as_str);
+            let text = text.as_deref().map(printable).unwrap_or_default();
+            (
+                false,
+                format!("it says {name} {text}").trim_end().to_owned(),
+            )
+        }
+        S2sEnding::Lost if negotiated => (false, "the connection broke".to_owned()),
+        S2sEnding::Lost => (
+            false,
+            "the connection ended before it was authenticated".to_owned(),
+        ),
+        S2sEnding::TlsMissing => (false, "it offers no TLS".to_owned()),
+        S2sEnding::TlsRefused => (false, "TLS is refused".to_owned()),
+        S2sEnding::Untrusted => (
+            false,
+            "its certificate does not prove its domain".to_owned(),
+        ),
+        S2sEnding::KeyInvalid => (true, "its keys of dialback were found invalid".to_owned()),
+        S2sEnding::Refused(_) => (false, "it does not believe us".to_owned()),
+    })
+}
+
+/// Why a key could not be verified.
+pub(super) fn unverified(error: &StanzaError) -> String {
+    let text = error.text.as_deref().map(printable).unwrap_or_default();
+    let name = error.condition.as_str();
+    format!("its key could not be verified: {name} {text}")
+        .trim_end()
+        .to_owned()
 }
 
 /// A peer's text without what could break a line.
