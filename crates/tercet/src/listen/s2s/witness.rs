@@ -100,10 +100,10 @@ impl Witness {
         let remote = header.map_or("-", |pair| &pair.remote);
         match hostile {
             true => {
-                tracing::warn!(peer = %address, local, remote, cause, "a server's stream is ended")
+                tracing::warn!(peer = %address, %local, %remote, cause, "a server's stream is ended")
             }
             false => {
-                tracing::info!(peer = %address, local, remote, cause, "a server's stream is ended")
+                tracing::info!(peer = %address, %local, %remote, cause, "a server's stream is ended")
             }
         }
         // What never came about for us is told by who wanted it.
