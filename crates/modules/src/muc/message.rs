@@ -7,6 +7,7 @@ use tercet_server::{Handed, Routed, store_failure};
 use tercet_store::Batch;
 
 use super::affiliation::RoleRight;
+use super::features::RoomFeature;
 use super::presence::USER;
 use super::room::{Room, State, Subject};
 use super::{Call, features, gather, invite, leave, pace, records};
@@ -112,54 +113,90 @@ fn speak(call: &Call<'_>, state: &mut State) -> Result<Routed, StanzaError> {
         // XEP-0045 §7.4: a visitor has no voice, and is told so with forbidden.
         return Err(StanzaError::forbidden().text("you have no voice in this room"));
     }
+    let remembered = cx.stanza.own_child("body").is_some();
+    let checked = check(call, state, place, remembered, |feature, speech| {
+        feature.message(speech)
+    })?;
     gather::introduce(call, state, place);
-    let leave_out = left_out(&cx);
-    let mut append = cx.edit.append.to_vec();
-    let sender = state.occupants.at(place);
-    features::stamp(&call.core.features, state, sender, &mut append);
-    let mut speech = Speech {
-        call,
-        state,
-        place,
-        leave_out,
-        append,
-        id: None,
-        keep: Batch::new(),
-        remembered: cx.stanza.own_child("body").is_some(),
-    };
-    for feature in call.core.features.iter() {
-        feature.message(&mut speech)?;
-    }
-    let Speech {
-        leave_out,
-        append,
-        id,
-        keep,
-        remembered,
-        ..
-    } = speech;
-    let leave_out = in_order(leave_out);
-    let edit = Edit {
-        leave_out: &leave_out,
-        append: &append,
-    };
     let from = state.occupants.at(place).jid.clone();
     // XEP-0045 §7.4: from the occupant, to each occupant, the sender included; otherwise as it came, with its id.
-    let shared = cx.stanza.share_edited(Some(from.as_str()), cx.lang, edit);
+    let lang = cx.lang;
+    let shared = cx
+        .stanza
+        .share_edited(Some(from.as_str()), lang, checked.edit());
     state.cast(cx.server, &from, cx.stanza, |_, _| Some(&shared));
-    if remembered && state.config.max_history > 0 {
+    if checked.remembered && state.config.max_history > 0 {
         let mut written = Vec::with_capacity(shared.byte_len());
         shared.write(&mut written, None);
         let keep = state.config.max_history as usize;
         let now_ms = cx.server.now_ms();
-        state
-            .history
-            .add(now_ms, &from, id.as_deref(), &written, keep);
+        let id = checked.id.as_deref();
+        state.history.add(now_ms, &from, id, &written, keep);
     }
-    match keep.is_empty() {
+    match checked.keep.is_empty() {
         true => Ok(Routed::Done),
-        false => Ok(cx.keep(keep)),
+        false => Ok(cx.keep(checked.keep)),
     }
+}
+
+/// What the features have made of a message to all.
+struct Checked {
+    /// In order.
+    leave_out: Vec<u32>,
+    append: Vec<u8>,
+    id: Option<String>,
+    keep: Batch,
+    remembered: bool,
+}
+
+impl Checked {
+    fn edit(&self) -> Edit<'_> {
+        Edit {
+            leave_out: &self.leave_out,
+            append: &self.append,
+        }
+    }
+}
+
+/// Lets all features look at the message of the occupant at a place, as `ask` says.
+///
+/// # Errors
+/// What one of them refuses it with.
+fn check(
+    call: &Call<'_>,
+    state: &mut State,
+    place: usize,
+    remembered: bool,
+    ask: impl Fn(&dyn RoomFeature, &mut Speech<'_>) -> Result<(), StanzaError>,
+) -> Result<Checked, StanzaError> {
+    let cx = call.entity;
+    let mut append = cx.edit.append.to_vec();
+    features::stamp(
+        &call.core.features,
+        state,
+        state.occupants.at(place),
+        &mut append,
+    );
+    let mut speech = Speech {
+        call,
+        state,
+        place,
+        leave_out: left_out(&cx),
+        append,
+        id: None,
+        keep: Batch::new(),
+        remembered,
+    };
+    for feature in call.core.features.iter() {
+        ask(&**feature, &mut speech)?;
+    }
+    Ok(Checked {
+        leave_out: in_order(speech.leave_out),
+        append: speech.append,
+        id: speech.id,
+        keep: speech.keep,
+        remembered: speech.remembered,
+    })
 }
 
 /// The places of children that nobody gets: those that a stage leaves out, and what only rooms may say.
@@ -204,29 +241,12 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
         // XEP-0045 §8.1: who may not change the subject is told so with forbidden.
         return Err(StanzaError::forbidden().text("you may not change the subject"));
     }
-    let mut append = cx.edit.append.to_vec();
-    features::stamp(&call.core.features, state, occupant, &mut append);
-    let (by, leave_out) = (occupant.jid.clone(), left_out(&cx));
-    let mut speech = Speech {
-        call,
-        state,
-        place,
-        leave_out,
-        append,
-        id: None,
-        keep: Batch::new(),
-        remembered: false,
-    };
-    for feature in call.core.features.iter() {
-        feature.subject(&mut speech);
-    }
-    let Speech {
-        leave_out,
-        append,
-        mut keep,
-        ..
-    } = speech;
-    let leave_out = in_order(leave_out);
+    let by = occupant.jid.clone();
+    let mut checked = check(call, state, place, false, |feature, speech| {
+        feature.subject(speech);
+        Ok(())
+    })?;
+    let mut keep = std::mem::take(&mut checked.keep);
     let mut xml = Vec::new();
     for child in cx.stanza.children() {
         if child.name() == "subject" && child.ns() == cx.stanza.content_ns() {
@@ -234,14 +254,14 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
         }
     }
     // With the id under which it is archived: who enters and reads the archive knows it again.
-    xml.extend_from_slice(&append[cx.edit.append.len()..]);
+    xml.extend_from_slice(&checked.append[cx.edit.append.len()..]);
     let subject = Subject {
         xml,
         by: Some(by),
         at_ms: cx.server.now_ms(),
     };
     if !state.config.persistent {
-        tell_subject(call, state, subject, &leave_out, &append);
+        tell_subject(call, state, subject, &checked);
         return Ok(match keep.is_empty() {
             true => Routed::Done,
             false => cx.keep(keep),
@@ -257,24 +277,20 @@ fn change_subject(call: &Call<'_>, state: &mut State, place: usize) -> Result<Ro
             return call.entity.refuse(&store_failure(&error));
         }
         let mut state = call.room.lock();
-        tell_subject(&call, &mut state, subject, &leave_out, &append);
+        tell_subject(&call, &mut state, subject, &checked);
         leave::settle(&call, &mut state);
     }))
 }
 
-fn tell_subject(
-    call: &Call<'_>,
-    state: &mut State,
-    subject: Subject,
-    leave_out: &[u32],
-    append: &[u8],
-) {
+fn tell_subject(call: &Call<'_>, state: &mut State, subject: Subject, checked: &Checked) {
     let cx = call.entity;
     let from = subject.by.clone().unwrap_or_else(|| cx.to.clone());
     state.subject = subject;
     gather::flush(call, state);
-    let edit = Edit { leave_out, append };
-    let shared = cx.stanza.share_edited(Some(from.as_str()), cx.lang, edit);
+    let lang = cx.lang;
+    let shared = cx
+        .stanza
+        .share_edited(Some(from.as_str()), lang, checked.edit());
     state.cast(cx.server, &from, cx.stanza, |_, _| Some(&shared));
 }
 

@@ -1,8 +1,8 @@
 //! The rooms of one service: those in memory, and how the others come there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tercet_core::BareJid;
 use tercet_server::{Routed, Server};
@@ -18,13 +18,25 @@ const SHARDS: usize = 16;
 /// How long a persistent room stays in memory when the last occupant has left, in milliseconds: who comes back soon finds what
 /// was said last.
 pub(super) const IDLE_MS: u64 = 600_000;
+/// How often it is looked for such rooms at the most, in milliseconds.
+const SELDOM_MS: u64 = 1_000;
 
 /// The rooms of one service.
 pub struct Service {
     shards: [Shard; SHARDS],
     hasher: RandomState,
+    idle: Mutex<Idle>,
     /// How often users have entered.
     pub(super) joins: Joins,
+}
+
+/// Rooms that nobody may be in.
+#[derive(Default)]
+struct Idle {
+    /// When they are to leave the memory if that is so, in milliseconds since 1970; ascending.
+    rooms: VecDeque<(u64, Weak<Room>)>,
+    /// A job of the agenda waits for all of them.
+    is_awaited: bool,
 }
 
 #[derive(Default)]
@@ -39,6 +51,7 @@ impl Default for Service {
         Service {
             shards: Default::default(),
             hasher: RandomState::new(),
+            idle: Mutex::default(),
             joins: Joins::default(),
         }
     }
@@ -126,15 +139,58 @@ impl Service {
     }
 
     fn unload_later(self: &Arc<Self>, server: &Server, room: &Arc<Room>) {
-        let (service, room) = (self.clone(), Arc::downgrade(room));
-        server.at(server.now_ms().saturating_add(IDLE_MS), move |server| {
-            if let Some(room) = room.upgrade()
-                && !service.unload(&room)
-            {
-                service.unload_later(server, &room);
-            }
+        let at_ms = server.now_ms().saturating_add(IDLE_MS);
+        let mut idle = self.idle();
+        idle.rooms.push_back((at_ms, Arc::downgrade(room)));
+        let is_awaited = std::mem::replace(&mut idle.is_awaited, true);
+        drop(idle);
+        if !is_awaited {
+            self.look_at(server, at_ms);
+        }
+    }
+
+    /// Looks for rooms to let go of at that time, and from then on as long as there are any.
+    fn look_at(self: &Arc<Self>, server: &Server, at_ms: u64) {
+        let service = self.clone();
+        let job = move |server: &Arc<Server>| {
+            service.unload_due(server);
             Routed::Done
-        });
+        };
+        if !server.at(at_ms, job) {
+            // The next room that is idle begins anew.
+            self.idle().is_awaited = false;
+        }
+    }
+
+    fn unload_due(self: &Arc<Self>, server: &Server) {
+        let now_ms = server.now_ms();
+        let next_ms = loop {
+            let mut idle = self.idle();
+            match idle.rooms.pop_front() {
+                Some((at_ms, room)) if at_ms <= now_ms => {
+                    drop(idle);
+                    if let Some(room) = room.upgrade()
+                        && !self.unload(&room)
+                    {
+                        self.unload_later(server, &room);
+                    }
+                }
+                Some(first) => {
+                    let at_ms = first.0;
+                    idle.rooms.push_front(first);
+                    break at_ms;
+                }
+                None => {
+                    *idle = Idle::default();
+                    return;
+                }
+            }
+        };
+        self.look_at(server, next_ms.max(now_ms + SELDOM_MS));
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of a persistent room, unless somebody is there. False if it is changing.
