@@ -13,7 +13,7 @@ use super::features::{hats, versions};
 use super::presence::Cause;
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, leave, records, show};
+use super::{Call, invite, leave, records, show};
 
 /// The namespace of these requests.
 pub(super) const NS: &str = "http://jabber.org/protocol/muc#admin";
@@ -252,7 +252,10 @@ fn set(call: &Call<'_>, query: &OwnedElement) -> Result<Routed, StanzaError> {
             .iter()
             .any(|c| matches!(c, Change::Affiliation { .. }));
     if !durable {
+        let invited = invited(&state, &changes);
+        let sent = invite::remembering(call, &state, invited.iter());
         apply(call, &mut state, &changes);
+        invite::call_in(call, &mut state, &invited, sent);
         cx.answer(&[]);
         leave::settle(call, &mut state);
         return Ok(Routed::Done);
@@ -325,12 +328,14 @@ pub(super) async fn commit_if(
 ) -> Result<(), StanzaError> {
     let cx = call.entity;
     let _alone = call.room.changing.lock().await;
-    let commit = {
+    let (invited, sent, commit) = {
         let state = call.room.lock();
         if state.gone {
             return Err(StanzaError::item_not_found());
         }
         may(&state)?;
+        let invited = invited(&state, changes);
+        let sent = invite::remembering(call, &state, invited.iter());
         let mut batch = Batch::new();
         let roll: Vec<_> = changes.iter().filter_map(|c| enrolled(&state, c)).collect();
         for (user, enrolled) in &roll {
@@ -338,17 +343,38 @@ pub(super) async fn commit_if(
         }
         let roll = roll.iter().map(|(user, enrolled)| (user, enrolled));
         hats::put_without(&mut batch, &call.room.jid, &state, roll);
+        if !invited.is_empty() {
+            sent.put(&mut batch, &call.room.jid);
+        }
         // Of a room that is not kept, nothing is.
         let kept = state.config.persistent && !state.locked;
-        kept.then(|| cx.server.store().commit(batch))
+        let commit = kept.then(|| cx.server.store().commit(batch));
+        (invited, sent, commit)
     };
     if let Some(commit) = commit {
         commit.await.map_err(|e| store_failure(&e))?;
     }
     let mut state = call.room.lock();
     apply(call, &mut state, changes);
+    invite::call_in(call, &mut state, &invited, sent);
     leave::settle(call, &mut state);
     Ok(())
+}
+
+/// XEP-0045 §9.5: who was nothing to a room for members only, and is put on its member list, is invited.
+fn invited(state: &State, changes: &[Change]) -> Vec<BareJid> {
+    let new = changes.iter().filter_map(|change| match change {
+        Change::Affiliation {
+            user,
+            to: Affiliation::Member,
+            ..
+        } if state.affiliation(user.as_str()) == Affiliation::None => Some(user.clone()),
+        _ => None,
+    });
+    match state.config.members_only {
+        true => new.collect(),
+        false => Vec::new(),
+    }
 }
 
 /// Does what was checked, and shows it to all.

@@ -5,11 +5,13 @@ use tercet_server::{Routed, store_failure};
 use tercet_store::Batch;
 
 use super::affiliation::Affiliation;
+use super::config::Whois;
+use super::features::invitations::{Declined, Inviter, Sent};
 use super::message::notice;
 use super::presence::{Cause, USER};
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, admin, leave, records, voice};
+use super::{Call, admin, leave, pace, records, voice};
 
 /// Invitations in one message.
 const AT_ONCE: usize = 20;
@@ -23,14 +25,44 @@ struct Invitation {
     thread: Option<Option<String>>,
 }
 
-/// Invites somebody in the name of the sender, who may do so.
-pub(super) fn call_in(call: &Call<'_>, state: &State, user: &BareJid) {
-    let invitation = Invitation {
+/// What the room remembers when these users are invited in the name of the sender, who may do so: see [`call_in`].
+pub(super) fn remembering<'a>(
+    call: &Call<'_>,
+    state: &State,
+    users: impl Iterator<Item = &'a BareJid>,
+) -> Sent {
+    let mut sent = Sent::of(state);
+    let by = inviter(call, state);
+    let now_ms = call.entity.server.now_ms();
+    // The service itself is told nothing.
+    for user in users.filter(|_| by.user.local().is_some()) {
+        sent.add(&by, user.clone(), now_ms);
+    }
+    sent
+}
+
+/// Invites users in the name of the sender, who may do so; `sent` is what [`remembering`] gave, durable if the room is.
+pub(super) fn call_in(call: &Call<'_>, state: &mut State, users: &[BareJid], sent: Sent) {
+    let invitation = |user: &BareJid| Invitation {
         to: user.clone().into(),
         reason: None,
         thread: None,
     };
-    send(call, state, &[invitation]);
+    let invitations: Vec<Invitation> = users.iter().map(invitation).collect();
+    if !invitations.is_empty() {
+        state.data.put(sent);
+        send(call, state, &invitations);
+    }
+}
+
+/// Who the sender is to those whom it invites: as everybody in the room knows it.
+fn inviter(call: &Call<'_>, state: &State) -> Inviter {
+    let user = call.entity.from.to_bare();
+    let shown = match state.occupants.of(call.entity.from) {
+        Some(occupant) if state.config.whois == Whois::Moderators => occupant.jid.clone(),
+        _ => user.clone().into(),
+    };
+    Inviter { user, shown }
 }
 
 /// A message to the room's bare JID that is not of type `groupchat`.
@@ -42,7 +74,7 @@ pub(super) fn message(call: &Call<'_>, state: &mut State) -> Result<Routed, Stan
             return invite(call, state, invitations);
         }
         if let Some(decline) = x.root().child("decline", USER) {
-            return self::decline(call, state, decline).map(|()| Routed::Done);
+            return self::decline(call, state, decline);
         }
     }
     if let Some(form) = voice::form(cx.stanza) {
@@ -100,6 +132,9 @@ fn invite(
         // XEP-0045 §7.8.2, §9.5: who may not invite is told so with forbidden.
         return Err(StanzaError::forbidden().text("you may not invite others"));
     }
+    if let Some(place) = state.occupants.place_of(cx.from) {
+        pace::speaks(&call.core.settings, state, place, cx.server.now_ms())?;
+    }
     let new: Vec<BareJid> = invitations
         .iter()
         .map(|i| i.to.to_bare())
@@ -116,11 +151,10 @@ fn invite(
     if state.roll.len() + new.len() > admin::NAMES {
         return Err(StanzaError::resource_constraint().text("the lists of this room are full"));
     }
-    if new.is_empty() || !state.config.persistent {
-        for user in new {
-            enlist(call, state, user);
-        }
-        send(call, state, &invitations);
+    if !state.config.persistent || state.locked {
+        let users: Vec<BareJid> = invitations.iter().map(|i| i.to.to_bare()).collect();
+        let sent = remembering(call, state, users.iter());
+        done(call, state, new, &invitations, sent);
         return Ok(Routed::Done);
     }
     let parked = call.park();
@@ -128,23 +162,42 @@ fn invite(
         let call = parked.call();
         let cx = call.entity;
         let _alone = call.room.changing.lock().await;
-        let mut batch = Batch::new();
-        for user in &new {
-            let member = Enrolled::new(Affiliation::Member);
-            records::put_enrolled(&mut batch, &call.room.jid, user.as_str(), &member);
-        }
-        if let Err(error) = cx.server.store().commit(batch).await {
+        let users: Vec<BareJid> = invitations.iter().map(|i| i.to.to_bare()).collect();
+        let (sent, commit) = {
+            let state = call.room.lock();
+            let sent = remembering(&call, &state, users.iter());
+            let mut batch = Batch::new();
+            sent.put(&mut batch, &call.room.jid);
+            for user in &new {
+                let member = Enrolled::new(Affiliation::Member);
+                records::put_enrolled(&mut batch, &call.room.jid, user.as_str(), &member);
+            }
+            (sent, cx.server.store().commit(batch))
+        };
+        if let Err(error) = commit.await {
             return cx.refuse(&store_failure(&error));
         }
         let mut state = call.room.lock();
-        for user in new {
-            if state.affiliation(user.as_str()) == Affiliation::None {
-                enlist(&call, &mut state, user);
-            }
-        }
-        send(&call, &state, &invitations);
+        done(&call, &mut state, new, &invitations, sent);
         leave::settle(&call, &mut state);
     }))
+}
+
+/// What is durable is done, and told.
+fn done(
+    call: &Call<'_>,
+    state: &mut State,
+    new: Vec<BareJid>,
+    invitations: &[Invitation],
+    sent: Sent,
+) {
+    for user in new {
+        if state.affiliation(user.as_str()) == Affiliation::None {
+            enlist(call, state, user);
+        }
+    }
+    state.data.put(sent);
+    send(call, state, invitations);
 }
 
 /// Who is invited into a room for members only is a member.
@@ -156,13 +209,8 @@ fn enlist(call: &Call<'_>, state: &mut State, user: BareJid) {
 }
 
 fn send(call: &Call<'_>, state: &State, invitations: &[Invitation]) {
-    let cx = call.entity;
-    // XEP-0045 §7.8.2: from the room, with who invites: as everybody in it knows them.
-    let real = cx.from.to_bare();
-    let inviter = match state.occupants.of(cx.from) {
-        Some(occupant) if state.config.whois == super::config::Whois::Moderators => &occupant.jid,
-        _ => &*real,
-    };
+    // XEP-0045 §7.8.2: from the room, with who invites.
+    let inviter = inviter(call, state).shown;
     for invitation in invitations {
         let mut w = XmlWriter::new();
         w.start("x").attr("xmlns", USER);
@@ -181,31 +229,78 @@ fn send(call: &Call<'_>, state: &State, invitations: &[Invitation]) {
         }
         w.end();
         let content = w.finish();
-        notice(call.room, &invitation.to, &content, cx.server);
+        notice(call.room, &invitation.to, &content, call.entity.server);
     }
 }
 
 /// XEP-0045 §7.8.2: whoever was invited says no, to the one who invited.
-fn decline(call: &Call<'_>, state: &State, decline: Element<'_>) -> Result<(), StanzaError> {
+fn decline(
+    call: &Call<'_>,
+    state: &mut State,
+    decline: Element<'_>,
+) -> Result<Routed, StanzaError> {
     let cx = call.entity;
     let to = decline.attr("to").ok_or_else(StanzaError::bad_request)?;
     let to = Jid::parse(&to)?;
-    let inviter = match to.bare_str() == call.room.jid.as_str() {
-        true => state.occupants.by_nick(to.resource().unwrap_or_default()),
-        false => state.occupants.of_user(to.bare_str()).next(),
+    let reason = reason(decline);
+    let mut sent = Sent::of(state);
+    let by = match sent.decline(cx.from.bare_str(), &to, cx.server.now_ms()) {
+        Declined::By(user) => user,
+        Declined::NotByThem => return Ok(Routed::Done),
+        // Nobody else gets a message from the room this way.
+        Declined::NotInvited => {
+            return Err(StanzaError::item_not_found().text("nobody has invited you here"));
+        }
     };
-    // Nobody else gets a message from the room this way.
-    let inviter = inviter.ok_or_else(StanzaError::item_not_found)?;
+    if !state.config.persistent || state.locked {
+        state.data.put(sent);
+        tell_declined(call, state, &by, reason.as_deref());
+        return Ok(Routed::Done);
+    }
+    let parked = call.park();
+    Ok(Routed::later(async move {
+        let call = parked.call();
+        let cx = call.entity;
+        let _alone = call.room.changing.lock().await;
+        let (sent, commit) = {
+            let mut sent = Sent::of(&call.room.lock());
+            // Another device of the user may have been faster.
+            let declined = sent.decline(cx.from.bare_str(), &to, cx.server.now_ms());
+            if !matches!(declined, Declined::By(_)) {
+                return;
+            }
+            let mut batch = Batch::new();
+            sent.put(&mut batch, &call.room.jid);
+            (sent, cx.server.store().commit(batch))
+        };
+        if let Err(error) = commit.await {
+            return cx.refuse(&store_failure(&error));
+        }
+        let mut state = call.room.lock();
+        state.data.put(sent);
+        tell_declined(&call, &state, &by, reason.as_deref());
+    }))
+}
+
+/// Tells who invited that the sender does not come: in the room, or wherever it is.
+fn tell_declined(call: &Call<'_>, state: &State, by: &BareJid, reason: Option<&str>) {
+    let cx = call.entity;
     let mut w = XmlWriter::new();
     w.start("x").attr("xmlns", USER);
     w.start("decline").attr("from", cx.from.bare_str());
-    if let Some(reason) = reason(decline) {
-        w.text_element("reason", &reason);
+    if let Some(reason) = reason {
+        w.text_element("reason", reason);
     }
     w.end().end();
     let content = w.finish();
-    for session in &inviter.sessions {
-        notice(call.room, &session.jid, &content, cx.server);
+    let here = state.occupants.of_user(by.as_str());
+    let here: Vec<&Jid> = here.flat_map(|o| &o.sessions).map(|s| &s.jid).collect();
+    match here.is_empty() {
+        true => notice(call.room, by, &content, cx.server),
+        false => {
+            for session in here {
+                notice(call.room, session, &content, cx.server);
+            }
+        }
     }
-    Ok(())
 }

@@ -9,6 +9,7 @@ mod avatar;
 mod away;
 pub(super) mod directory;
 pub(super) mod hats;
+pub(super) mod invitations;
 mod mentions;
 mod occupant_id;
 mod password;
@@ -48,6 +49,7 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(occupant_id::OccupantIds),
         Box::new(versions::Versioning),
         Box::new(registration::Registrations),
+        Box::new(invitations::Invitations),
         Box::new(tokens::TokenInvites),
         Box::new(slow::SlowMode),
         Box::new(activity::ActivityIndicator),

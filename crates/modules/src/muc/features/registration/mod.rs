@@ -294,10 +294,12 @@ async fn decide(call: &Call<'_>, approval: Approval) -> Result<(), StanzaError> 
     }
     let mut batch = Batch::new();
     records::put_data(&mut batch, &call.room.jid, NAME, waiting.to_bytes());
+    let sent = invite::remembering(call, &call.room.lock(), std::iter::once(&user));
+    sent.put(&mut batch, &call.room.jid);
     let then = |state: &mut State| state.data.put(waiting);
     admin::enlist(call, &user, enrolled, batch, then).await?;
     // XEP-0045 §9.5: a new member is invited.
-    invite::call_in(call, &call.room.lock(), &user);
+    invite::call_in(call, &mut call.room.lock(), &[user], sent);
     Ok(())
 }
 
