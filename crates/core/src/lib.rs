@@ -15,7 +15,7 @@ pub use error::{
 pub use grammar::{delay, forms, rsm, time};
 pub use jid::{
     BareJid, FullJid, Jid, JidError, JidPart, ascii_domain, mint_local, mint_resource,
-    prepare_domain, prepare_local, prepare_resource,
+    nickname_key, prepare_domain, prepare_local, prepare_resource,
 };
 pub use stanza::{
     Child, Edit, Head, IqType, MessageType, PresenceType, SharedStanza, Stanza, StanzaKind,

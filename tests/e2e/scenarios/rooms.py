@@ -343,6 +343,48 @@ async def an_invitation_through_the_room_can_be_declined(stage: Stage):
     assert await fails(tybalt, room) in ("not-acceptable", "forbidden")
 
 
+@scenario(servers=("tercet",))
+async def a_new_member_is_invited_and_who_declines_is_heard_outside_the_room(stage: Stage):
+    romeo, juliet, tybalt = await pair(stage, "romeo", "juliet", "tybalt")
+    room = await create(stage, romeo, nick="romeo", membersonly=True, persistentroom=True)
+    await romeo.iq("set", f"<query xmlns='{MUC}#admin'><item affiliation='member' jid='{juliet.account.jid}'/></query>", room)
+    invitation = await juliet.inbox.expect("invitation", lambda s: s.find(f"{USER}x/{USER}invite") is not None)
+    inviter = invitation.find(f"{USER}x/{USER}invite").get("from")
+    assert inviter == f"{room}/romeo", ET.tostring(invitation)
+    romeo.send(f"<presence to='{room}/romeo' type='unavailable'/>")
+    await sees(romeo, room, "romeo", "unavailable")
+    tybalt.send(f"<message to='{room}' id='t'><x xmlns='{MUC}#user'><decline to='{inviter}'/></x></message>")
+    assert await fails(tybalt, room) == "item-not-found"
+    juliet.send(f"<message to='{room}'><x xmlns='{MUC}#user'><decline to='{inviter}'><reason>No</reason></decline></x></message>")
+    declined = await romeo.inbox.expect("decline", lambda s: s.find(f"{USER}x/{USER}decline") is not None)
+    decline = declined.find(f"{USER}x/{USER}decline")
+    assert decline.get("from") == juliet.account.jid and decline.findtext(f"{USER}reason") == "No", ET.tostring(declined)
+
+
+@scenario(servers=("tercet",))
+async def a_nick_is_one_persons_in_any_case(stage: Stage):
+    romeo, juliet = await pair(stage, "romeo", "juliet")
+    room = await create(stage, romeo, nick="The Bard")
+    assert await refused(juliet, room, "the bard") == "conflict"
+    await enter(juliet, room, "juliet")
+
+
+@scenario(servers=("tercet",))
+async def the_avatar_of_a_room_is_told_in_presence(stage: Stage):
+    update = "{vcard-temp:x:update}"
+    hashed = lambda text: lambda s: s.find(f"{update}x/{update}photo") is not None and (s.findtext(f"{update}x/{update}photo") or "") == text
+    romeo, juliet, tybalt = await pair(stage, "romeo", "juliet", "tybalt")
+    room = await create(stage, romeo, nick="romeo")
+    await enter(juliet, room, "juliet")
+    await romeo.iq("set", "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>aGVsbG8=</BINVAL></PHOTO></vCard>", room)
+    told = await juliet.inbox.expect("the new avatar", hashed("aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"))
+    assert told.get("from") == room
+    await enter(tybalt, room, "tybalt")
+    await tybalt.inbox.expect("the avatar", hashed("aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"))
+    await romeo.iq("set", "<vCard xmlns='vcard-temp'/>", room)
+    await juliet.inbox.expect("that there is none any more", hashed(""))
+
+
 @scenario
 async def an_invitation_to_a_room_with_a_password_carries_it(stage: Stage):
     romeo, juliet = await pair(stage, "romeo", "juliet")

@@ -21,6 +21,7 @@
 //! 4. Names that this server hands out ([`mint_local`], [`mint_resource`]) must look the same to both standards, so no
 //!    table here ever holds two entries that either of them calls equal.
 
+mod nickname;
 mod parse;
 mod precis;
 mod prepare;
@@ -35,6 +36,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+pub use nickname::nickname_key;
 pub use prepare::{
     ascii_domain, mint_local, mint_resource, prepare_domain, prepare_local, prepare_resource,
 };

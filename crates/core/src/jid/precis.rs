@@ -34,15 +34,22 @@ pub(super) fn opaque_string(s: &str) -> Option<String> {
     if !consists_of(s, true) {
         return None;
     }
-    let spaced: String = s
-        .chars()
-        .map(|c| match CATEGORY.get(c) {
-            GeneralCategory::SpaceSeparator => ' ',
-            _ => c,
-        })
-        .collect();
-    let normal = NFC.normalize(&spaced).into_owned();
+    let normal = NFC.normalize(&spaces_mapped(s)).into_owned();
     (!normal.is_empty()).then_some(normal)
+}
+
+/// A text with every sort of space as the usual one.
+pub(super) fn spaces_mapped(s: &str) -> String {
+    let spaced = s.chars().map(|c| match CATEGORY.get(c) {
+        GeneralCategory::SpaceSeparator => ' ',
+        _ => c,
+    });
+    spaced.collect()
+}
+
+/// Normalization Form KC.
+pub(super) fn nfkc(s: &str) -> String {
+    NFKC.normalize(s).into_owned()
 }
 
 /// Whether a text is of the IdentifierClass, RFC 8264 §4.2: also what IDNA2008 asks of a U-label's characters.

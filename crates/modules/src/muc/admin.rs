@@ -1,8 +1,11 @@
 //! What moderators, admins and owners do with others: `muc#admin` (XEP-0045 §8.2 to §8.5, §9, §10.3 to §10.8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tercet_core::{BareJid, Element, IqType, Jid, OwnedElement, StanzaError, XmlWriter};
+use tercet_core::{
+    BareJid, Element, IqType, Jid, OwnedElement, StanzaError, XmlWriter, nickname_key,
+    prepare_resource,
+};
 use tercet_server::{Routed, store_failure};
 use tercet_store::Batch;
 
@@ -13,7 +16,7 @@ use super::features::{hats, versions};
 use super::presence::Cause;
 use super::room::{Enrolled, State};
 use super::status::Status;
-use super::{Call, invite, leave, records, show};
+use super::{Call, invite, leave, nick, records, show};
 
 /// The namespace of these requests.
 pub(super) const NS: &str = "http://jabber.org/protocol/muc#admin";
@@ -42,7 +45,7 @@ pub(super) enum Change {
         user: BareJid,
         /// The affiliation.
         to: Affiliation,
-        /// The nick that is kept for the user, if one is named.
+        /// The nick that is kept for the user, if one is named; an empty one is none.
         nick: Option<String>,
         /// Why.
         reason: Option<String>,
@@ -163,7 +166,11 @@ fn parse(state: &State, item: Element<'_>) -> Result<Change, StanzaError> {
                 }
                 (None, None) => return Err(bad("whose affiliation? an address is needed")),
             };
-            let nick = nick.filter(|_| item.attr("jid").is_some());
+            let nick = match nick.filter(|_| item.attr("jid").is_some()) {
+                Some(nick) if !nick.is_empty() => Some(prepare_resource(&nick)?.into_owned()),
+                // XEP-0045 §9.5: an empty one takes the nick from the user.
+                nick => nick,
+            };
             Ok(Change::Affiliation {
                 user,
                 to,
@@ -180,6 +187,7 @@ pub(super) fn check(state: &State, actor: &Jid, changes: &[Change]) -> Result<()
     let standing = state.standing(actor);
     // What the changes before have made of it.
     let mut changed: BTreeMap<&str, Affiliation> = BTreeMap::new();
+    check_nicks(state, changes)?;
     for change in changes {
         match change {
             Change::Role { nick, to, .. } => {
@@ -218,6 +226,30 @@ pub(super) fn check(state: &State, actor: &Jid, changes: &[Change]) -> Result<()
     Ok(())
 }
 
+/// Nicks that are to be kept are nobody else's, and all different.
+fn check_nicks(state: &State, changes: &[Change]) -> Result<(), StanzaError> {
+    let mut kept = BTreeSet::new();
+    for change in changes {
+        let Change::Affiliation {
+            user,
+            to,
+            nick: Some(nick),
+            ..
+        } = change
+        else {
+            continue;
+        };
+        if nick.is_empty() || *to < Affiliation::Member {
+            continue;
+        }
+        nick::check_reservation(&state.roll, nick, user)?;
+        if !kept.insert(nickname_key(nick)) {
+            return Err(StanzaError::conflict().text("one nick for two users"));
+        }
+    }
+    Ok(())
+}
+
 /// What a user will be to the room.
 fn enrolled(state: &State, change: &Change) -> Option<(BareJid, Enrolled)> {
     let Change::Affiliation {
@@ -234,7 +266,7 @@ fn enrolled(state: &State, change: &Change) -> Option<(BareJid, Enrolled)> {
         affiliation: *to,
         nick: match to {
             Affiliation::Outcast | Affiliation::None => None,
-            _ => nick.clone().or(kept),
+            _ => nick.clone().or(kept).filter(|nick| !nick.is_empty()),
         },
         reason: reason.clone(),
     };

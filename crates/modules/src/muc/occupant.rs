@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tercet_core::{BareJid, Edit, Jid, SharedStanza, Stanza};
+use tercet_core::{BareJid, Edit, Jid, SharedStanza, Stanza, nickname_key};
 use tercet_server::{Announcement, Session};
 
 use super::affiliation::{Affiliation, Role, Standing};
@@ -121,6 +121,8 @@ pub struct Occupants {
     list: Vec<Occupant>,
     by_nick: HashMap<Box<str>, usize>,
     by_session: HashMap<Jid, usize>,
+    /// Whose the nicks are that people take for one, and how many occupants have one of them.
+    taken: HashMap<Box<str>, (BareJid, usize)>,
 }
 
 impl Occupants {
@@ -159,6 +161,29 @@ impl Occupants {
         self.place_of_nick(nick).map(|place| &self.list[place])
     }
 
+    /// Who has that nick, or one that people take for the same (RFC 8266 §2.4).
+    pub fn holder(&self, nick: &str) -> Option<&BareJid> {
+        let (user, _) = self.taken.get(&*nickname_key(nick))?;
+        Some(user)
+    }
+
+    /// Notes that `user` has a nick.
+    fn take_nick(&mut self, nick: &str, user: &BareJid) {
+        let taken = self.taken.entry(nickname_key(nick).into());
+        taken.or_insert_with(|| (user.clone(), 0)).1 += 1;
+    }
+
+    /// Notes that a nick is given up.
+    fn free_nick(&mut self, nick: &str) {
+        let key = nickname_key(nick);
+        if let Some((_, count)) = self.taken.get_mut(&*key) {
+            *count -= 1;
+            if *count == 0 {
+                self.taken.remove(&*key);
+            }
+        }
+    }
+
     /// The occupant that the session with that real address belongs to.
     pub fn of(&self, real: &Jid) -> Option<&Occupant> {
         self.place_of(real).map(|place| &self.list[place])
@@ -183,6 +208,7 @@ impl Occupants {
     pub fn add(&mut self, occupant: Occupant) -> usize {
         let place = self.list.len();
         self.by_nick.insert(occupant.nick().into(), place);
+        self.take_nick(occupant.nick(), &occupant.user);
         for session in &occupant.sessions {
             self.by_session.insert(session.jid.clone(), place);
         }
@@ -215,8 +241,11 @@ impl Occupants {
 
     /// Gives the occupant at a place another address in the room, which is free.
     pub fn rename(&mut self, place: usize, jid: Jid) {
+        let (was, user) = (self.list[place].jid.clone(), self.list[place].user.clone());
+        self.by_nick.remove(was.resource().unwrap_or_default());
+        self.free_nick(was.resource().unwrap_or_default());
+        self.take_nick(jid.resource().unwrap_or_default(), &user);
         let occupant = &mut self.list[place];
-        self.by_nick.remove(occupant.nick());
         occupant.jid = jid;
         occupant.changed();
         self.by_nick.insert(occupant.nick().into(), place);
@@ -241,6 +270,7 @@ impl Occupants {
     pub fn remove(&mut self, place: usize) -> Occupant {
         let gone = self.list.swap_remove(place);
         self.by_nick.remove(gone.nick());
+        self.free_nick(gone.nick());
         for session in &gone.sessions {
             self.by_session.remove(&session.jid);
         }
@@ -274,6 +304,23 @@ mod tests {
         let mut occupant = Occupant::new(jid, user, standing, session(&sessions[0]));
         occupant.sessions.extend(sessions[1..].iter().map(session));
         occupant
+    }
+
+    #[test]
+    fn a_nick_is_taken_as_long_as_somebody_has_one_like_it() {
+        let mut all = Occupants::default();
+        let holder = |all: &Occupants| all.holder("THE  bard").map(|u| u.as_str().to_owned());
+        let one = all.add(occupant("The Bard", &["a@x/1"]));
+        all.add(occupant("the bard", &["a@x/2"]));
+        assert_eq!(holder(&all).as_deref(), Some("a@x"));
+        all.rename(one, Jid::parse("room@service/Bard").unwrap());
+        assert_eq!(holder(&all).as_deref(), Some("a@x"));
+        let gone = all.remove(one);
+        all.put_back(one, gone);
+        let other = all.place_of_nick("the bard").unwrap();
+        all.remove(other);
+        assert_eq!(holder(&all), None);
+        assert!(all.holder("bARD").is_some());
     }
 
     #[test]

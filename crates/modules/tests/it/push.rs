@@ -292,14 +292,15 @@ fn speak_in_room(server: &mut InProcess, open: bool) {
     let members_only = if open { "0" } else { "1" };
     for xml in [
         format!("<presence to='{room}/romeo'><x xmlns='{muc}'/></presence>"),
+        // Before the room is for members only: who is put on the list of such a room is invited, which wakes devices, too.
+        format!(
+            "<iq type='set' id='a' to='{room}'><query xmlns='{muc}#admin'>\
+             <item affiliation='member' jid='{JULIET}'/></query></iq>"
+        ),
         format!(
             "<iq type='set' id='c' to='{room}'><query xmlns='{muc}#owner'><x xmlns='jabber:x:data' type='submit'>\
              <field var='FORM_TYPE'><value>{muc}#roomconfig</value></field>\
              <field var='muc#roomconfig_membersonly'><value>{members_only}</value></field></x></query></iq>"
-        ),
-        format!(
-            "<iq type='set' id='a' to='{room}'><query xmlns='{muc}#admin'>\
-             <item affiliation='member' jid='{JULIET}'/></query></iq>"
         ),
         format!(
             "<message to='{room}' type='groupchat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
