@@ -5,6 +5,7 @@
 pub mod error;
 pub mod grammar;
 pub mod jid;
+pub mod peers;
 pub mod stanza;
 pub mod xml;
 
@@ -17,6 +18,7 @@ pub use jid::{
     BareJid, FullJid, Jid, JidError, JidPart, ascii_domain, mint_local, mint_resource,
     nickname_key, prepare_domain, prepare_local, prepare_resource,
 };
+pub use peers::{DomainPattern, Peers};
 pub use stanza::{
     Child, Edit, Head, IqType, MessageType, PresenceType, SharedStanza, Stanza, StanzaKind,
 };

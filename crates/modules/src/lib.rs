@@ -12,6 +12,7 @@ pub mod contact;
 pub mod csi;
 pub mod delay;
 pub mod disco;
+mod due;
 pub mod escape;
 pub mod hints;
 pub mod invites;
@@ -28,6 +29,7 @@ pub mod register;
 pub mod report;
 pub mod roster;
 pub mod stable_id;
+pub mod strangers;
 pub mod time;
 pub mod upload;
 pub mod vcard;
@@ -60,6 +62,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<mam::Mam>();
     b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
+    b.add::<strangers::Strangers>();
     b.add::<report::Reporting>();
     b.add::<roster::RosterModule>();
     b.add::<offline::Offline>();
@@ -106,6 +109,7 @@ pub static KINDS: &[&Kind] = &[
     &private::PRIVATE,
     &push::PUSH,
     &report::REPORTS,
+    &strangers::ASIDE,
     &vcard::VCARD,
     &upload::UPLOADS,
     &upload::INDEX,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use tercet_core::{BareJid, StanzaError};
+use tercet_core::{BareJid, Peers, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 use tokio::sync::broadcast;
 
@@ -96,6 +96,10 @@ pub struct HostInfo {
     pub public_url: Option<String>,
     /// Whether and how long messages are archived.
     pub archive: Archiving,
+    /// What counts by account or domain is not limited: a laboratory's setting.
+    pub unpaced: bool,
+    /// With which domains of other servers it speaks.
+    pub peers: Peers,
     /// Bounds on the files that its users share.
     pub uploads: Uploads,
     /// The components that belong to it.
@@ -119,6 +123,8 @@ impl HostInfo {
             contacts: self.contacts.clone(),
             public_url: self.public_url.clone(),
             archive: self.archive,
+            unpaced: self.unpaced,
+            peers: self.peers.clone(),
             modules: self.modules.clone(),
             limits: self.limits,
             ..HostInfo::default()

@@ -90,6 +90,12 @@ impl Session {
         self.directed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it has shown its presence to `bare`, or to a resource there, which has not seen its end (RFC 6121 §4.6): an occupant
+    /// of a room is such.
+    pub fn shows_itself_to(&self, bare: &str) -> bool {
+        self.directed().iter().any(|to| to.bare_str() == bare)
+    }
+
     /// Held from a change of its presence until all have been told, so that two changes, of which another session may cause the
     /// later one, reach everybody in their order (RFC 6120 §10.1). Taken before any account's lock, never two at once.
     pub(crate) fn presence_order(&self) -> MutexGuard<'_, ()> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tercet_core::Peers;
 use tercet_server::{
     Archiving, Clock, Component, HostInfo, Invitations, Limits, RoomDefaults, Rooms, Server,
     Uploads,
@@ -92,6 +93,11 @@ fn info(config: &Config, host: &Host) -> HostInfo {
         archive: Archiving {
             enabled: host.archive.enabled,
             keep_ms: host.archive.keep.map(|keep| keep.0.saturating_mul(1000)),
+        },
+        unpaced: !config.limits.rates,
+        peers: Peers {
+            allow: host.peers.allow.clone(),
+            deny: host.peers.deny.clone(),
         },
         uploads: uploads(host),
         rooms: host.rooms_domain().map(|domain| Rooms {

@@ -9,60 +9,13 @@ use tercet_server::Rooms;
 
 use super::affiliation::{Affiliation, Role};
 use super::room::State;
+use crate::due::{NAMES, Table};
 
-/// Names of which a table remembers something, beyond which those are forgotten that make no difference any more.
-const NAMES: usize = 10_000;
 const MINUTE_MS: u64 = 60_000;
-
-/// When the next deed of somebody is due if all come at an even pace, in milliseconds since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Due(u64);
-
-impl Due {
-    /// The same as [`Due::take`], which then counts.
-    fn allows(self, burst: u64, each_ms: u64, now_ms: u64) -> bool {
-        let mut copy = self;
-        copy.take(burst, each_ms, now_ms)
-    }
-
-    /// Whether one more is allowed now, where `burst` may come at once and `each_ms` lie between them in the long run. It counts
-    /// only if it is.
-    fn take(&mut self, burst: u64, each_ms: u64, now_ms: u64) -> bool {
-        let most = now_ms.saturating_add(burst.saturating_mul(each_ms));
-        // What lies further ahead was noted by a clock that has gone back since.
-        let due = if self.0 > most {
-            now_ms
-        } else {
-            self.0.max(now_ms)
-        };
-        let allowed = due - now_ms <= burst.saturating_sub(1).saturating_mul(each_ms);
-        if allowed {
-            self.0 = due.saturating_add(each_ms);
-        }
-        allowed
-    }
-}
-
-/// When whose next deed is due.
-#[derive(Default)]
-struct Table(HashMap<BareJid, Due>);
-
-impl Table {
-    fn take(&mut self, user: &BareJid, burst: u64, each_ms: u64, now_ms: u64) -> bool {
-        if self.0.len() >= NAMES && !self.0.contains_key(user) {
-            // Who has done nothing for long is as who has done nothing at all.
-            self.0.retain(|_, due| due.0 > now_ms);
-        }
-        self.0
-            .entry(user.clone())
-            .or_default()
-            .take(burst, each_ms, now_ms)
-    }
-}
 
 /// How often users of a service have entered its rooms.
 #[derive(Default)]
-pub(super) struct Joins(Mutex<Table>);
+pub(super) struct Joins(Mutex<Table<BareJid>>);
 
 impl Joins {
     /// Whether [`Joins::count`] would refuse.
@@ -80,8 +33,8 @@ impl Joins {
         };
         let burst = u64::from(settings.joins_per_minute);
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = table.0.get(user).copied().unwrap_or_default();
-        due.allows(burst, each_ms, now_ms)
+        table
+            .allows(user, burst, each_ms, now_ms)
             .then_some(())
             .ok_or_else(too_often)
     }
@@ -120,7 +73,7 @@ fn each_ms(per_minute: u32) -> Option<u64> {
 /// What a room remembers of those who speak, and of newcomers.
 #[derive(Default)]
 struct Speakers {
-    due: Table,
+    due: Table<BareJid>,
     /// When those without an affiliation entered first, in milliseconds since 1970.
     since: HashMap<BareJid, u64>,
 }
@@ -186,37 +139,6 @@ pub(super) fn speaks(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn so_many_come_at_once_and_then_one_after_another() {
-        let mut due = Due::default();
-        let mut take = |now_ms| due.take(3, 100, now_ms);
-        assert_eq!([take(1000), take(1000), take(1000)], [true; 3]);
-        assert!(!take(1000) && !take(1099));
-        assert!(take(1100));
-        assert!(!take(1199) && take(1200));
-        // What was refused does not count, and after a while all may come at once again.
-        assert_eq!([take(9000), take(9000), take(9000)], [true; 3]);
-        assert!(!take(9000));
-    }
-
-    #[test]
-    fn a_clock_that_goes_back_locks_nobody_out() {
-        let mut due = Due::default();
-        assert!(due.take(1, 100, 1_000_000));
-        assert!(due.take(1, 100, 500));
-        assert!(!due.take(1, 100, 599));
-    }
-
-    #[test]
-    fn a_table_forgets_those_who_make_no_difference() {
-        let mut table = Table::default();
-        for number in 0..=NAMES as u64 {
-            let user = BareJid::parse(&format!("u{number}@a")).unwrap();
-            assert!(table.take(&user, 1, 10, number * 100));
-        }
-        assert_eq!(table.0.len(), 1);
-    }
 
     #[test]
     fn a_user_who_enters_too_often_has_to_wait_and_others_have_not() {

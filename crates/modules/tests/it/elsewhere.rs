@@ -249,3 +249,55 @@ fn strangers_elsewhere_are_not_shown_who_is_there() {
         assert!(sent[0].contains("type='unsubscribed'"), "{sent:?}");
     }
 }
+
+#[test]
+fn with_whom_a_host_does_not_speak_nothing_is_exchanged_and_senders_are_told() {
+    let (mut server, bag) = juliet();
+    server.configure("[peers]\ndeny = ['*.net']").unwrap();
+    server.send("juliet", "<presence/>").unwrap();
+    received(&mut server);
+    for (to, denied) in [("romeo@example.net", true), ("romeo@example.org", false)] {
+        server
+            .send(
+                "juliet",
+                &format!("<message to='{to}' id='1'><body>hi</body></message>"),
+            )
+            .unwrap();
+        assert_eq!(bag.take().is_empty(), denied);
+        let got = received(&mut server);
+        assert_eq!(!got.is_empty(), denied);
+        if let Some(error) = got.first() {
+            let text = format!("{error:?}");
+            assert!(text.contains("<not-allowed "), "{text}");
+            assert!(
+                text.contains("localhost does not speak with example.net"),
+                "{text}"
+            );
+        }
+        // What the bounce of a stream's end leaves over comes to nothing.
+        for stanza in [
+            format!("<message from='{to}/x' to='juliet@localhost'><body>ho</body></message>"),
+            format!(
+                "<iq from='{to}/x' to='localhost' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+            ),
+            format!("<presence from='{to}/x' to='juliet@localhost' type='subscribe'/>"),
+        ] {
+            from_elsewhere(&server, &stanza);
+        }
+        assert_eq!(received(&mut server).is_empty(), denied);
+        assert_eq!(bag.take().is_empty(), denied);
+    }
+    // Rooms have the lists of their host.
+    server
+        .configure("[peers]\nallow = ['example.net']")
+        .unwrap();
+    for (from, denied) in [("romeo@example.net", false), ("romeo@example.org", true)] {
+        from_elsewhere(
+            &server,
+            &format!(
+                "<iq from='{from}/x' to='rooms.localhost' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+            ),
+        );
+        assert_eq!(bag.take().is_empty(), denied, "{from}");
+    }
+}

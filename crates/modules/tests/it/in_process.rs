@@ -10,7 +10,8 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use tercet_core::{
-    BareJid, Frame, Head, Limits as XmlLimits, Stanza, StreamError, StreamParser, XmlWriter,
+    BareJid, DomainPattern, Frame, Head, Limits as XmlLimits, Peers, Stanza, StreamError,
+    StreamParser, XmlWriter,
 };
 use tercet_server::{
     AccountError, Clock, HostInfo, Limits, Outbox, Receipt, RoomCreation, Rooms, Server, Session,
@@ -165,6 +166,21 @@ impl Peer for InProcess {
                     _ => return Err(PeerError::new(format!("transcripts cannot limit {key}"))),
                 }
             }
+        }
+        if let Some(peers) = table.remove("peers") {
+            let peers: BTreeMap<String, Vec<String>> = peers
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[peers]: {error}")))?;
+            let list = |key: &str| {
+                let texts = peers.get(key).into_iter().flatten();
+                texts
+                    .map(|text| DomainPattern::parse(text).unwrap())
+                    .collect()
+            };
+            info.peers = Peers {
+                allow: list("allow"),
+                deny: list("deny"),
+            };
         }
         if let Some(unknown) = table.keys().next() {
             return Err(PeerError::new(format!(

@@ -25,6 +25,7 @@ mod room_control;
 mod room_pace;
 mod rooms_kept;
 mod sessions;
+mod strangers;
 mod uploads;
 
 use std::path::{Path, PathBuf};

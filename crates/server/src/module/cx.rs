@@ -169,6 +169,21 @@ pub struct SubscriptionCx<'a> {
     pub stanza: &'a Stanza,
 }
 
+/// A stanza for a name without an account.
+#[derive(Clone, Copy)]
+pub struct UnknownCx<'a> {
+    /// The server.
+    pub server: &'a Arc<Server>,
+    /// The host of the name.
+    pub host: &'a Arc<VHost>,
+    /// The stanza.
+    pub stanza: &'a Stanza,
+    /// The sender, as the server knows it.
+    pub from: &'a Jid,
+    /// The addressee.
+    pub to: &'a Jid,
+}
+
 /// A session that something happened to.
 #[derive(Clone, Copy)]
 pub struct SessionCx<'a> {

@@ -22,6 +22,7 @@ mod stage;
 
 pub use cx::{
     Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx, SubscriptionCx,
+    UnknownCx,
 };
 pub use entity::{EntityCx, OnEntity, Parked};
 pub(crate) use registrar::{ConsentFn, EntityFn, Extension, IqEntry, SessionEntry, StageEntry};
@@ -181,6 +182,13 @@ pub trait OnIq<P: Payload>: Module {
 pub trait OnStanza: Module {
     /// Looks at one stanza, and decides.
     fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow;
+
+    /// For [`Stage::Policy`], where it is not for what the account has said: what an account that knows nothing of the sender decides
+    /// about a stanza. It holds for names without an account, which then cannot be told apart.
+    fn on_unknown(&self, cx: &UnknownCx<'_>) -> Flow {
+        let _ = cx;
+        Flow::Continue
+    }
 
     /// For [`Stage::Archive`] and [`Stage::Fallback`]: what is to be written for a message to a name without an account, so that it takes as long as
     /// one that is kept for an account whose user is away. Names can then not be told apart by the clock.

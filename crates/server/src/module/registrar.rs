@@ -12,6 +12,7 @@ use super::slot::SlotDef;
 use super::{
     EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnEntity, OnIq, OnSession, OnStanza,
     OnSubscription, Payload, SessionCx, Side, Slot, Stage, StanzaCx, SubscriptionCx, Target,
+    UnknownCx,
 };
 use crate::route::Routed;
 
@@ -20,6 +21,7 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 type IqFn = dyn for<'a> Fn(IqCx<'a>) -> BoxFuture<'a, IqResult> + Send + Sync;
 type StageFn = dyn Fn(&mut StanzaCx<'_>) -> Flow + Send + Sync;
+type UnknownFn = dyn Fn(&UnknownCx<'_>) -> Flow + Send + Sync;
 type AbsentFn = dyn Fn(&Stanza) -> Option<Batch> + Send + Sync;
 type AvailableFn = dyn for<'a> Fn(SessionCx<'a>) -> BoxFuture<'a, ()> + Send + Sync;
 type LostFn = dyn Fn(SessionCx<'_>) + Send + Sync;
@@ -47,6 +49,7 @@ pub(crate) struct StageEntry {
     pub(crate) stage: Stage,
     pub(crate) handle: Arc<StageFn>,
     pub(crate) absent: Arc<AbsentFn>,
+    pub(crate) unknown: Arc<UnknownFn>,
 }
 
 /// Whether a module knows of a user's consent.
@@ -156,6 +159,8 @@ impl<'a, M: Module> Registrar<'a, M> {
         M: OnStanza,
     {
         let (module, other) = (self.module.clone(), self.module.clone());
+        let third = self.module.clone();
+        let unknown = Arc::new(move |cx: &UnknownCx<'_>| third.on_unknown(cx));
         let handle = Arc::new(move |cx: &mut StanzaCx<'_>| module.on_stanza(cx));
         let absent = Arc::new(move |stanza: &Stanza| other.absent(stanza));
         self.into.stages.push(StageEntry {
@@ -165,6 +170,7 @@ impl<'a, M: Module> Registrar<'a, M> {
             stage,
             handle,
             absent,
+            unknown,
         });
         Feature {
             target: Target::Host,

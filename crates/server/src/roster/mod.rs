@@ -75,6 +75,12 @@ impl Roster {
         self.items.iter().filter(|(_, item)| item.in_roster)
     }
 
+    /// How many entries are no more than requests that wait.
+    pub fn strangers(&self) -> usize {
+        let items = self.items.values();
+        items.filter(|i| i.subscription.is_only_pending()).count()
+    }
+
     /// How many entries there are, pending requests included.
     pub fn len(&self) -> usize {
         self.items.len()

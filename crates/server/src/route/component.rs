@@ -32,7 +32,7 @@ impl Server {
     }
 
     /// Whether a domain is a component's.
-    pub(super) fn is_component(&self, domain: &str) -> bool {
+    pub fn is_component(&self, domain: &str) -> bool {
         let components = self.ways().components.get();
         components.is_some_and(|components| components.has(domain))
     }

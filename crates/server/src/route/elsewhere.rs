@@ -70,6 +70,11 @@ impl Server {
         let (Ok(Some(from)), Ok(Some(to))) = (stanza.from(), stanza.to()) else {
             return Routed::Done;
         };
+        if !self.speaks_with(to.domain(), from.domain()) {
+            // The lists have changed since its stream began.
+            tracing::debug!(%from, %to, "a stanza of a domain that is not spoken with");
+            return Routed::Done;
+        }
         self.heard_from(from.domain());
         let passage = Passage {
             lang: None,
@@ -100,6 +105,14 @@ impl Server {
         }
     }
 
+    /// Whether the host `local` speaks with the domain `remote` of another server, in either direction. Components are no other servers.
+    pub fn speaks_with(&self, local: &str, remote: &str) -> bool {
+        let hosts = self.present_hosts();
+        hosts
+            .get(local)
+            .is_none_or(|host| host.info().peers.admit(remote) || self.is_component(remote))
+    }
+
     /// Whether a domain is a component's, or another server's where other servers are reached.
     pub(super) fn is_elsewhere(&self, domain: &str) -> bool {
         !self.present_hosts().contains_key(domain)
@@ -117,8 +130,16 @@ impl Server {
     }
 
     fn write_elsewhere(&self, passage: Passage<'_>, quiet: bool) -> bool {
-        if !self.is_elsewhere(passage.to.domain()) {
+        let (from, to) = (passage.from, passage.to);
+        if !self.is_elsewhere(to.domain()) {
             return false;
+        }
+        if !self.speaks_with(from.domain(), to.domain()) {
+            if !quiet {
+                let text = format!("{} does not speak with {}", from.domain(), to.domain());
+                self.bounce(passage, &StanzaError::not_allowed().text(text));
+            }
+            return true;
         }
         let mut bytes = Vec::with_capacity(passage.stanza.byte_len() + 128);
         passage.write(passage.to.as_str(), &mut bytes);
@@ -140,6 +161,8 @@ impl Server {
         let mut bytes = Vec::new();
         write(&mut bytes);
         match Letter::parse(bytes) {
+            // What answers somebody who is not spoken with came to nothing before.
+            Some(letter) if !self.speaks_with(letter.from.domain(), to.domain()) => {}
             Some(letter) => self.hand_in(letter),
             None => return false,
         }

@@ -36,7 +36,9 @@ use std::sync::Arc;
 use tercet_core::{Edit, Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
 
 use crate::account::{Account, AccountState};
-use crate::module::{Delivered, Effect, Effects, Flow, LaterFn, Phase, Side, Stage, StanzaCx};
+use crate::module::{
+    Delivered, Effect, Effects, Flow, LaterFn, Phase, Side, Stage, StanzaCx, UnknownCx,
+};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
 use crate::vhost::VHost;
@@ -298,6 +300,24 @@ impl Server {
         passage: Passage<'_>,
         effects: Effects,
     ) -> Routed {
+        let cx = UnknownCx {
+            server: self,
+            host,
+            stanza: passage.stanza,
+            from: passage.from,
+            to: passage.to,
+        };
+        let kind = passage.stanza.kind();
+        for policy in host.stages(kind, Side::Recipient, Phase::Policy) {
+            match (policy.unknown)(&cx) {
+                Flow::Continue => {}
+                Flow::Handled | Flow::Drop => return self.finish(passage, effects),
+                Flow::Bounce(error) => {
+                    self.bounce(passage, &error);
+                    return Routed::Done;
+                }
+            }
+        }
         match passage.stanza.kind() {
             StanzaKind::Message => return self.message_to_nobody(host, passage, effects),
             StanzaKind::Presence => self.presence_to_nobody(passage),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tercet_core::Limits;
+use tercet_core::{Limits, Peers};
 
 use super::keys::DialbackSecret;
 use crate::c2s::TlsPolicy;
@@ -48,6 +48,8 @@ pub struct S2sHost {
     pub tls: TlsPolicy,
     /// A peer's certificate must prove its domain: dialback is not enough.
     pub require_certificate: bool,
+    /// Domains that may be authenticated to it.
+    pub peers: Peers,
 }
 
 impl S2sHost {
@@ -57,6 +59,7 @@ impl S2sHost {
             domain: domain.into(),
             tls: TlsPolicy::Required,
             require_certificate: false,
+            peers: Peers::default(),
         }
     }
 }
@@ -81,6 +84,13 @@ impl S2sConfig {
             max_attempts: 3,
             verifications_a_minute: 120,
         }
+    }
+
+    /// Whether a domain of this server speaks with that of a peer.
+    pub fn admits(&self, local: &str, remote: &str) -> bool {
+        self.hosts
+            .get(local)
+            .is_some_and(|host| host.peers.admit(remote))
     }
 
     /// The settings of a domain of this server.

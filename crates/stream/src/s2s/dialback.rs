@@ -106,6 +106,9 @@ fn on_key(cx: &mut Context, pair: DomainPair, element: Element<'_>) -> Result<()
         Some(StanzaError::policy_violation().text("TLS is required"))
     } else if cx.config.host(&pair.remote).is_some() {
         Some(StanzaError::forbidden().text("that is a domain of this server"))
+    } else if !cx.config.admits(&pair.local, &pair.remote) {
+        // XEP-0220 §2.4.2: the local policy, before the key is looked at.
+        Some(StanzaError::policy_violation().text("this domain does not speak with yours"))
     } else if cx.requests.iter().any(|r| r.claim.pair == pair) {
         Some(StanzaError::unexpected_request())
     } else if cx.inbound.len() >= cx.config.max_pairs || cx.requests.len() >= cx.config.max_pending

@@ -37,6 +37,11 @@ pub(super) fn on_header(cx: &mut Context, header: &StreamHeader) -> Result<State
     if cx.config.host(&pair.remote).is_some() {
         return Err(StreamCondition::InvalidFrom.into());
     }
+    if !cx.config.admits(&pair.local, &pair.remote) {
+        // RFC 6120 §4.9.3.14: who is not spoken with learns it before anything is negotiated.
+        return Err(StreamError::new(StreamCondition::PolicyViolation)
+            .text("this domain does not speak with yours"));
+    }
     // RFC 6120 §4.3.3: the stream begins anew, between the same two.
     if cx.pair.as_ref().is_some_and(|before| *before != pair) {
         return Err(StreamError::new(StreamCondition::InvalidFrom)

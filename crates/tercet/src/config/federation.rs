@@ -1,8 +1,9 @@
-//! Values that say where other servers are.
+//! Values that say where other servers are, and which.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use tercet_core::DomainPattern;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -114,6 +115,22 @@ impl Value for Route {
     }
 }
 
+impl Value for DomainPattern {
+    fn expects() -> String {
+        "a domain such as \"example.org\", or \"*.example.org\" for all below it, or \"*\" for all"
+            .into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<DomainPattern> {
+        from_string(value, DomainPattern::expects(), problems, |text| {
+            let message = || format!("{} is not {}", quoted(text), DomainPattern::expects());
+            DomainPattern::parse(text).ok_or_else(message)
+        })
+    }
+    fn write(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +155,15 @@ mod tests {
         for bad in ["", "localhost", "192.0.2.1:", "192.0.2.1:x"] {
             assert_eq!(read::<NameServer>(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_list_of_domains_holds_domains_and_those_below_one() {
+        for (text, written) in [("A.example", "a.example"), ("*.a.example", "*.a.example")] {
+            let pattern = read::<DomainPattern>(text).unwrap();
+            assert_eq!(pattern.write().unwrap(), quoted(written));
+        }
+        assert_eq!(read::<DomainPattern>("a@b"), None);
     }
 
     #[test]

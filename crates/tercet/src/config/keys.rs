@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use tercet_core::DomainPattern;
+
 use super::component::{Password, Text};
 use super::federation::{NameServer, Route};
 use super::net::Network;
@@ -158,6 +160,20 @@ section! {
         rest: Period = Period(2), in 1..=600 => Restart;
         /// The longest of these times.
         rest_max: Period = Period(600), in 1..=86_400 => Restart;
+        /// Stanzas of one domain in a second, in the long run; ten seconds' worth may come at once. Who sends more is read no further for as long as it takes. 0: as many as come.
+        stanzas_per_second: u32 = 1000, in 0..=1_000_000 => Restart;
+        /// Bytes of its stanzas likewise.
+        bytes_per_second: Size = Size(1 << 20), in 0..=1 << 36 => Restart;
+    }
+}
+
+section! {
+    /// With which other servers a domain speaks, and its rooms likewise. Domains are written as `example.org`, all below one as `*.example.org`, and all as `*`.
+    Peers "peers" {
+        /// With these alone. Without any, with all.
+        allow: Vec<DomainPattern> = Vec::new(), like "[\"example.org\", \"*.example.org\"]" => Live;
+        /// Never with these, whatever `allow` says: their streams are refused, what is sent there comes back.
+        deny: Vec<DomainPattern> = Vec::new(), like "[\"spam.example\", \"*.spam.example\"]" => Live;
     }
 }
 

@@ -24,7 +24,8 @@ use fault::{ConfigError, Fault, position};
 pub use federation::{NameServer, Route};
 pub use keys::{
     Archive, BalancedPort, Contact, Federation, General, Http, Limits, Listen, Log, LogFormat,
-    Login, Registration, RegistrationPolicy, RoomCreation, Rooms, SecondConnection, Tls, Upload,
+    Login, Peers, Registration, RegistrationPolicy, RoomCreation, Rooms, SecondConnection, Tls,
+    Upload,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -63,6 +64,8 @@ pub struct Host {
     pub domain: Domain,
     /// Its certificate.
     pub tls: Tls,
+    /// With which other servers it speaks.
+    pub peers: Peers,
     /// How its users log in.
     pub login: Login,
     /// Who may make an account on it.
@@ -144,6 +147,7 @@ impl Config {
         let mut tls = reader.section(&Tls::default());
         check_pair(&mut reader, &tls);
         resolve(folder, &mut tls);
+        let peers = reader.section(&Peers::default());
         let login = reader.section(&Login::default());
         let registration = reader.section(&Registration::default());
         let federation = reader.section(&Federation::default());
@@ -157,6 +161,7 @@ impl Config {
         let shared = Host {
             domain: general.domain,
             tls,
+            peers,
             login,
             registration,
             archive,
@@ -287,6 +292,7 @@ impl Config {
         for host in &self.hosts {
             let name = Some(host.domain.as_str());
             flatten(&mut keys, name, &host.tls);
+            flatten(&mut keys, name, &host.peers);
             flatten(&mut keys, name, &host.login);
             flatten(&mut keys, name, &host.registration);
             flatten(&mut keys, name, &host.archive);
@@ -351,6 +357,7 @@ impl Host {
         Host {
             domain,
             tls,
+            peers: reader.section(&shared.peers),
             login: reader.section(&shared.login),
             registration: reader.section(&shared.registration),
             archive: reader.section(&shared.archive),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::keys::{
-    Archive, ComponentKeys, Contact, Federation, General, Http, Limits, Listen, Log, Login,
+    Archive, ComponentKeys, Contact, Federation, General, Http, Limits, Listen, Log, Login, Peers,
     Registration, Rooms, Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
@@ -36,6 +36,7 @@ fn tables() -> [Table; 14] {
         table::<Http>(false),
         table::<Tls>(true),
         table::<Federation>(false),
+        table::<Peers>(true),
         table::<Login>(true),
         table::<Registration>(true),
         table::<Limits>(false),
@@ -52,14 +53,16 @@ fn tables() -> [Table; 14] {
 }
 
 const HOST: &str = "Further domains, one `[[host]]` table each, and settings of one domain alone. Each has a `domain`; the tables \
-    `[host.tls]`, `[host.login]`, `[host.registration]`, `[host.archive]`, `[host.upload]` and `[host.contact]` below it change what the tables of the same name say for the whole \
+    `[host.tls]`, `[host.peers]`, `[host.login]`, `[host.registration]`, `[host.archive]`, `[host.upload]`, `[host.rooms]` and `[host.contact]` below it change what the tables of the same name say for the whole \
     server. With `[[host]]` tables and no `domain` above, only those domains are served. A further domain is served from the next reload on; one that is taken away, until the next restart.";
 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";
 
 const MODULES: &str = "The extensions, one `[modules.NAME]` table each, for one domain alone `[host.modules.NAME]`. Every extension is on; \
     `enabled = false` switches it off, and what it announces goes with it. docs/modules.md has the names. A change takes effect on reload. \
-    `push` has two settings more: `sender = true` and `body = true` tell app servers who sent the last message, and its text.";
+    `push` has two settings more: `sender = true` and `body = true` tell app servers who sent the last message, and its text. \
+    `strangers` is about messages of people of other servers whom their recipient does not know: `policy` delivers (`\"allow\"`), puts aside (`\"quarantine\"`) or returns (`\"refuse\"`) them; \
+    `per_user = 60` and `per_domain = 600` are how many may come in a minute, `requests = 200` how many of their requests may wait for one user.";
 
 const MODULES_EXAMPLE: &str = "[modules.last]\nenabled = false\n[modules.push]\nsender = true\n";
 

@@ -15,7 +15,7 @@ use super::component::Place;
 use super::gate::GateLimits;
 use super::http::{BoshLimits, HttpSettings};
 use crate::config::{
-    BalancedPort, Component, Config, Federation, Host, Network, Port, SecondConnection,
+    BalancedPort, Component, Config, Federation, Host, Network, Port, SecondConnection, Size,
 };
 use crate::tls::{CertificateFiles, TlsError, local_ca};
 
@@ -110,11 +110,21 @@ impl Settings {
             },
             streams: streams(config, server),
             servers: servers(config, server),
-            federation: config.federation.clone(),
+            federation: federation(config),
             components: config.components.iter().map(place).collect(),
             component_streams: component_streams(config, server),
         }
     }
+}
+
+/// How other servers are found and what they may do.
+fn federation(config: &Config) -> Federation {
+    let mut federation = config.federation.clone();
+    if !config.limits.rates {
+        federation.stanzas_per_second = 0;
+        federation.bytes_per_second = Size(0);
+    }
+    federation
 }
 
 /// Where to listen for HTTP without TLS, and whether each of these has to work, given the same for everything else: never but
@@ -204,6 +214,7 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
         let mut settings = S2sHost::new(domain);
         if let Some(host) = host {
             settings.require_certificate = host.tls.require_server_certificate;
+            settings.peers = served.info().peers.clone();
             if !host.tls.required {
                 settings.tls = TlsPolicy::Optional;
             }

@@ -90,6 +90,33 @@ fn a_wrong_key_for_one_more_domain_does_not_cost_the_others_their_stream_but_not
 }
 
 #[test]
+fn who_is_not_spoken_with_is_refused_before_anything_is_negotiated() {
+    let deny = |domain: &'static str| {
+        config_with(move |host| {
+            let pattern = tercet_core::DomainPattern::parse(domain).unwrap();
+            host.peers.deny.push(pattern);
+        })
+    };
+    dialogue(|split| {
+        let mut peer = Peer::receiving(deny("*.example"), split);
+        peer.send(HEADER);
+        peer.expect_error(StreamCondition::PolicyViolation);
+        assert!(peer.authenticated.is_empty());
+    });
+    // One more domain on a stream of another is refused without harm to the first.
+    dialogue(|split| {
+        let mut peer = Peer::dialed_back(deny("c.example"), split);
+        peer.show_key("c.example", "a.example");
+        let refused = peer.recv();
+        assert!(refused.contains("<policy-violation "), "{refused}");
+        peer.send(MESSAGE);
+        assert_eq!(peer.stanzas, [MESSAGE]);
+        peer.send(&MESSAGE.replace("b.example", "c.example"));
+        peer.expect_error(StreamCondition::InvalidFrom);
+    });
+}
+
+#[test]
 fn stanzas_come_only_from_and_to_an_authenticated_pair() {
     use StreamCondition::*;
     for (stanza, condition) in [

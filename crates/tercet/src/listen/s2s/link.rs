@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tercet_core::{StreamCondition, StreamError};
+use tercet_core::{Stanza, StreamCondition, StreamError};
 use tercet_stream::s2s::{
     Answer, DomainPair, Input, Manage, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream,
     Verdict,
@@ -68,6 +68,8 @@ pub(super) struct Link {
     /// The stream is over: what is written has to leave, and nothing more comes.
     closing: bool,
     stalled: Option<Instant>,
+    /// The peer has sent too fast: it is read no further until then.
+    paused: Option<Instant>,
     stopped: bool,
     /// The stream is closed then, or when all is acknowledged.
     ending_at: Option<Instant>,
@@ -106,6 +108,7 @@ impl Link {
             ending: None,
             closing: false,
             stalled: None,
+            paused: None,
             stopped: false,
             ending_at: None,
             received: 0,
@@ -215,9 +218,11 @@ impl Link {
 
     /// Waits for whatever happens first, and takes it.
     async fn wait(&mut self) {
+        self.paused = self.paused.filter(|until| *until > Instant::now());
         let overdue = self.outbox.as_ref().and_then(Outbox::overdue);
         let stalled = self.stalled.into_iter().chain(overdue).min();
         let deadlines = self.stream.deadline().into_iter().chain(self.ending_at);
+        let deadlines = deadlines.chain(self.paused);
         let deadline = deadlines.chain(stalled).min();
         let deadline = deadline.unwrap_or_else(|| Instant::now() + STALLED);
         let mut stopped = self.s2s.stopped.clone();
@@ -229,7 +234,7 @@ impl Link {
             outbox,
             ..
         } = self;
-        let waiting = stream.is_waiting();
+        let waiting = stream.is_waiting() || self.paused.is_some();
         tokio::select! {
             happened = poll_fn(|cx| poll_io(wire, stream, waiting, cx)) => match happened {
                 Ok(certificate) => {
@@ -282,6 +287,7 @@ impl Link {
                 }
                 Output::Ask(ticket, question) => self.ask(ticket, question),
                 Output::Stanza(stanza) => {
+                    self.count(&stanza);
                     self.s2s.server.accept_from_elsewhere(stanza).wait().await;
                 }
                 Output::Authenticated(pair, proof) => {
@@ -317,6 +323,21 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// Counts what the peer has sent.
+    fn count(&mut self, stanza: &Stanza) {
+        let Ok(Some(from)) = stanza.from() else {
+            return;
+        };
+        let until = self
+            .s2s
+            .pace
+            .count(from.domain(), stanza.byte_len(), Instant::now());
+        if self.paused.is_none() && until.is_some() {
+            tracing::debug!(peer = %self.peer, domain = from.domain(), "a server sends too fast, and is made to wait");
+        }
+        self.paused = self.paused.max(until);
     }
 
     fn ask(&mut self, ticket: Ticket, question: Question) {

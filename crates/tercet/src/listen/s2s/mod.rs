@@ -8,6 +8,7 @@
 //! ```
 //! - Each pair of domains has a connection of its own, made when there is something to send. So the order of its stanzas is
 //!   that of the calls. What waits, for how long, and when another attempt is made is [`reach::queue`](crate::reach::queue)'s.
+//! - A domain that sends faster than it may (`pace`) is read no further for a while.
 //! - What cannot be brought there goes back to its senders, with the reason; at the server's end too. Where the peer counts
 //!   what it handles (XEP-0198), that goes for what a broken connection has lost: the session goes on over another one if
 //!   the peer lets it, else what it surely has not handled waits again, and what nobody knows of goes back.
@@ -18,6 +19,7 @@ mod incoming;
 mod link;
 mod outbox;
 mod outgoing;
+mod pace;
 mod post;
 mod witness;
 mod words;
@@ -38,6 +40,7 @@ use crate::reach::Reach;
 use crate::reach::queue::QueueLimits;
 use crate::runtime::Cores;
 use crate::tls::{Certificates, TlsAcceptor, TlsConnector, TlsError};
+use pace::Pace;
 use post::{Errand, Post};
 
 pub(super) use incoming::serve;
@@ -52,6 +55,8 @@ pub(super) struct S2s {
     direct: TlsAcceptor,
     connector: TlsConnector,
     post: Post,
+    /// How fast others may send.
+    pace: Pace,
     /// How long opening a stream may take.
     patience: Duration,
     /// Bytes that may be on their way on a stream.
@@ -128,6 +133,7 @@ impl S2s {
             connector: TlsConnector::new(certificates)?,
             streams: ArcSwap::from_pointee(streams),
             post,
+            pace: Pace::new(&federation),
             patience,
             on_their_way: usize::try_from(federation.unacknowledged_bytes.0).unwrap_or(usize::MAX),
             jobs,
