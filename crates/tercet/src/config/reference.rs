@@ -29,7 +29,7 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 14] {
+fn tables() -> [Table; 15] {
     [
         table::<General>(false),
         table::<Listen>(false),
