@@ -24,10 +24,12 @@ pub mod offline;
 pub mod outage;
 pub mod ping;
 pub mod private;
+pub mod pubsub;
 pub mod push;
 pub mod register;
 pub mod report;
 pub mod roster;
+pub mod setting;
 pub mod stable_id;
 pub mod strangers;
 pub mod time;
@@ -43,6 +45,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
     match b.host().role {
         Role::Accounts => accounts(b),
         Role::Rooms => rooms(b),
+        Role::PubSub => nodes(b),
     }
 }
 
@@ -75,6 +78,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<private::Private>();
     b.add::<vcard::VCard>();
     b.add::<upload::FileUpload>();
+    b.add::<pubsub::PubSub>();
 }
 
 /// Every module of a service for rooms.
@@ -86,6 +90,17 @@ fn rooms(b: &mut HostBuilder<'_>) {
     b.add::<time::Time>();
     b.add::<last::Last>();
     b.add::<muc::Muc>();
+}
+
+/// Every module of a service for nodes.
+fn nodes(b: &mut HostBuilder<'_>) {
+    b.add::<disco::Disco>();
+    b.add::<contact::Contact>();
+    b.add::<ping::Ping>();
+    b.add::<version::Version>();
+    b.add::<time::Time>();
+    b.add::<last::Last>();
+    b.add::<pubsub::PubSub>();
 }
 
 /// What the modules keep in the store.
@@ -108,6 +123,15 @@ pub static KINDS: &[&Kind] = &[
     &outage::OUTAGE,
     &private::PRIVATE,
     &push::PUSH,
+    &pubsub::ACCOUNTS.node,
+    &pubsub::ACCOUNTS.item,
+    &pubsub::ACCOUNTS.payload,
+    &pubsub::ACCOUNTS.member,
+    &pubsub::SERVICE.node,
+    &pubsub::SERVICE.item,
+    &pubsub::SERVICE.payload,
+    &pubsub::SERVICE.member,
+    &pubsub::JOINED,
     &report::REPORTS,
     &strangers::ASIDE,
     &vcard::VCARD,

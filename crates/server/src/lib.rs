@@ -23,8 +23,8 @@ pub use outbox::{
 };
 pub use route::{Component, Components, Elsewhere, Fanout, Handed, Letter, Paced, Resumed, Routed};
 pub use server::{
-    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation,
-    RoomDefaults, Rooms, Server, Uploads, store_failure,
+    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, NodeCreation, PubSub, Registration,
+    Role, RoomCreation, RoomDefaults, Rooms, Server, Uploads, store_failure,
 };
 pub use session::Session;
 pub use vhost::{HostBuilder, VHost};

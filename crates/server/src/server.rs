@@ -71,6 +71,8 @@ pub enum Role {
     Accounts,
     /// A service: its addresses are rooms.
     Rooms,
+    /// A service: it has the nodes that people publish to and subscribe to.
+    PubSub,
 }
 
 /// The settings of one host that modules and routing need.
@@ -84,6 +86,8 @@ pub struct HostInfo {
     pub parent: Option<String>,
     /// Its rooms, if it has any. A service for them has the settings of its host.
     pub rooms: Option<Rooms>,
+    /// Nodes to publish to: of its accounts, and of a service if it has one, which has the settings of its host.
+    pub pubsub: PubSub,
     /// Who may make accounts in-band.
     pub registration: Registration,
     /// Invitations to it.
@@ -114,11 +118,11 @@ impl HostInfo {
     /// The services of the host, each a host of its own with the settings that matter to it.
     fn services(&self) -> impl Iterator<Item = HostInfo> + use<> {
         let rooms = self.rooms.clone().filter(|_| self.role == Role::Accounts);
-        let service = rooms.map(|rooms| HostInfo {
-            domain: rooms.domain.clone(),
-            role: Role::Rooms,
+        let service = |domain: &str, role| HostInfo {
+            domain: domain.to_owned(),
+            role,
             parent: Some(self.domain.clone()),
-            rooms: Some(rooms),
+            pubsub: self.pubsub.clone(),
             admins: self.admins.clone(),
             contacts: self.contacts.clone(),
             public_url: self.public_url.clone(),
@@ -128,8 +132,63 @@ impl HostInfo {
             modules: self.modules.clone(),
             limits: self.limits,
             ..HostInfo::default()
+        };
+        let rooms = rooms.map(|rooms| HostInfo {
+            rooms: Some(rooms.clone()),
+            ..service(&rooms.domain, Role::Rooms)
         });
-        service.into_iter()
+        let nodes = self.pubsub.domain.as_deref();
+        let nodes = nodes.filter(|_| self.role == Role::Accounts);
+        let nodes = nodes.map(|domain| service(domain, Role::PubSub));
+        rooms.into_iter().chain(nodes)
+    }
+}
+
+/// Who may make nodes at a service for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NodeCreation {
+    /// Who has an account on a host of this server.
+    #[default]
+    Users,
+    /// Everybody, users of other servers too.
+    Everybody,
+    /// Administrators only.
+    Admins,
+}
+
+/// Nodes that are published to (XEP-0060, XEP-0163), and their bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PubSub {
+    /// The domain of the service for nodes of everybody, normalised; `None`: there is none.
+    pub domain: Option<String>,
+    /// Who may make nodes there.
+    pub creation: NodeCreation,
+    /// Nodes of one account, and nodes of the service that one user may own.
+    pub nodes: usize,
+    /// Items of one node at the most, whatever it allows itself.
+    pub items: u32,
+    /// Bytes of one item's payload.
+    pub item_bytes: usize,
+    /// Bytes of all items of one account, and of all items of one node of the service.
+    pub owner_bytes: u64,
+    /// Subscriptions to one node, and entries on its list of affiliations.
+    pub node_subscriptions: usize,
+    /// Nodes of the service that one user may be subscribed to or on the lists of.
+    pub user_subscriptions: usize,
+}
+
+impl Default for PubSub {
+    fn default() -> Self {
+        PubSub {
+            domain: None,
+            creation: NodeCreation::default(),
+            nodes: 250,
+            items: 1000,
+            item_bytes: 192 << 10,
+            owner_bytes: 32 << 20,
+            node_subscriptions: 10_000,
+            user_subscriptions: 1000,
+        }
     }
 }
 

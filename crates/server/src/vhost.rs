@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tercet_core::StanzaKind;
 
 use crate::module::{
-    ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, Registrar, SessionEntry, Side,
-    SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
+    ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, PresenceEntry, Registrar,
+    SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
 };
 use crate::server::{HostInfo, Role};
 
@@ -187,6 +187,10 @@ impl VHost {
 
     pub(crate) fn session_handlers(&self) -> &[SessionEntry] {
         &self.extension.sessions
+    }
+
+    pub(crate) fn presence_handlers(&self) -> &[PresenceEntry] {
+        &self.extension.presence
     }
 
     pub(crate) fn subscription_handlers(&self) -> &[Box<ConsentFn>] {

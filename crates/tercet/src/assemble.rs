@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tercet_core::Peers;
 use tercet_server::{
-    Archiving, Clock, Component, HostInfo, Invitations, Limits, RoomDefaults, Rooms, Server,
-    Uploads,
+    Archiving, Clock, Component, HostInfo, Invitations, Limits, PubSub, RoomDefaults, Rooms,
+    Server, Uploads,
 };
 use tercet_store::{Kind, Store, StoreError};
 
-use crate::config::{self, Config, Host, RegistrationPolicy, RoomCreation, Uri};
+use crate::config::{self, Config, Host, NodeCreation, RegistrationPolicy, RoomCreation, Uri};
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +126,28 @@ fn info(config: &Config, host: &Host) -> HostInfo {
                 name: component.name.clone().unwrap_or_default(),
             })
             .collect(),
+        pubsub: nodes(host),
         modules: host.modules.0.clone(),
         limits: limits(config),
         ..HostInfo::default()
+    }
+}
+
+fn nodes(host: &Host) -> PubSub {
+    let nodes = &host.pubsub;
+    PubSub {
+        domain: host.nodes_domain(),
+        creation: match nodes.creation {
+            NodeCreation::Users => tercet_server::NodeCreation::Users,
+            NodeCreation::Everybody => tercet_server::NodeCreation::Everybody,
+            NodeCreation::Admins => tercet_server::NodeCreation::Admins,
+        },
+        nodes: bytes(nodes.nodes.into()),
+        items: nodes.items,
+        item_bytes: bytes(nodes.item_size.0),
+        owner_bytes: nodes.quota.0,
+        node_subscriptions: bytes(nodes.node_subscriptions.into()),
+        user_subscriptions: bytes(nodes.user_subscriptions.into()),
     }
 }
 

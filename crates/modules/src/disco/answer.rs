@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tercet_core::{OwnedElement, XmlWriter};
+use tercet_core::{Element, OwnedElement, XmlWriter};
 use tercet_server::VHost;
 use tercet_server::module::Target;
 
@@ -56,6 +56,21 @@ pub fn info_string(host: &VHost) -> String {
     )
 }
 
+/// The verification string of XEP-0115 §5.1 for an answer that somebody else has given.
+pub fn string_of(query: Element<'_>) -> String {
+    let children = |name: &'static str| query.children().filter(move |c| c.name() == name);
+    let attr = |el: Element<'_>, name: &str| el.attr(name).map(|v| v.into_owned());
+    let identities = children("identity").map(|i| {
+        let lang = i.attr_ns(tercet_core::ns::XML, "lang").unwrap_or_default();
+        let [category, kind, name] =
+            ["category", "type", "name"].map(|name| attr(i, name).unwrap_or_default());
+        format!("{category}/{kind}/{lang}/{name}")
+    });
+    let features = children("feature").filter_map(|f| attr(f, "var"));
+    let forms = children("x").filter_map(|x| fields_lines(x));
+    verification_string(identities, features, forms)
+}
+
 /// The string over `identities` (`category/type/lang/name`), `features` and `forms` (the lines of each).
 fn verification_string(
     identities: impl Iterator<Item = String>,
@@ -79,8 +94,12 @@ fn verification_string(
 /// The lines of one form: its type, then its fields by name, each with its values in order.
 fn form_lines(xml: &[u8]) -> Option<Vec<String>> {
     let form = OwnedElement::parse(xml, "").ok()?;
+    fields_lines(form.root())
+}
+
+fn fields_lines(form: Element<'_>) -> Option<Vec<String>> {
     let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-    for field in form.root().children().filter(|c| c.name() == "field") {
+    for field in form.children().filter(|c| c.name() == "field") {
         let values = field.children().filter(|v| v.name() == "value");
         let mut values: Vec<_> = values.map(|v| v.text().into_owned()).collect();
         values.sort();

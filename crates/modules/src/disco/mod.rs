@@ -7,7 +7,7 @@ mod answer;
 
 #[cfg(test)]
 pub(crate) use answer::tests::examples;
-pub use answer::{info_string, write_info};
+pub use answer::{info_string, string_of, write_info};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -119,6 +119,17 @@ pub type ItemsFn = dyn for<'a> Fn(IqCx<'a>, Option<RsmRequest>) -> Pin<Box<dyn F
     + Send
     + Sync;
 
+/// Nodes of accounts, listed behind their resources: by name, with a title for people.
+pub struct AccountItems(pub Box<AccountItemsFn>);
+
+/// Answers which nodes of an account the sender may know.
+pub type AccountItemsFn = dyn for<'a> Fn(
+        IqCx<'a>,
+    ) -> Pin<
+        Box<dyn Future<Output = Result<Vec<(String, String)>, StanzaError>> + Send + 'a>,
+    > + Send
+    + Sync;
+
 /// Answers for the host and for accounts.
 pub struct Disco {
     role: Role,
@@ -126,6 +137,8 @@ pub struct Disco {
     rooms: Option<String>,
     /// The components that are listed, with their names.
     components: Vec<(String, String)>,
+    /// The domain of the host's service for nodes.
+    nodes: Option<String>,
 }
 
 impl Module for Disco {
@@ -147,6 +160,7 @@ impl Module for Disco {
                 .filter(|component| !component.name.is_empty())
                 .map(|component| (component.domain.clone(), component.name.clone()))
                 .collect(),
+            nodes: host.pubsub.domain.clone(),
         }
     }
 
@@ -172,6 +186,13 @@ impl Module for Disco {
         }
         for (jid, name) in r.module().components.clone() {
             let item = HostItem { jid, name };
+            r.provide(Target::Host, item).silent("an item");
+        }
+        if let Some(domain) = r.module().nodes.clone() {
+            let item = HostItem {
+                jid: domain,
+                name: "Nodes".into(),
+            };
             r.provide(Target::Host, item).silent("an item");
         }
         let host = Identity {
@@ -252,6 +273,16 @@ impl OnIq<ItemsQuery> for Disco {
             Some(account) => {
                 for resource in account.lock().available() {
                     w.leaf("item", &[("jid", Jid::as_str(resource.session.jid()))]);
+                }
+                let nodes = match cx.host.provided::<AccountItems>().next() {
+                    Some(items) => (items.0)(cx).await?,
+                    None => Vec::new(),
+                };
+                for (node, title) in &nodes {
+                    w.start("item").attr("jid", account.jid().as_str());
+                    w.attr("node", node);
+                    w.opt_attr("name", Some(title.as_str()).filter(|t| !t.is_empty()));
+                    w.end();
                 }
             }
             None => {

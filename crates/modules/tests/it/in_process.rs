@@ -14,8 +14,8 @@ use tercet_core::{
     StreamParser, XmlWriter,
 };
 use tercet_server::{
-    AccountError, Clock, HostInfo, Limits, Outbox, Receipt, RoomCreation, Rooms, Server, Session,
-    VHost,
+    AccountError, Clock, HostInfo, Limits, Outbox, PubSub, Receipt, RoomCreation, Rooms, Server,
+    Session, VHost,
 };
 use tercet_store::Store;
 use tercet_testkit::{Arrival, Client, Peer, PeerError};
@@ -154,6 +154,22 @@ impl Peer for InProcess {
             rooms.occupants = number("occupants").map_or(rooms.occupants, |n| n as usize);
             rooms.large = number("large").map_or(rooms.large, |n| n as usize);
         }
+        if let Some(pubsub) = table.remove("pubsub") {
+            let pubsub: BTreeMap<String, u64> = pubsub
+                .try_into()
+                .map_err(|error| PeerError::new(format!("[pubsub]: {error}")))?;
+            for (key, value) in pubsub {
+                match key.as_str() {
+                    "nodes" => info.pubsub.nodes = value as usize,
+                    "items" => info.pubsub.items = value as u32,
+                    "item_size" => info.pubsub.item_bytes = value as usize,
+                    "quota" => info.pubsub.owner_bytes = value,
+                    "node_subscriptions" => info.pubsub.node_subscriptions = value as usize,
+                    "user_subscriptions" => info.pubsub.user_subscriptions = value as usize,
+                    _ => return Err(PeerError::new(format!("transcripts cannot limit {key}"))),
+                }
+            }
+        }
         if let Some(uploads) = table.remove("upload") {
             let uploads: BTreeMap<String, u64> = uploads
                 .try_into()
@@ -190,6 +206,10 @@ impl Peer for InProcess {
         let infos = self.domains.iter().map(|domain| HostInfo {
             domain: domain.clone(),
             public_url: Some(format!("https://{domain}:5281")),
+            pubsub: PubSub {
+                domain: Some(format!("pubsub.{domain}")),
+                ..info.pubsub.clone()
+            },
             rooms: Some(Rooms {
                 domain: format!("rooms.{domain}"),
                 ..rooms.clone()

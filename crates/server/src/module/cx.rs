@@ -195,6 +195,17 @@ pub struct SessionCx<'a> {
     pub session: &'a Arc<Session>,
 }
 
+/// Somebody who may see an account's presence from now on.
+#[derive(Clone, Copy)]
+pub struct AdmittedCx<'a> {
+    /// The server.
+    pub server: &'a Arc<Server>,
+    /// The account.
+    pub account: &'a Arc<Account>,
+    /// Who may see its presence.
+    pub contact: &'a BareJid,
+}
+
 /// Something to be done for a stanza after its stages: in order, and the first failure stops the rest and becomes an error reply.
 pub enum Effect {
     /// Make these writes durable. If that fails, `undo` takes back what was noted in memory when they were asked for.

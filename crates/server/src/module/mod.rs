@@ -1,7 +1,7 @@
 //! The interface between the server and its extensions.
 //!
 //! A [`Module`] registers typed handlers at the start of each virtual host; what it registers is compiled into the host's
-//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of five
+//! tables, and service discovery is read from those tables, so that what is advertised is what works. Handlers are of six
 //! sorts:
 //!
 //! - [`OnIq`]: answers one payload of an IQ; asynchronous, since most answers come from the store.
@@ -10,6 +10,7 @@
 //!   pushed as an [`Effect`].
 //! - [`OnSubscription`]: knows of requests for presence to which the user has agreed beforehand.
 //! - [`OnEntity`]: is behind all addresses of a service, a host without accounts.
+//! - [`OnPresence`]: told whose presence is seen from now on, and by whom.
 //! - [`OnSession`]: told when a session becomes available for the first time, and when it ends.
 //!
 //! Modules that work together share typed values through [`Registrar::provide`] and [`VHost::provided`](crate::VHost::provided).
@@ -21,11 +22,13 @@ mod slot;
 mod stage;
 
 pub use cx::{
-    Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx, SubscriptionCx,
-    UnknownCx,
+    AdmittedCx, Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx,
+    SubscriptionCx, UnknownCx,
 };
 pub use entity::{EntityCx, OnEntity, Parked};
-pub(crate) use registrar::{ConsentFn, EntityFn, Extension, IqEntry, SessionEntry, StageEntry};
+pub(crate) use registrar::{
+    ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry, StageEntry,
+};
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
 pub(crate) use slot::{SlotDef, Slots};
@@ -203,6 +206,15 @@ pub trait OnSubscription: Module {
     /// Whether the user has agreed to this request beforehand, and wishes to see the other's presence too. The batch is made
     /// durable together with the subscription; if that fails ([`Batch::insert_new`]), the user is asked after all.
     fn consents(&self, cx: SubscriptionCx<'_>) -> impl Future<Output = Option<Batch>> + Send;
+}
+
+/// Told about presence. Called where presence is handled: what takes long goes to the agenda ([`Server::at`](crate::Server::at)).
+pub trait OnPresence: Module {
+    /// The session has sent available presence, its first or another one, and who may see it has.
+    fn presented(&self, cx: SessionCx<'_>, presence: &Stanza);
+
+    /// Somebody may see the account's presence from now on, and has been shown it.
+    fn admitted(&self, cx: AdmittedCx<'_>);
 }
 
 /// Told about sessions.

@@ -10,9 +10,9 @@ use tercet_store::Batch;
 
 use super::slot::SlotDef;
 use super::{
-    EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnEntity, OnIq, OnSession, OnStanza,
-    OnSubscription, Payload, SessionCx, Side, Slot, Stage, StanzaCx, SubscriptionCx, Target,
-    UnknownCx,
+    AdmittedCx, EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnEntity, OnIq, OnPresence,
+    OnSession, OnStanza, OnSubscription, Payload, SessionCx, Side, Slot, Stage, StanzaCx,
+    SubscriptionCx, Target, UnknownCx,
 };
 use crate::route::Routed;
 
@@ -63,6 +63,15 @@ pub(crate) struct SessionEntry {
     pub(crate) lost: Box<LostFn>,
 }
 
+type PresentedFn = dyn Fn(SessionCx<'_>, &Stanza) + Send + Sync;
+type AdmittedFn = dyn Fn(AdmittedCx<'_>) + Send + Sync;
+
+/// Who is told about presence.
+pub(crate) struct PresenceEntry {
+    pub(crate) presented: Box<PresentedFn>,
+    pub(crate) admitted: Box<AdmittedFn>,
+}
+
 /// What is behind the addresses of a service.
 pub(crate) type EntityFn = dyn Fn(EntityCx<'_>) -> Routed + Send + Sync;
 
@@ -72,6 +81,7 @@ pub(crate) struct Extension {
     pub(crate) iqs: Vec<IqEntry>,
     pub(crate) stages: Vec<StageEntry>,
     pub(crate) sessions: Vec<SessionEntry>,
+    pub(crate) presence: Vec<PresenceEntry>,
     pub(crate) subscriptions: Vec<Box<ConsentFn>>,
     pub(crate) entity: Option<Box<EntityFn>>,
     pub(crate) slots: Vec<SlotDef>,
@@ -195,6 +205,22 @@ impl<'a, M: Module> Registrar<'a, M> {
                 Box::pin(async move { module.gone(cx, presence).await })
             }),
             lost: Box::new(move |cx| lost.lost(cx)),
+        });
+        Feature {
+            target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Is told about presence.
+    pub fn presence(&mut self) -> Feature<'_>
+    where
+        M: OnPresence,
+    {
+        let (presented, admitted) = (self.module.clone(), self.module.clone());
+        self.into.presence.push(PresenceEntry {
+            presented: Box::new(move |cx, presence| presented.presented(cx, presence)),
+            admitted: Box::new(move |cx| admitted.admitted(cx)),
         });
         Feature {
             target: Target::Host,

@@ -72,7 +72,7 @@ impl Server {
         };
         self.send_event(account, Event::Subscribed, contact).await;
         if !before.from {
-            self.show(account, contact);
+            self.admit(account, contact);
         }
         if !before.to && !before.ask {
             self.send_event(account, Event::Subscribe, contact).await;

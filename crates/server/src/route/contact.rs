@@ -7,7 +7,7 @@ use tercet_store::{Batch, StoreError};
 
 use super::{Passage, Routed, presence::presences};
 use crate::account::{Account, AccountState};
-use crate::module::{Effects, Flow, Side};
+use crate::module::{AdmittedCx, Effects, Flow, Side};
 use crate::roster::{Event, Item};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
@@ -236,7 +236,7 @@ impl Server {
                 server.deliver(passage, Effects::new()).wait().await;
             }
             match (before.from, out.state.from) {
-                (false, true) => server.show(&account, &contact),
+                (false, true) => server.admit(&account, &contact),
                 (true, false) => server.hide(&account, &contact),
                 _ => {}
             }
@@ -301,7 +301,7 @@ impl Server {
             self.send_event(account, reply, &contact).await;
         }
         match (before.from, inbound.state.from) {
-            (false, true) => self.show(account, &contact),
+            (false, true) => self.admit(account, &contact),
             // RFC 6121 §3.3.3: the contact does not want to see any more, and does not.
             (true, false) => self.hide(account, &contact),
             _ => {}
@@ -318,6 +318,22 @@ impl Server {
         self.route(account.jid(), contact, &plain_presence(event.as_str()))
             .wait()
             .await;
+    }
+
+    /// Shows the presence of `account` to a new subscriber.
+    pub(super) fn admit(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
+        self.show(account, contact);
+        let hosts = self.present_hosts();
+        let Some(host) = hosts.get(account.jid().domain()) else {
+            return;
+        };
+        for handler in host.presence_handlers() {
+            (handler.admitted)(AdmittedCx {
+                server: self,
+                account,
+                contact,
+            });
+        }
     }
 
     /// Sends the present presence of `account` to `to`, which must be allowed to see it (RFC 6121 §3.1.5: a new subscriber does).

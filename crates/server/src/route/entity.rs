@@ -231,7 +231,7 @@ impl<'a> Fanout<'a> {
     }
 
     /// Asks the policies of the recipient's account.
-    fn is_wanted(&mut self, session: &Session, from: &Jid) -> bool {
+    pub fn is_wanted(&mut self, session: &Session, from: &Jid) -> bool {
         let account = session.account();
         let domain = account.jid().domain();
         if self.host.as_ref().is_none_or(|h| h.domain() != domain) {

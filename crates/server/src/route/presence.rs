@@ -82,9 +82,18 @@ impl Server {
         };
         self.broadcast(session, stanza, &subscribers);
         drop(order);
-        let host = self
-            .host(session.jid().domain())
-            .filter(|host| takes_messages && !host.session_handlers().is_empty());
+        let host = self.host(session.jid().domain());
+        if let Some(host) = &host {
+            for handler in host.presence_handlers() {
+                let cx = SessionCx {
+                    server: self,
+                    host,
+                    session,
+                };
+                (handler.presented)(cx, stanza);
+            }
+        }
+        let host = host.filter(|host| takes_messages && !host.session_handlers().is_empty());
         if !initial && host.is_none() {
             return Routed::Done;
         }

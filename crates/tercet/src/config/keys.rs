@@ -384,6 +384,43 @@ section! {
     }
 }
 
+choice! {
+    /// Who may make a node.
+    NodeCreation {
+        /// Who has an account on this server.
+        Users = "users",
+        /// Everybody, users of other servers too.
+        Everybody = "everybody",
+        /// Administrators only.
+        Admins = "admins",
+    }
+}
+
+section! {
+    /// Nodes that are published to and subscribed to: those of each account (XEP-0163), and those of a service for all (XEP-0060),
+    /// under a domain of its own.
+    PubSub "pubsub" {
+        /// Whether there is a service for all.
+        service: bool = true => Live;
+        /// The domain of that service. Left out, it is `pubsub.` before the domain that it belongs to.
+        domain: Option<Domain> = None, like "\"pubsub.example.org\"" => Restart;
+        /// Who may make nodes at the service: `users` with an account on this server, `everybody`, or `admins` only.
+        creation: NodeCreation = NodeCreation::Users => Live;
+        /// Nodes of one account, and nodes of the service that one user may own.
+        nodes: u32 = 250, in 1..=1_000_000 => Live;
+        /// Items of one node at the most, whatever its own settings say.
+        items: u32 = 1000, in 1..=1_000_000 => Live;
+        /// The largest item.
+        item_size: Size = Size(192 << 10), in 1024..=16_777_216 => Live;
+        /// Together, the items of one account, and those of one node of the service.
+        quota: Size = Size(32 << 20), in 65_536..=1_099_511_627_776 => Live;
+        /// Subscriptions to one node, and names on its lists.
+        node_subscriptions: u32 = 10_000, in 1..=1_000_000 => Live;
+        /// Nodes of the service that one user may be subscribed to or on the lists of.
+        user_subscriptions: u32 = 1000, in 1..=1_000_000 => Live;
+    }
+}
+
 section! {
     /// Whom to ask: addresses that everybody may see (XEP-0157), as in `["mailto:abuse@example.org", "xmpp:help@example.org"]`.
     Contact "contact" {

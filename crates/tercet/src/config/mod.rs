@@ -24,8 +24,8 @@ use fault::{ConfigError, Fault, position};
 pub use federation::{NameServer, Route};
 pub use keys::{
     Archive, BalancedPort, Contact, Federation, General, Http, Limits, Listen, Log, LogFormat,
-    Login, Peers, Registration, RegistrationPolicy, RoomCreation, Rooms, SecondConnection, Tls,
-    Upload,
+    Login, NodeCreation, Peers, PubSub, Registration, RegistrationPolicy, RoomCreation, Rooms,
+    SecondConnection, Tls, Upload,
 };
 pub use modules::Modules;
 pub use net::Network;
@@ -76,6 +76,8 @@ pub struct Host {
     pub upload: Upload,
     /// Its rooms.
     pub rooms: Rooms,
+    /// Its nodes.
+    pub pubsub: PubSub,
     /// Whom to ask.
     pub contact: Contact,
     /// The extensions' own settings.
@@ -155,6 +157,7 @@ impl Config {
         let archive = reader.section(&Archive::default());
         let upload = reader.section(&Upload::default());
         let rooms = reader.section(&Rooms::default());
+        let pubsub = reader.section(&PubSub::default());
         let contact = reader.section(&Contact::default());
         let log = reader.section(&Log::default());
 
@@ -167,6 +170,7 @@ impl Config {
             archive,
             upload,
             rooms,
+            pubsub,
             contact,
             modules: reader.modules(&Modules::default()),
         };
@@ -298,6 +302,7 @@ impl Config {
             flatten(&mut keys, name, &host.archive);
             flatten(&mut keys, name, &host.upload);
             flatten(&mut keys, name, &host.rooms);
+            flatten(&mut keys, name, &host.pubsub);
             flatten(&mut keys, name, &host.contact);
             for (key, value) in host.modules.flat() {
                 keys.push(Flat::new(name, &key, Some(value), Effect::Live));
@@ -344,6 +349,13 @@ impl Host {
         self.rooms.enabled.then(|| named().unwrap_or_else(usual))
     }
 
+    /// The domain of its service for nodes; `None` if it has none.
+    pub fn nodes_domain(&self) -> Option<String> {
+        let named = || self.pubsub.domain.as_ref().map(|d| d.as_str().to_owned());
+        let usual = || format!("pubsub.{}", self.domain.as_str());
+        self.pubsub.service.then(|| named().unwrap_or_else(usual))
+    }
+
     fn read(reader: &mut Reader<'_>, shared: &Host, folder: &Path) -> Host {
         if !reader.has("domain") {
             reader.fault("", "every [[host]] needs its own domain");
@@ -366,6 +378,10 @@ impl Host {
                 // Two hosts cannot share one.
                 domain: None,
                 ..shared.rooms.clone()
+            }),
+            pubsub: reader.section(&PubSub {
+                domain: None,
+                ..shared.pubsub.clone()
             }),
             contact: reader.section(&shared.contact),
             modules: reader.modules(&shared.modules),

@@ -106,7 +106,7 @@ fn names() -> Vec<&'static str> {
 }
 
 /// The roles of hosts; a module is there for at least one.
-const ROLES: [Role; 2] = [Role::Accounts, Role::Rooms];
+const ROLES: [Role; 3] = [Role::Accounts, Role::Rooms, Role::PubSub];
 
 /// Why `module` refuses a setting, in the words of its type.
 fn refused(module: &str, key: &str, value: toml::Value) -> Option<String> {

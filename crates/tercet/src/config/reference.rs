@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::keys::{
     Archive, ComponentKeys, Contact, Federation, General, Http, Limits, Listen, Log, Login, Peers,
-    Registration, Rooms, Tls, Upload,
+    PubSub, Registration, Rooms, Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
 
@@ -29,7 +29,7 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 15] {
+fn tables() -> [Table; 16] {
     [
         table::<General>(false),
         table::<Listen>(false),
@@ -43,6 +43,7 @@ fn tables() -> [Table; 15] {
         table::<Archive>(true),
         table::<Upload>(true),
         table::<Rooms>(true),
+        table::<PubSub>(true),
         table::<Contact>(true),
         table::<Log>(false),
         Table {

@@ -209,7 +209,9 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
         let domain = served.domain();
         // A service has the settings of the host it belongs to.
         let host = config.hosts.iter().find(|host| {
-            host.domain.as_str() == domain || host.rooms_domain().as_deref() == Some(domain)
+            host.domain.as_str() == domain
+                || host.rooms_domain().as_deref() == Some(domain)
+                || host.nodes_domain().as_deref() == Some(domain)
         });
         let mut settings = S2sHost::new(domain);
         if let Some(host) = host {

@@ -4,14 +4,15 @@
 //! affiliations elsewhere; they go into the form ([`Lists`]) and come out of it ([`Submission`]).
 
 mod info;
-mod setting;
 mod submit;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use crate::setting::{
+    Choice, Looks, Place, Setting, check_type, decode, encode, refuse, take_form,
+};
 pub use info::{Info, NS_INFO};
-pub use setting::{Choice, Looks, Place, Setting, check_type, decode, encode, refuse, take_form};
 pub use submit::{Lists, Submission, configuration_form};
 pub use table::FIELDS;
 

@@ -1,8 +1,8 @@
 //! The fields of a room's configuration: the one table from which the form, its reading and the durable form come.
 
-use super::setting::{Choice, Looks, Place, Setting};
 use super::{MAX_HISTORY, MAX_USERS, PrivateMessages, RoleSet, RoomConfig, Whois};
 use crate::muc::affiliation::Role;
+use crate::setting::{Choice, Looks, Place, Setting};
 
 const ROLES: &[Choice] = &[
     ("moderator", "Moderators"),
@@ -180,7 +180,7 @@ pub static FIELDS: &[Setting<RoomConfig>] = &[
             least: 1,
             most: MAX_USERS,
             offered: &[10, 20, 50, 100, 500, 1000],
-            none: true,
+            none: Some("none"),
             get: |c| c.max_users,
             set: |c, value| c.max_users = value,
         },
@@ -193,7 +193,7 @@ pub static FIELDS: &[Setting<RoomConfig>] = &[
             least: 0,
             most: MAX_HISTORY,
             offered: &[],
-            none: false,
+            none: None,
             get: |c| Some(c.max_history),
             set: |c, value| c.max_history = value.unwrap_or_default(),
         },

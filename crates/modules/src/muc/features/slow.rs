@@ -34,7 +34,7 @@ static FIELDS: &[Setting<Slow>] = &[Setting {
         least: 0,
         most: LONGEST,
         offered: &[],
-        none: false,
+        none: None,
         get: |slow| Some(slow.seconds),
         set: |slow, seconds| slow.seconds = seconds.unwrap_or(0),
     },

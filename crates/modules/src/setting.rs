@@ -1,6 +1,6 @@
 //! What a table of configuration fields can do: be shown as a form, take a submission, be kept.
 //!
-//! A line of the table is a [`Setting`] of some configuration `C`: that of the room ([`super::RoomConfig`]), or of a feature.
+//! A line of the table is a [`Setting`] of some configuration `C`: that of a room, of one of its features, or of a node.
 
 use tercet_core::StanzaError;
 use tercet_core::forms::{Field, FieldType, Form};
@@ -40,7 +40,7 @@ pub enum Place<C: 'static> {
         /// Writes it.
         set: fn(&mut C, String),
     },
-    /// A number; `None` is "no limit", if there is a choice of that name.
+    /// A number; `None` is "no limit", if there is a choice for that.
     Number {
         /// The least.
         least: u32,
@@ -48,8 +48,8 @@ pub enum Place<C: 'static> {
         most: u32,
         /// What is offered; any other number in the bounds is taken too. Empty: the field is a line of text.
         offered: &'static [u32],
-        /// Whether `none` may be chosen.
-        none: bool,
+        /// What stands for "no limit", if that may be chosen.
+        none: Option<&'static str>,
         /// Reads it.
         get: fn(&C) -> Option<u32>,
         /// Writes it.
@@ -145,8 +145,8 @@ impl<C> Setting<C> {
             for number in numbers {
                 field = field.option(number.to_string(), number.to_string());
             }
-            if *none {
-                field = field.option("none", "None");
+            if let Some(none) = none {
+                field = field.option(*none, "None");
             }
         }
         field
@@ -164,8 +164,9 @@ impl<C> Setting<C> {
                     vec![text.to_owned()]
                 }
             }
-            Place::Number { get, .. } => {
-                vec![get(config).map_or("none".to_owned(), |n| n.to_string())]
+            Place::Number { get, none, .. } => {
+                let none = none.unwrap_or_default();
+                vec![get(config).map_or(none.to_owned(), |n| n.to_string())]
             }
             Place::One { choices, get, .. } => choices
                 .get(get(config))
@@ -230,7 +231,7 @@ impl<C> Setting<C> {
                 ..
             } => {
                 let number = match first {
-                    "none" | "" if *none => None,
+                    word if none.is_some_and(|none| word == none || word.is_empty()) => None,
                     digits => match digits.parse::<u32>() {
                         Ok(number) if (*least..=*most).contains(&number) => Some(number),
                         _ => return refuse(&format!("is to be a number from {least} to {most}")),

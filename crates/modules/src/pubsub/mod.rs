@@ -1,0 +1,268 @@
+//! XEP-0060 Publish-Subscribe 1.31.1 and XEP-0163 Personal Eventing Protocol 1.2.2, by one engine. Gaps: a subscription has no options
+//! and no id; collections (XEP-0248) are left out.
+//!
+//! A [`place::Place`] is an account or a service with nodes; whatever is done to them is the same for both, a file for each deed
+//! (`create`, `publish`, `retract`, `items`, `subscribe`, `lists`), by the rules in `access`. A `node` is read from the store
+//! (`records`) at its first use, and leaves the memory when it is not used for a while (`shelf`). What changes is durable first; then
+//! it is told (`notify`), then the one who asked gets an answer. `pep` knows what clients want to hear of.
+
+pub mod access;
+pub mod config;
+pub mod create;
+pub mod disco;
+pub mod errors;
+pub mod items;
+pub mod lists;
+pub mod node;
+pub mod notify;
+pub mod pep;
+pub mod place;
+pub mod publish;
+pub mod records;
+pub mod retract;
+pub mod shelf;
+pub mod subscribe;
+pub mod xml;
+
+pub use records::{ACCOUNTS, JOINED, Kinds, SERVICE};
+pub use xml::{OwnerRequest, Request};
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, Stanza, StanzaError};
+use tercet_server::module::{
+    AdmittedCx, Coverage, Flow, IqCx, IqKind, IqResult, Kinds as StanzaKinds, Module, OnIq,
+    OnPresence, OnSession, OnStanza, Registrar, SessionCx, Side, Stage, StanzaCx, Target, Xep, xep,
+};
+use tercet_server::{HostInfo, Role};
+
+use crate::disco::{AccountItems, Identity, Items, Node as DiscoNode};
+use place::Place;
+
+/// Nodes of the host's accounts, or of a service.
+pub struct PubSub {
+    core: Arc<Core>,
+}
+
+/// What all places of a host share.
+pub struct Core {
+    domain: String,
+    role: Role,
+    settings: tercet_server::PubSub,
+    admins: Vec<BareJid>,
+}
+
+macro_rules! features {
+    ($($name:literal)*) => {
+        &[$(concat!("http://jabber.org/protocol/pubsub#", $name)),*]
+    };
+}
+
+/// What accounts and services do with nodes.
+const FEATURES: &[&str] = features! {
+    "access-authorize" "access-open" "access-presence" "access-roster" "access-whitelist" "auto-create" "config-node"
+    "config-node-max" "create-and-configure" "create-nodes" "delete-items" "delete-nodes" "instant-nodes" "item-ids"
+    "last-published" "manage-subscriptions" "member-affiliation" "meta-data" "modify-affiliations" "multi-items"
+    "outcast-affiliation" "persistent-items" "publish" "publish-only-affiliation" "publish-options" "publisher-affiliation"
+    "purge-nodes" "retract-items" "retrieve-affiliations" "retrieve-default" "retrieve-items" "retrieve-subscriptions" "subscribe"
+    "subscription-notifications"
+};
+
+/// What accounts do besides (XEP-0163 §5).
+const PERSONAL: &[&str] = features! { "auto-subscribe" "filtered-notifications" };
+
+impl Module for PubSub {
+    const NAME: &'static str = "pubsub";
+    const XEPS: &'static [Xep] = &[
+        xep(
+            60,
+            "1.31.1",
+            Coverage::Partial(
+                "subscriptions have no options; owners agree to them by the list of subscriptions",
+            ),
+        ),
+        xep(163, "1.2.2", Coverage::Complete),
+        xep(222, "1.0.1", Coverage::Complete),
+        xep(223, "1.1.1", Coverage::Complete),
+    ];
+    type Config = ();
+
+    fn new((): (), host: &HostInfo) -> Self {
+        PubSub {
+            core: Arc::new(Core {
+                domain: host.domain.clone(),
+                role: host.role,
+                settings: host.pubsub.clone(),
+                admins: host.admins.clone(),
+            }),
+        }
+    }
+
+    fn register(r: &mut Registrar<'_, Self>) {
+        let core = r.module().core.clone();
+        let personal = core.role == Role::Accounts;
+        let target = match personal {
+            true => Target::Account,
+            false => Target::Host,
+        };
+        let mut handle = r.iq::<Request>(IqKind::Get, target).feature(xml::NS);
+        for feature in FEATURES {
+            handle = handle.feature(feature);
+        }
+        for feature in PERSONAL.iter().filter(|_| personal) {
+            handle = handle.feature(feature);
+        }
+        r.iq::<Request>(IqKind::Set, target).feature(xml::NS);
+        r.iq::<OwnerRequest>(IqKind::Get, target).feature(xml::NS);
+        r.iq::<OwnerRequest>(IqKind::Set, target).feature(xml::NS);
+        let identity = Identity {
+            target,
+            category: "pubsub",
+            kind: if personal { "pep" } else { "service" },
+            name: if personal { "" } else { "Nodes" },
+        };
+        r.provide(target, identity).silent("an identity");
+        let of = core.clone();
+        let node = DiscoNode {
+            target,
+            answer: Box::new(move |cx, name, question| {
+                let core = of.clone();
+                Box::pin(async move {
+                    let place = Place::of(&cx, &core).ok()?;
+                    disco::node(&place, &cx, name, question).await
+                })
+            }),
+        };
+        r.provide(target, node).silent("nodes");
+        if personal {
+            let items = AccountItems(Box::new(move |cx| {
+                let core = core.clone();
+                Box::pin(async move { disco::personal(&Place::of(&cx, &core)?, &cx).await })
+            }));
+            r.provide(target, items).silent("items");
+            r.needs::<shelf::Personal>();
+            r.presence().silent("shown by what accounts do");
+            r.sessions().silent("shown by what accounts do");
+            r.on(StanzaKinds::PRESENCE, Side::Recipient, Stage::Annotate)
+                .silent("shown by what accounts do");
+        } else {
+            let items = Items(Box::new(move |cx, page| {
+                let core = core.clone();
+                Box::pin(async move { disco::nodes(&Place::of(&cx, &core)?, &cx, page).await })
+            }));
+            r.provide(target, items).silent("items");
+        }
+    }
+}
+
+impl OnIq<Request> for PubSub {
+    async fn on_iq(&self, cx: IqCx<'_>, request: Request) -> IqResult {
+        let place = Place::of(&cx, &self.core)?;
+        let from = cx.from;
+        match (is_set(&cx), request) {
+            (true, Request::Create(node, form)) => create::create(&place, from, node, form).await,
+            (true, Request::Publish(node, item, options)) => {
+                publish::publish(&place, from, &node, item, options).await
+            }
+            (true, Request::Retract(node, id, notify)) => {
+                retract::retract(&place, from, &node, &id, notify).await
+            }
+            (true, Request::Subscribe(node, jid, options)) => {
+                subscribe::subscribe(&place, from, &node, jid, options).await
+            }
+            (true, Request::Unsubscribe(node, jid, subid)) => {
+                subscribe::unsubscribe(&place, from, &node, jid, subid).await
+            }
+            (false, Request::Items(node, wanted)) => {
+                items::items(&place, from, &node, wanted).await
+            }
+            (false, Request::Subscriptions(node)) => {
+                subscribe::subscriptions(&place, from, node.as_deref()).await
+            }
+            (false, Request::Affiliations(node)) => {
+                subscribe::affiliations(&place, from, node.as_deref()).await
+            }
+            (_, Request::Unsupported(feature)) => Err(errors::unsupported(feature)),
+            _ => Err(StanzaError::bad_request()),
+        }
+    }
+
+    /// As an account says that has no such node.
+    fn absent(&self) -> StanzaError {
+        StanzaError::item_not_found()
+    }
+
+    fn reads(&self) -> Option<&'static tercet_store::Kind> {
+        Some(&ACCOUNTS.node)
+    }
+}
+
+impl OnIq<OwnerRequest> for PubSub {
+    async fn on_iq(&self, cx: IqCx<'_>, request: OwnerRequest) -> IqResult {
+        let place = Place::of(&cx, &self.core)?;
+        let from = cx.from;
+        match (is_set(&cx), request) {
+            (false, OwnerRequest::Configure(node, _)) => {
+                create::configuration(&place, from, &node).await
+            }
+            (true, OwnerRequest::Configure(node, form)) => {
+                create::configure(&place, from, &node, form).await
+            }
+            (false, OwnerRequest::Default) => create::defaults(&place),
+            (true, OwnerRequest::Delete(node, redirect)) => {
+                create::delete(&place, from, &node, redirect).await
+            }
+            (true, OwnerRequest::Purge(node)) => retract::purge(&place, from, &node).await,
+            (false, OwnerRequest::Subscriptions(node, _)) => {
+                lists::subscriptions(&place, from, &node).await
+            }
+            (true, OwnerRequest::Subscriptions(node, wanted)) => {
+                lists::set_subscriptions(&place, from, &node, wanted).await
+            }
+            (false, OwnerRequest::Affiliations(node, _)) => {
+                lists::affiliations(&place, from, &node).await
+            }
+            (true, OwnerRequest::Affiliations(node, wanted)) => {
+                lists::set_affiliations(&place, from, &node, wanted).await
+            }
+            _ => Err(StanzaError::bad_request()),
+        }
+    }
+
+    fn absent(&self) -> StanzaError {
+        StanzaError::item_not_found()
+    }
+
+    fn reads(&self) -> Option<&'static tercet_store::Kind> {
+        Some(&ACCOUNTS.node)
+    }
+}
+
+fn is_set(cx: &IqCx<'_>) -> bool {
+    cx.stanza.iq_type() == Some(tercet_core::IqType::Set)
+}
+
+impl OnPresence for PubSub {
+    fn presented(&self, cx: SessionCx<'_>, presence: &Stanza) {
+        pep::presented(&self.core, cx, presence);
+    }
+
+    fn admitted(&self, cx: AdmittedCx<'_>) {
+        pep::admitted(&self.core, cx);
+    }
+}
+
+impl OnSession for PubSub {
+    async fn available(&self, _: SessionCx<'_>) {}
+
+    async fn gone(&self, cx: SessionCx<'_>, _: &Stanza) {
+        pep::clients(cx.server).forget(cx.session.jid());
+    }
+}
+
+impl OnStanza for PubSub {
+    fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow {
+        pep::met(&self.core, cx);
+        Flow::Continue
+    }
+}

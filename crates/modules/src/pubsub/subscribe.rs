@@ -1,0 +1,245 @@
+//! Subscriptions begin and end (XEP-0060 §6.1, §6.2), and what somebody has (§5.6, §5.7).
+
+use tercet_core::forms::{Field, Form};
+use tercet_core::{Jid, StanzaError, XmlWriter, ns};
+use tercet_server::module::{IqResult, Reply};
+use tercet_store::Batch;
+
+use super::access::{may_read, may_subscribe};
+use super::config::{Access, SendLast};
+use super::node::{Affiliation, Member, Node, Subscribed};
+use super::place::Place;
+use super::xml::{NS, NS_EVENT};
+use super::{errors, items, notify, records};
+
+/// The form type of a request that an owner decides.
+pub const NS_AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
+/// Addresses with which one user may be subscribed to one node.
+const ADDRESSES: usize = 32;
+
+/// §6.1: begins a subscription, or asks for it.
+pub async fn subscribe(
+    place: &Place,
+    from: &Jid,
+    name: &str,
+    jid: Jid,
+    options: Option<Form>,
+) -> IqResult {
+    // XEP-0060 §6.1.3.1: nobody subscribes somebody else.
+    if jid.bare_str() != from.bare_str() {
+        return Err(errors::invalid_jid());
+    }
+    if options.is_some() {
+        return Err(errors::unsupported("subscription-options"));
+    }
+    let node = place.node(name).await?;
+    let asker = place.asker(&node, from).await?;
+    let _alone = node.changing.lock().await;
+    let (config, mut member, present) = {
+        let state = node.lock();
+        if state.gone {
+            return Err(StanzaError::item_not_found());
+        }
+        let present = state.subscriptions();
+        (state.config.clone(), state.member(from.bare_str()), present)
+    };
+    may_subscribe(&config, asker)?;
+    let state = match member.subscription(&jid) {
+        // XEP-0060 §6.1.3.7
+        Some(Subscribed::Pending) => return Err(errors::pending_subscription()),
+        Some(Subscribed::Yes) => Subscribed::Yes,
+        None => {
+            let settings = &place.core.settings;
+            // XEP-0060 §6.1.3.9
+            if present >= settings.node_subscriptions
+                || member.subscriptions.len() >= ADDRESSES
+                || (member.is_nobody() && !has_room(place, from).await?)
+            {
+                return Err(errors::too_many_subscriptions());
+            }
+            // XEP-0060 §6.1.4: an owner decides, unless one has or it is known already.
+            let state =
+                match config.access == Access::Authorize && may_read(&config, asker).is_err() {
+                    true => Subscribed::Pending,
+                    false => Subscribed::Yes,
+                };
+            member.set_subscription(&jid, Some(state));
+            keep(place, &node, from, member).await?;
+            state
+        }
+    };
+    if state == Subscribed::Pending {
+        ask_owners(place, &node, &jid);
+    } else if config.send_last != SendLast::Never
+        && let Some(message) = items::last(place, &node).await?
+    {
+        notify::send(place, &message, &jid);
+    }
+    let mut w = XmlWriter::new();
+    w.start("pubsub").attr("xmlns", NS);
+    write_subscription(&mut w, Some(name), &jid, state);
+    w.end();
+    Ok(Reply::Payload(w.finish()))
+}
+
+/// Whether the user may be at one more node of the service.
+async fn has_room(place: &Place, from: &Jid) -> Result<bool, StanzaError> {
+    if place.account.is_some() {
+        return Ok(true);
+    }
+    let joined = place.joined(from.bare_str()).await?;
+    Ok(joined.len() < place.core.settings.user_subscriptions)
+}
+
+/// Keeps what somebody is to a node. The caller holds the node's `changing`.
+pub async fn keep(place: &Place, node: &Node, of: &Jid, member: Member) -> Result<(), StanzaError> {
+    let (owner, bare) = (place.jid.as_str(), of.to_bare());
+    let mut batch = Batch::new();
+    records::put_member(&mut batch, place.kinds, owner, &node.name, &bare, &member);
+    place.commit(batch).await?;
+    let mut state = node.lock();
+    if member.is_nobody() {
+        state.members.remove(&bare);
+    } else {
+        state.members.insert(bare, member);
+    }
+    Ok(())
+}
+
+/// §6.2: ends a subscription.
+pub async fn unsubscribe(
+    place: &Place,
+    from: &Jid,
+    name: &str,
+    jid: Jid,
+    subid: Option<String>,
+) -> IqResult {
+    let node = place.node(name).await?;
+    // XEP-0060 §6.2.3.3: nobody ends somebody else's.
+    if jid.bare_str() != from.bare_str() {
+        return Err(StanzaError::forbidden());
+    }
+    let _alone = node.changing.lock().await;
+    let mut member = node.lock().member(from.bare_str());
+    if member.subscription(&jid).is_none() {
+        return Err(errors::nothing_to_unsubscribe());
+    }
+    // XEP-0060 §6.2.3.5: subscriptions have no ids here.
+    if subid.is_some() {
+        return Err(errors::invalid_subid());
+    }
+    member.set_subscription(&jid, None);
+    keep(place, &node, from, member).await?;
+    Ok(Reply::Empty)
+}
+
+/// §8.6: the owners are asked whether somebody may subscribe.
+fn ask_owners(place: &Place, node: &Node, jid: &Jid) {
+    let owners: Vec<_> = match &place.account {
+        Some(account) => vec![account.jid().clone()],
+        None => node.lock().owners().cloned().collect(),
+    };
+    let form = Form::new(NS_AUTHORIZATION)
+        .title("Somebody wants to subscribe")
+        .field(Field::text_single("pubsub#node", "Node").value(&*node.name))
+        .field(Field::jid_single("pubsub#subscriber_jid", "Who").value(jid.as_str()))
+        .field(Field::boolean("pubsub#allow", "May subscribe", false));
+    for owner in owners {
+        let mut w = XmlWriter::new();
+        let id = super::create::fresh_id(place);
+        w.start("message")
+            .attr("xmlns", ns::CLIENT)
+            .attr("id", &id)
+            .attr("from", place.jid.as_str())
+            .attr("to", owner.as_str());
+        form.write(&mut w);
+        w.end();
+        place.server.post(&place.jid, &owner, &w.finish());
+    }
+}
+
+/// Tells somebody how its subscription stands (§12.16); `None`: it has ended.
+pub fn tell_state(place: &Place, node: &str, jid: &Jid, state: Option<Subscribed>) {
+    let mut w = XmlWriter::new();
+    w.start("message")
+        .attr("xmlns", ns::CLIENT)
+        .attr("from", place.jid.as_str())
+        .attr("to", jid.as_str());
+    w.start("event").attr("xmlns", NS_EVENT);
+    let state = state.map_or("none", Subscribed::as_str);
+    w.leaf(
+        "subscription",
+        &[
+            ("node", node),
+            ("jid", jid.as_str()),
+            ("subscription", state),
+        ],
+    );
+    w.end().end();
+    place.server.post(&place.jid, jid, &w.finish());
+}
+
+fn write_subscription(w: &mut XmlWriter, node: Option<&str>, jid: &Jid, state: Subscribed) {
+    w.start("subscription").opt_attr("node", node);
+    w.attr("jid", jid.as_str())
+        .attr("subscription", state.as_str())
+        .end();
+}
+
+/// What the sender is to the nodes here that it has to do with, or to one.
+async fn memberships(
+    place: &Place,
+    from: &Jid,
+    name: Option<&str>,
+) -> Result<Vec<(String, Member)>, StanzaError> {
+    let names = match (name, place.names().await?) {
+        (Some(name), _) => vec![name.into()],
+        (None, Some(names)) => names,
+        (None, None) => return place.joined(from.bare_str()).await,
+    };
+    let mut all = Vec::new();
+    for of in names {
+        let node = match place.look(&of).await? {
+            Some(node) => node,
+            None if name.is_some() => return Err(StanzaError::item_not_found()),
+            None => continue,
+        };
+        let mut member = node.lock().member(from.bare_str());
+        member.affiliation = place.affiliation(&node, from);
+        all.push((of.into_string(), member));
+    }
+    Ok(all)
+}
+
+/// §5.6: which subscriptions the sender has.
+pub async fn subscriptions(place: &Place, from: &Jid, name: Option<&str>) -> IqResult {
+    let all = memberships(place, from, name).await?;
+    let mut w = XmlWriter::new();
+    w.start("pubsub").attr("xmlns", NS);
+    w.start("subscriptions").opt_attr("node", name);
+    for (node, member) in &all {
+        for (jid, state) in &member.subscriptions {
+            let node = name.is_none().then_some(node.as_str());
+            write_subscription(&mut w, node, jid, *state);
+        }
+    }
+    w.end().end();
+    Ok(Reply::Payload(w.finish()))
+}
+
+/// §5.7: what the sender is to nodes.
+pub async fn affiliations(place: &Place, from: &Jid, name: Option<&str>) -> IqResult {
+    let all = memberships(place, from, name).await?;
+    let mut w = XmlWriter::new();
+    w.start("pubsub").attr("xmlns", NS);
+    w.start("affiliations").opt_attr("node", name);
+    for (node, member) in &all {
+        if member.affiliation != Affiliation::None {
+            w.start("affiliation");
+            w.opt_attr("node", name.is_none().then_some(node.as_str()));
+            w.attr("affiliation", member.affiliation.as_str()).end();
+        }
+    }
+    w.end().end();
+    Ok(Reply::Payload(w.finish()))
+}
