@@ -1,4 +1,4 @@
-//! XEP-0045 Multi-User Chat 1.35.5. Gaps: rooms do not speak with other servers yet.
+//! XEP-0045 Multi-User Chat 1.35.5. Gaps: none known.
 //!
 //! The addresses of a service are rooms and their occupants; the service's own domain is a host like any other, whose requests the
 //! modules of its list answer. `service` has the rooms, `room` is one, behind its lock; what occupants do is in a file for
@@ -162,11 +162,7 @@ fn live_since(server: &Server, room: &BareJid) -> Option<u64> {
 impl Module for Muc {
     const NAME: &'static str = "muc";
     const XEPS: &'static [Xep] = &[
-        xep(
-            45,
-            "1.35.5",
-            Coverage::Partial("no occupants from other servers yet"),
-        ),
+        xep(45, "1.35.5", Coverage::Complete),
         xep(55, "1.3", Coverage::Complete),
         xep(307, "0.1", Coverage::Complete),
         xep(317, "0.3.1", Coverage::Partial("titles have no language")),

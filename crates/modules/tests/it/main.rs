@@ -19,6 +19,7 @@ mod offline;
 mod push;
 mod registration;
 mod registry;
+mod remote_rooms;
 mod reports;
 mod room_archive;
 mod room_control;

@@ -169,6 +169,21 @@ impl Server {
         true
     }
 
+    /// The same for one that an entity of this server has written. No lock is taken but those of the way there.
+    pub(super) fn post_elsewhere(&self, from: &Jid, to: &Jid, stanza: &[u8]) -> bool {
+        let (here, there) = (from.domain(), to.domain());
+        if !self.is_elsewhere(there) || !self.speaks_with(here, there) {
+            return false;
+        }
+        match Letter::parse(stanza.to_vec()) {
+            Some(letter) if letter.from.bare_str() == from.bare_str() && letter.to == *to => {
+                self.hand_in(letter);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     fn hand_in(&self, letter: Letter) {
         let ways = self.ways();
         match ways.components.get() {

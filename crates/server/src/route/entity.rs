@@ -86,13 +86,20 @@ impl Server {
         }
     }
 
-    /// Sends a serialised stanza of an entity of this server to somebody who has no session here, as a job of the agenda: the
-    /// entity may be locked. What cannot be brought there comes back to the entity as an error.
+    /// Sends a serialised stanza of an entity of this server to somebody who has no session here: to another server at once,
+    /// else as a job of the agenda, since the entity may be locked. What cannot be brought there comes back to the entity as an
+    /// error.
     pub fn post(&self, from: &Jid, to: &Jid, stanza: &[u8]) {
+        if self.post_elsewhere(from, to, stanza) {
+            return;
+        }
         let Ok(stanza) = Stanza::parse(stanza) else {
             return;
         };
-        let (from, to) = (from.clone(), to.clone());
+        // What an occupant of a room has said is from that occupant.
+        let own = stanza.from().ok().flatten();
+        let own = own.filter(|own| own.bare_str() == from.bare_str());
+        let (from, to) = (own.unwrap_or(from).clone(), to.clone());
         self.at(self.now_ms(), move |server| {
             server.route(&from, &to, &stanza)
         });
@@ -118,7 +125,7 @@ pub enum Handed {
     Taken,
     /// The recipient's account does not want to hear from the sender.
     Unwanted,
-    /// The session takes nothing more: it has ended, or is ending.
+    /// The session takes nothing more: it has ended, or is ending. Or its server is one that the service does not speak with.
     Gone,
 }
 
@@ -149,6 +156,9 @@ impl<'a> Fanout<'a> {
     ) -> Handed {
         let Some(session) = to else {
             // Somebody of another server: the one way there, and back as an error, is that of all stanzas.
+            if !self.is_spoken_with(jid) {
+                return Handed::Gone;
+            }
             let mut out = Vec::new();
             write(&mut out);
             self.server.post(self.from, jid, &out);
@@ -178,8 +188,7 @@ impl<'a> Fanout<'a> {
         all: impl Iterator<Item = &'s Announcement> + Clone,
     ) -> Handed {
         let Some(session) = to else {
-            self.post_all(jid, all);
-            return Handed::Taken;
+            return self.post_all(jid, all);
         };
         let unwanted = self.unwanted(session, all.clone());
         let wanted = all
@@ -199,8 +208,7 @@ impl<'a> Fanout<'a> {
     /// Hands over a list of any length, no faster than the client reads it: what else comes from the same bare JID stays behind it.
     pub fn list(&mut self, jid: &Jid, to: Option<&Arc<Session>>, all: &Announcements) -> Handed {
         let Some(session) = to else {
-            self.post_all(jid, all.iter().map(|one| &**one));
-            return Handed::Taken;
+            return self.post_all(jid, all.iter().map(|one| &**one));
         };
         let unwanted = self.unwanted(session, all.iter().map(|one| &**one));
         let (from, outbox) = (self.from.bare_str(), session.outbox());
@@ -210,12 +218,21 @@ impl<'a> Fanout<'a> {
         }
     }
 
-    fn post_all<'s>(&self, jid: &Jid, all: impl Iterator<Item = &'s Announcement>) {
+    fn post_all<'s>(&self, jid: &Jid, all: impl Iterator<Item = &'s Announcement>) -> Handed {
+        if !self.is_spoken_with(jid) {
+            return Handed::Gone;
+        }
         for one in all {
             let mut out = Vec::new();
             one.stanza.write(&mut out, Some(jid.as_str()));
             self.server.post(&one.from, jid, &out);
         }
+        Handed::Taken
+    }
+
+    /// Whether somebody without a session here is not of a server that is spoken with no more.
+    fn is_spoken_with(&self, jid: &Jid) -> bool {
+        self.server.speaks_with(self.from.domain(), jid.domain())
     }
 
     /// The places of what the recipient's account does not want. Not asked while its outbox is locked.
