@@ -141,6 +141,11 @@ section! {
     Federation "federation" {
         /// The DNS servers to ask: addresses, with a port if it is not 53. Without any, those of the system are asked.
         dns_servers: Vec<NameServer> = Vec::new(), like "[\"127.0.0.1:5353\"]" => Restart;
+        /// Whether answers of the DNS are validated (DNSSEC), and certificates that it names (DANE) count. The DNS servers have to pass on signatures: behind one
+        /// that does not, no other server is found.
+        dnssec: bool = false => Restart;
+        /// A file of DNSKEY records to trust, in place of the root's keys that the server knows.
+        trust_anchor: Option<PathBuf> = None, like "\"/etc/unbound/root.key\"" => Restart;
         /// Where the servers of some domains are, whatever the DNS says, as in laboratories and private networks: an address or a name, and a port; with
         /// `tls:` in front of it for TLS from the first byte.
         routes: Vec<Route> = Vec::new(), like "[\"example.org=192.0.2.1:5269\", \"example.net=tls:192.0.2.2:5270\"]" => Restart;

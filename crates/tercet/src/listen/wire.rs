@@ -123,6 +123,9 @@ pub(super) enum WireError {
     /// The alert, if there is one, is among the bytes to be sent.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Somebody else is there than who was meant.
+    #[error("the certificate is none of those that the DNS names (DANE)")]
+    OtherCertificate,
 }
 
 impl Wire {

@@ -13,6 +13,7 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tercet_core::ascii_domain;
@@ -25,7 +26,7 @@ use super::road::Road;
 use crate::config::{Federation, Route};
 
 /// RFC 6120 §3.2.2: the port where servers are found that no SRV record names.
-const PORT: u16 = 5269;
+pub(super) const PORT: u16 = 5269;
 
 /// Time for a name server's answer, and how often it is asked.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -43,7 +44,9 @@ const TTL_MAX: Duration = Duration::from_secs(86_400);
 /// the runtime that asks first.
 #[derive(Clone)]
 pub struct Reach {
-    resolver: TokioResolver,
+    pub(super) resolver: TokioResolver,
+    /// Whether answers are validated (DNSSEC).
+    pub(super) validates: bool,
     routes: Arc<HashMap<String, Route>>,
     places: Arc<Semaphore>,
 }
@@ -58,7 +61,7 @@ pub struct Srv {
 }
 
 /// Why a question has no answer.
-enum Failure {
+pub(super) enum Failure {
     /// There is no such name or record, for so long.
     Absent(Option<Duration>),
     /// Nobody knows.
@@ -69,7 +72,7 @@ impl Reach {
     /// The way by these settings: with the system's name servers if they name none.
     ///
     /// # Errors
-    /// If the resolver cannot be made: a fault of the build.
+    /// If the file with the trust anchor cannot be read, or the resolver cannot be made: a fault of the build.
     pub fn new(settings: &Federation) -> io::Result<Self> {
         let provider = TokioRuntimeProvider::default();
         let mut builder = match settings.dns_servers.is_empty() {
@@ -94,8 +97,19 @@ impl Reach {
         options.positive_max_ttl = Some(TTL_MAX);
         options.negative_max_ttl = Some(TTL_MAX);
         options.max_active_requests = QUESTIONS_MAX;
+        options.validate = settings.dnssec;
+        if settings.dnssec
+            && let Some(file) = &settings.trust_anchor
+        {
+            let anchors = TrustAnchors::from_file(file);
+            let anchors = anchors.map_err(|error| {
+                io::Error::other(format!("{}: no trust anchor: {error}", file.display()))
+            })?;
+            builder = builder.with_trust_anchor(Arc::new(anchors));
+        }
         let routes = settings.routes.iter();
         Ok(Reach {
+            validates: settings.dnssec,
             resolver: builder.build().map_err(io::Error::other)?,
             routes: Arc::new(
                 routes
@@ -237,7 +251,7 @@ impl Reach {
         }
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, NetError>>,
     ) -> Result<T, Failure> {
@@ -286,7 +300,7 @@ fn name_server(address: &crate::config::NameServer) -> NameServerConfig {
 }
 
 /// A whole name, to which no search list adds anything. None if it is too long for the DNS.
-fn name(text: &str) -> Option<Name> {
+pub(super) fn name(text: &str) -> Option<Name> {
     Name::from_ascii(format!("{}.", text.trim_end_matches('.'))).ok()
 }
 

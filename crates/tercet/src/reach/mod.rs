@@ -13,14 +13,17 @@
 //! - RFC 8305 and XEP-0495: addresses of both families in turns, the next before the last has failed.
 //!
 //! The answers of the DNS are believed for finding a server, not for knowing it: who answers there has to prove the domain
-//! that was meant. DNSSEC is not validated, so TLSA records (DANE) are not used.
+//! that was meant. With `federation.dnssec` they are validated, and TLSA records (DANE, [`dane`]) say which certificate it has.
 
+mod dane;
 mod failure;
 mod lookup;
 pub mod plan;
 pub mod queue;
 pub mod race;
 mod road;
+#[cfg(test)]
+mod signed;
 #[cfg(test)]
 mod tests;
 

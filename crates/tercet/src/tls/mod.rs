@@ -19,6 +19,7 @@ mod acceptor;
 mod binding;
 mod certificates;
 mod connector;
+pub mod dane;
 mod expiry;
 pub mod local_ca;
 mod names;

@@ -35,6 +35,8 @@ pub(super) enum Usage {
 pub struct PeerCertificate {
     names: CertificateNames,
     doubt: Option<Doubt>,
+    /// What it has shown, its own certificate first.
+    pub(super) chain: Box<[CertificateDer<'static>]>,
     /// Who has signed it, as it is written there: not escaped.
     pub issuer: String,
     /// Its last second, since 1970.
@@ -153,11 +155,13 @@ impl Trust {
         if let Some(error) = &error {
             tracing::debug!(%error, "a peer's certificate was not verified");
         }
+        let shown = chain.iter().map(|one| one.clone().into_owned()).collect();
         let Ok((_, parsed)) = X509Certificate::from_der(own) else {
             let reason = error.map_or("it cannot be read".to_owned(), |error| error.to_string());
             return Some(PeerCertificate {
                 names: CertificateNames::default(),
                 doubt: Some(Doubt::Broken(reason)),
+                chain: shown,
                 issuer: String::new(),
                 not_after: 0,
             });
@@ -165,6 +169,7 @@ impl Trust {
         Some(PeerCertificate {
             names: CertificateNames::of(&parsed),
             doubt: error.map(|error| doubt(error, parsed.issuer() == parsed.subject())),
+            chain: shown,
             issuer: parsed.issuer().to_string(),
             not_after: parsed.validity().not_after.timestamp(),
         })

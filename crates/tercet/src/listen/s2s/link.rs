@@ -16,6 +16,7 @@ use tercet_stream::{Ticket, sm};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::dane::Named;
 use super::outbox::{Outbox, Session};
 use super::witness::Witness;
 use super::{AtWork, S2s};
@@ -60,6 +61,8 @@ pub(super) struct Link {
     /// The domains of a stream that we have opened.
     outward: Option<DomainPair>,
     certificate: Option<Box<PeerCertificate>>,
+    /// What the DNS says of it.
+    named: Option<Named>,
     peer: SocketAddr,
     out: Vec<u8>,
     told: VecDeque<Told>,
@@ -101,6 +104,7 @@ impl Link {
             stream,
             outward,
             certificate: None,
+            named: None,
             peer,
             out: Vec::new(),
             told: VecDeque::new(),
@@ -115,6 +119,11 @@ impl Link {
             lost: false,
             outbox: None,
         }
+    }
+
+    /// The peer must have a certificate that is named there, if any is.
+    pub(super) fn expect(&mut self, named: Named) {
+        self.named = Some(named);
     }
 
     /// Writes what waits there, from now on.
@@ -345,7 +354,18 @@ impl Link {
         match question {
             Question::Certificate(pair) => {
                 let doubt = match &self.certificate {
-                    Some(certificate) => certificate.proves(&pair.remote).err(),
+                    Some(certificate) => {
+                        let named = self.named.as_ref();
+                        match named.and_then(|named| named.is(certificate, &pair.remote)) {
+                            Some(true) => {
+                                tracing::debug!(peer = %self.peer, remote = %pair.remote, "the DNS names a server's certificate");
+                                None
+                            }
+                            // RFC 7673 §4: who is there is not who was meant.
+                            Some(false) => return self.lose(&WireError::OtherCertificate),
+                            None => certificate.proves(&pair.remote).err(),
+                        }
+                    }
                     None => {
                         let trusted = Answer::Certificate(false);
                         return self.stream.handle(now, Input::Answer(ticket, trusted));
@@ -353,6 +373,18 @@ impl Link {
                 };
                 if let Some(doubt) = &doubt {
                     tracing::info!(peer = %self.peer, remote = %pair.remote, %doubt, "a server's certificate does not prove its domain");
+                }
+                if let (Some(_), Some(certificate)) = (&doubt, &self.certificate)
+                    && self.s2s.dane
+                    && self.outward.is_none()
+                {
+                    let (s2s, certificate) = (self.s2s.clone(), certificate.clone());
+                    self.keys.spawn(async move {
+                        let named = s2s.is_named(certificate, pair.remote);
+                        let named = tokio::time::timeout(DIALBACK, named).await;
+                        (ticket, Answer::Certificate(named.unwrap_or(false)))
+                    });
+                    return;
                 }
                 let trusted = Answer::Certificate(doubt.is_none());
                 self.stream.handle(now, Input::Answer(ticket, trusted));

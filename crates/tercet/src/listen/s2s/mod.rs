@@ -15,6 +15,7 @@
 //! - Left out so far: sessions of those who connect to us, whose stanzas are acknowledged, do not outlive a connection;
 //!   connections are not shared by several pairs, nor used in both directions.
 
+mod dane;
 mod incoming;
 mod link;
 mod outbox;
@@ -39,7 +40,7 @@ use crate::config::Federation;
 use crate::reach::Reach;
 use crate::reach::queue::QueueLimits;
 use crate::runtime::Cores;
-use crate::tls::{Certificates, TlsAcceptor, TlsConnector, TlsError};
+use crate::tls::{Certificates, PeerCertificate, TlsAcceptor, TlsConnector, TlsError};
 use pace::Pace;
 use post::{Errand, Post};
 
@@ -62,6 +63,8 @@ pub(super) struct S2s {
     /// Bytes that may be on their way on a stream.
     on_their_way: usize,
     jobs: mpsc::UnboundedSender<Job>,
+    /// Whether the DNS may name certificates (DANE).
+    dane: bool,
     /// Ends when every stream has to.
     stopped: watch::Receiver<()>,
     /// Connections there are.
@@ -76,6 +79,8 @@ enum Job {
     Bring(DomainPair),
     /// A connection back, to ask about a key.
     Verify(KeyClaim, oneshot::Sender<Verdict>),
+    /// Whether the DNS names this certificate for a domain.
+    Dane(Box<PeerCertificate>, Box<str>, oneshot::Sender<bool>),
     /// A stanza that goes back.
     Return(Box<Letter>, StanzaError, AtWork),
 }
@@ -137,6 +142,7 @@ impl S2s {
             patience,
             on_their_way: usize::try_from(federation.unacknowledged_bytes.0).unwrap_or(usize::MAX),
             jobs,
+            dane: federation.dnssec,
             stopped,
             open: Busy::default(),
             returning,
@@ -175,6 +181,12 @@ impl S2s {
             return unknown();
         }
         told.await.unwrap_or_else(|_| unknown())
+    }
+
+    /// Whether the DNS names this certificate for `domain`.
+    async fn is_named(&self, certificate: Box<PeerCertificate>, domain: Box<str>) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.jobs.send(Job::Dane(certificate, domain, tell)).is_ok() && told.await.unwrap_or(false)
     }
 
     fn give_back(&self, letter: Letter, error: StanzaError) {
@@ -229,6 +241,16 @@ async fn hand_out(
                     })
                 });
                 (domain, begin)
+            }
+            Job::Dane(certificate, domain, tell) => {
+                let of = domain.clone();
+                let begin: Begin = Box::new(|reach| {
+                    Box::pin(async move {
+                        // Who asked may have gone.
+                        let _ = tell.send(dane::is_named(&certificate, &domain, &reach).await);
+                    })
+                });
+                (of, begin)
             }
             Job::Return(letter, error, at_work) => {
                 let server = s2s.server.clone();

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tercet_stream::s2s::{DomainPair, Goal, Input, KeyClaim, S2sEnding, S2sStream, Verdict};
 
 use super::S2s;
+use super::dane::Named;
 use super::link::{Link, Told};
 use super::outbox::{Outbox, Session};
 use super::words;
@@ -66,7 +67,15 @@ async fn open(
     loop {
         let reached = road.next().await?;
         let address = reached.address;
+        let named = match Named::ask(&pair.remote, &reached.target, reach).await {
+            Ok(named) => named,
+            Err(error) => {
+                road.failed(format!("{address}: {}", error.text));
+                continue;
+            }
+        };
         let mut link = connect(s2s, pair, reached, Goal::Stanzas).await?;
+        link.expect(named);
         let error = loop {
             match link.next().await {
                 Told::Authorized(with) if with == *pair => {

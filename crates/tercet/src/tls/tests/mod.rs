@@ -1,6 +1,7 @@
 //! Both ends of a handshake in memory: our session, and rustls' buffered client.
 
 mod certificates;
+mod dane;
 mod servers;
 mod streams;
 

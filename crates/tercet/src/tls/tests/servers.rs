@@ -4,11 +4,11 @@ use super::*;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 
 /// What a test's certificate is to be.
-struct Wanted {
+pub(super) struct Wanted {
     params: CertificateParams,
 }
 
-fn wanted(names: &[&str]) -> Wanted {
+pub(super) fn wanted(names: &[&str]) -> Wanted {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -18,7 +18,7 @@ fn wanted(names: &[&str]) -> Wanted {
 }
 
 impl Wanted {
-    fn with(mut self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut CertificateParams)) -> Self {
         change(&mut self.params);
         self
     }
@@ -35,14 +35,14 @@ impl Wanted {
 }
 
 /// An authority, and a folder for what it signs.
-struct Authority {
-    folder: Folder,
+pub(super) struct Authority {
+    pub(super) folder: Folder,
     issuer: Issuer<'static, KeyPair>,
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = Folder::new();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -60,7 +60,7 @@ impl Authority {
 
     /// The certificates of a server that trusts this authority and has what `signer` makes of `wanted`; `None`: it
     /// signs itself.
-    fn server(&self, wanted: Wanted, signer: Option<&Authority>) -> Arc<Certificates> {
+    pub(super) fn server(&self, wanted: Wanted, signer: Option<&Authority>) -> Arc<Certificates> {
         let key = KeyPair::generate().unwrap();
         let certificate = match signer {
             Some(signer) => wanted.params.signed_by(&key, &signer.issuer),
@@ -78,13 +78,13 @@ impl Authority {
 }
 
 /// What each side has seen.
-struct Seen {
+pub(super) struct Seen {
     accepted: TlsInfo,
-    connected: TlsInfo,
+    pub(super) connected: TlsInfo,
 }
 
 /// A handshake between two sessions, each record in pieces of at most `step` bytes, and a word in both directions.
-fn meet(mut accepting: TlsSession, mut connecting: TlsSession, step: usize) -> Seen {
+pub(super) fn meet(mut accepting: TlsSession, mut connecting: TlsSession, step: usize) -> Seen {
     fn take(
         session: &mut TlsSession,
         bytes: &[u8],
@@ -128,7 +128,11 @@ fn meet(mut accepting: TlsSession, mut connecting: TlsSession, step: usize) -> S
 }
 
 /// `a.example` connects to `b.example`, which has this certificate.
-fn judged(wanted: Wanted, signer: Option<&Authority>, known: &Authority) -> PeerCertificate {
+pub(super) fn judged(
+    wanted: Wanted,
+    signer: Option<&Authority>,
+    known: &Authority,
+) -> PeerCertificate {
     let server = Authority::new().server(wanted, signer);
     let accepting = TlsAcceptor::for_servers(server, false).unwrap();
     let connector = TlsConnector::without_certificate(std::slice::from_ref(&known.file)).unwrap();
