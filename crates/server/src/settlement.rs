@@ -5,13 +5,13 @@
 //! notes it, and wakes the session's connection only if it waits for it, once for many.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use tercet_core::{Jid, Stanza, error_reply};
-use tercet_store::Pending;
+use tercet_store::{Decided, StoreError};
 
 use crate::route::Routed;
 use crate::server::store_failure;
@@ -20,6 +20,8 @@ use crate::session::Session;
 /// Stanzas of one session with writes under way, beyond which the session's next stanza waits: a flood by one user must not
 /// fill the store's queue for all.
 const UNDER_WAY: usize = 256;
+/// The same where the store has much to write for all.
+const UNDER_WAY_BUSY: usize = 8;
 
 /// The state of one session.
 #[derive(Debug, Default)]
@@ -123,35 +125,38 @@ impl Session {
             .poll(cx, |settled, begun| settled == begun)
     }
 
-    /// The session's last stanza is settled when `commit` has succeeded; if it fails, its client gets the error as from `to`.
-    pub(crate) fn settle_later(
-        self: &Arc<Self>,
-        stanza: &Stanza,
-        to: &Jid,
-        commit: Pending<()>,
-    ) -> Routed {
-        let (number, under_way) = {
+    /// The session's last stanza is settled when all commits that tell what this returns are decided, and nobody else has it any
+    /// more; if one fails, its client gets the error as from the addressee.
+    pub(crate) fn settle_later(self: &Arc<Self>, stanza: &Stanza) -> Arc<Kept> {
+        let number = {
             let mut inner = self.settlement().lock();
             let number = inner.begun;
             inner.open.push_back((number, false));
-            (number, inner.open.len())
+            number
         };
-        let kept = Arc::new(Kept {
+        Arc::new(Kept {
             session: self.clone(),
             stanza: stanza.clone(),
-            to: to.clone(),
             number,
-            commit: Mutex::new(Some(commit)),
-        });
-        kept.poll();
-        if under_way < UNDER_WAY {
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// What the session's next stanza has to wait for, if too much is under way.
+    pub(crate) fn not_too_much(self: &Arc<Self>, store_is_busy: bool) -> Routed {
+        let limit = if store_is_busy {
+            UNDER_WAY_BUSY
+        } else {
+            UNDER_WAY
+        };
+        if self.settlement().lock().open.len() < limit {
             return Routed::Done;
         }
         let session = self.clone();
         Routed::later(async move {
             poll_fn(|cx| {
                 let mut inner = session.settlement().lock();
-                if inner.open.len() < UNDER_WAY {
+                if inner.open.len() < limit {
                     return Poll::Ready(());
                 }
                 inner.wait(cx);
@@ -171,51 +176,43 @@ impl Inner {
     }
 }
 
-/// A stanza whose writes are under way. It is its own waker, so that no task has to wait for the store.
-struct Kept {
+/// A stanza whose writes are under way, one for all of them; no task has to wait for the store. Its end is the stanza's settlement.
+pub(crate) struct Kept {
     session: Arc<Session>,
     stanza: Stanza,
-    to: Jid,
     number: u64,
-    /// `None` once it has been answered.
-    commit: Mutex<Option<Pending<()>>>,
+    failed: AtomicBool,
 }
 
-impl Kept {
-    fn poll(self: &Arc<Self>) {
-        let mut commit = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(pending) = commit.as_mut() else {
+impl Decided for Kept {
+    fn decided(&self, answer: Result<(), StoreError>) {
+        let Err(error) = answer else {
             return;
         };
-        let waker = Waker::from(self.clone());
-        let Poll::Ready(answer) = Pin::new(pending).poll(&mut Context::from_waker(&waker)) else {
+        if self.failed.swap(true, Ordering::Relaxed) || !self.stanza.may_bounce() {
             return;
-        };
-        *commit = None;
-        drop(commit);
-        if let Err(error) = answer {
-            let error = store_failure(&error);
-            if self.stanza.may_bounce() {
-                let (from, to) = (self.to.as_str(), self.session.jid().as_str());
-                self.session.outbox().push(|out| {
-                    error_reply(&self.stanza, &error, Some(from), Some(to), out);
-                });
-            }
         }
-        self.session.settlement().close(self.number);
+        let error = store_failure(&error);
+        let addressee = self.stanza.to().ok().flatten();
+        let own = self.session.account().jid();
+        let from = addressee.map_or_else(|| own.as_str(), Jid::as_str);
+        let to = self.session.jid().as_str();
+        self.session.outbox().push(|out| {
+            error_reply(&self.stanza, &error, Some(from), Some(to), out);
+        });
     }
 }
 
-impl Wake for Kept {
-    fn wake(self: Arc<Self>) {
-        self.poll();
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.session.settlement().close(self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::Relaxed;
+    use std::task::Wake;
 
     use super::*;
 

@@ -39,7 +39,7 @@ fn fill(store: &Store, from: u64, to: u64) -> Duration {
                 id: store.archive_id(1_700_000_000_000 + number),
                 peer: format!("peer{}@example.net", number / 100 % 50),
                 part: "phone".to_owned(),
-                value: vec![b'x'; 350],
+                value: [b'x'; 350].into(),
             };
             batch.archive(&ARCHIVE, &owner(number), entry);
             number += 1;

@@ -24,8 +24,9 @@ pub struct ArchiveEntry {
     pub peer: String,
     /// A further part of the peer's address; entries of one peer can be narrowed by it.
     pub part: String,
-    /// What was archived.
-    pub value: Vec<u8>,
+    /// What was archived. Entries of several archives may share it: it is then written to the disk once as long as they wait for
+    /// their blocks.
+    pub value: Arc<[u8]>,
 }
 
 /// Decides whether a value is meant. Called on the threads of the store.

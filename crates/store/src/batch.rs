@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::{ArchiveEntry, Kind, StoreError};
 
 /// Longest owner in bytes: that of a full JID (RFC 7622 §3.1).
@@ -22,7 +24,8 @@ const OP_BYTES: usize = 64;
 /// with [`StoreError::TooBig`].
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    ops: Vec<Op>,
+    /// Most batches have one.
+    ops: SmallVec<[Op; 1]>,
     bytes: usize,
     too_big: Option<StoreError>,
     patient: bool,
@@ -220,10 +223,6 @@ impl Batch {
                 .err();
         }
         self.bytes += OP_BYTES + owner.len() + key + value;
-        if self.ops.is_empty() {
-            // Most batches have one.
-            self.ops.reserve_exact(1);
-        }
         self.ops.push(Op {
             kind,
             owner: owner.to_owned(),

@@ -39,5 +39,5 @@ pub use error::StoreError;
 pub use export::{Export, Exported};
 pub use kind::{Kind, Owner};
 pub use logs::{LogEntry, LogSize};
-pub use pending::Pending;
+pub use pending::{Decided, Pending};
 pub use store::{Stats, Store};

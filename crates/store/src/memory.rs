@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::batch::{Action, Op};
 use crate::kind::{Catalogue, KindId};
 use crate::logs::Logs;
+use crate::pending::Answer;
 use crate::records::Records;
 use crate::{
     ArchiveEntry, ArchivePage, ArchiveQuery, Batch, LogEntry, LogSize, Pending, Stats, StoreError,
@@ -125,7 +126,7 @@ impl State {
             }
             Action::ReplaceArchived { id, value } => {
                 if let Some(entry) = data.archive.get_mut(id) {
-                    entry.value.clone_from(value);
+                    entry.value = value.as_slice().into();
                 }
             }
             Action::DeleteArchivedUntil { id, limit } => {
@@ -271,17 +272,19 @@ impl Archives for Memory {
 }
 
 impl Backend for Memory {
-    fn commit(&self, batch: Batch) -> Pending<()> {
+    fn commit(&self, batch: Batch, answer: Answer) {
         let mut state = self.lock();
-        if state.closed {
-            return Pending::ready(Err(StoreError::Closed));
-        }
-        let answer = state.apply(&self.catalogue, &batch);
-        if answer.is_ok() {
+        let done = if state.closed {
+            Err(StoreError::Closed)
+        } else {
+            state.apply(&self.catalogue, &batch)
+        };
+        if done.is_ok() {
             state.stats.batches += 1;
             state.stats.commits += 1;
         }
-        Pending::ready(answer)
+        drop(state);
+        answer.send(done);
     }
 
     fn flush(&self) -> Pending<()> {
@@ -291,6 +294,10 @@ impl Backend for Memory {
     fn close(&self) -> Pending<()> {
         self.lock().closed = true;
         Pending::ready(Ok(()))
+    }
+
+    fn is_busy(&self) -> bool {
+        false
     }
 
     fn stats(&self) -> Stats {

@@ -138,6 +138,58 @@ impl<T> Drop for Reply<T> {
     }
 }
 
+/// Is told what became of commits, where a future for each of them would be too much ([`crate::Store::commit_for`]).
+pub trait Decided: Send + Sync {
+    /// One of the commits is durable, or has failed. Comes once for each commit, from a thread of the store or from within the
+    /// call that commits: it must not block, nor commit. The store lets go of this afterwards.
+    fn decided(&self, answer: Result<(), StoreError>);
+}
+
+/// How a commit is answered; once, whatever happens: dropped without an answer, it answers [`StoreError::Closed`].
+pub(crate) struct Answer(Whom);
+
+enum Whom {
+    Reply(Reply<()>),
+    Tell(Option<Arc<dyn Decided>>),
+}
+
+impl Answer {
+    /// To a future.
+    pub(crate) fn pending() -> (Answer, Pending<()>) {
+        let (reply, pending) = Pending::channel();
+        (Answer(Whom::Reply(reply)), pending)
+    }
+
+    /// To `who`.
+    pub(crate) fn tell(who: Arc<dyn Decided>) -> Answer {
+        Answer(Whom::Tell(Some(who)))
+    }
+
+    /// Gives the answer.
+    pub(crate) fn send(mut self, answer: Result<(), StoreError>) {
+        self.0.decide(answer);
+    }
+}
+
+impl Whom {
+    fn decide(&mut self, answer: Result<(), StoreError>) {
+        match self {
+            Whom::Reply(reply) => reply.answer(answer),
+            Whom::Tell(who) => {
+                if let Some(who) = who.take() {
+                    who.decided(answer);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Whom {
+    fn drop(&mut self) {
+        self.decide(Err(StoreError::Closed));
+    }
+}
+
 /// Wakes a blocked thread.
 struct Unpark(Thread);
 
@@ -164,6 +216,27 @@ mod tests {
         let (reply, pending) = Pending::<()>::channel();
         drop(reply);
         assert_eq!(pending.wait(), Err(StoreError::Closed));
+    }
+
+    #[test]
+    fn who_is_told_is_told_once_of_each_commit_and_let_go() {
+        struct Told(Mutex<Vec<Result<(), StoreError>>>);
+        impl Decided for Told {
+            fn decided(&self, answer: Result<(), StoreError>) {
+                self.0.lock().unwrap().push(answer);
+            }
+        }
+        let told = Arc::new(Told(Mutex::default()));
+        let answers = [(); 3].map(|()| Answer::tell(told.clone()));
+        for (answer, what) in answers.into_iter().zip([Some(Ok(())), None]) {
+            match what {
+                Some(what) => answer.send(what),
+                None => drop(answer),
+            }
+        }
+        let closed = || Err(StoreError::Closed);
+        assert_eq!(*told.0.lock().unwrap(), [Ok(()), closed(), closed()]);
+        assert_eq!(Arc::strong_count(&told), 1);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use crate::archive::{ArchiveIds, Archives};
 use crate::backend::Backend;
 use crate::kind::{Catalogue, KindId, KnownKind};
 use crate::memory::Memory;
+use crate::pending::Answer;
 use crate::sqlite::Sqlite;
-use crate::{Batch, Export, Kind, Owner, Pending, StoreError};
+use crate::{Batch, Decided, Export, Kind, Owner, Pending, StoreError};
 
 /// An open store; clones are the same store.
 ///
@@ -98,13 +99,24 @@ impl Store {
     ///   [`StoreError::Full`], [`StoreError::ReadOnly`], [`StoreError::Io`] by the disk, with later
     ///   batches succeeding again when it does.
     pub fn commit(&self, batch: Batch) -> Pending<()> {
+        let (answer, pending) = Answer::pending();
+        self.commit_with(batch, answer);
+        pending
+    }
+
+    /// Like [`Store::commit`], and tells `who` instead of answering.
+    pub fn commit_for(&self, batch: Batch, who: Arc<dyn Decided>) {
+        self.commit_with(batch, Answer::tell(who));
+    }
+
+    fn commit_with(&self, batch: Batch, answer: Answer) {
         let checked = batch.check().and_then(|()| {
             let mut kinds = batch.ops().iter().filter_map(|op| op.kind);
             kinds.try_for_each(|kind| self.catalogue.id(kind).map(drop))
         });
         match checked {
-            Ok(()) => self.backend.commit(batch),
-            Err(error) => Pending::ready(Err(error)),
+            Ok(()) => self.backend.commit(batch, answer),
+            Err(error) => answer.send(Err(error)),
         }
     }
 
@@ -117,6 +129,11 @@ impl Store {
     /// the data can be opened by another.
     pub fn close(&self) -> Pending<()> {
         self.backend.close()
+    }
+
+    /// More than half of the batches that may wait do: who can wait before the next should, lest all are refused.
+    pub fn is_busy(&self) -> bool {
+        self.backend.is_busy()
     }
 
     /// Figures of this moment.

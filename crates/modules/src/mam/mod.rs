@@ -31,7 +31,7 @@ pub use retention::keep_to_retention;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tercet_core::{IqType, Stanza, StanzaError, ns, time};
+use tercet_core::{IqType, Stanza, StanzaError, time};
 use tercet_server::HostInfo;
 use tercet_server::module::{
     ArchivedRule, Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar,
@@ -46,8 +46,6 @@ use prefs::Prefs;
 
 /// The namespace of the protocol.
 pub(crate) const NS: &str = "urn:xmpp:mam:2";
-/// What an archived message is longer than it came, about: addresses and the id.
-const ADDED_BYTES: usize = 160;
 
 /// What users have sent and received: entries by peer, each the message as it was delivered, in `jabber:client`.
 pub static ARCHIVE: Kind = Kind {
@@ -168,11 +166,7 @@ fn archive(cx: &mut StanzaCx<'_>) {
         id,
         peer: peer.bare_str().to_owned(),
         part: peer.resource().unwrap_or_default().to_owned(),
-        value: {
-            let mut value = Vec::with_capacity(cx.stanza.byte_len() + ADDED_BYTES);
-            cx.write(cx.side, Some(ns::CLIENT), &mut value);
-            value
-        },
+        value: cx.written(cx.side),
     };
     if let Some(retract) = retract::Retraction::of(cx.stanza, id, own, peer, cx.side) {
         cx.effects.push(retract.effect());

@@ -245,7 +245,7 @@ fn a_search_ends_after_100000_messages() {
             id: store.archive_id(server.server().now_ms()),
             peer: "romeo@localhost".into(),
             part: String::new(),
-            value: Vec::new(),
+            value: [].into(),
         };
         batch.archive(&ARCHIVE, JULIET, entry);
     }
@@ -376,6 +376,9 @@ fn a_message_that_cannot_be_archived_is_delivered_and_its_sender_hears_of_it() {
         "{text}"
     );
     assert!(text.contains("type='wait'"), "{text}");
+    // Neither archive has it; the sender hears of it once.
+    assert_eq!(text.matches("<message ").count(), 1, "{text}");
+    assert!(text.contains(&format!("from='{JULIET}/juliet'")), "{text}");
     assert_eq!((session.begun(), session.settled()), (2, 2));
     for _ in 0..3 {
         let arrived = server.receive("juliet").unwrap();

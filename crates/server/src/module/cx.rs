@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tercet_core::{BareJid, Edit, Head, Jid, OwnedElement, Stanza, StanzaError};
+use tercet_core::{BareJid, Edit, Head, Jid, OwnedElement, Stanza, StanzaError, ns};
 use tercet_store::{Batch, Store};
 
 use super::{Payload, Side, Stage};
@@ -11,6 +11,7 @@ use crate::account::{Account, AccountState};
 use crate::route::Routed;
 use crate::server::Server;
 use crate::session::Session;
+use crate::settlement::Kept;
 use crate::vhost::VHost;
 
 /// A request to the server, to the sender's account or to another account of the host.
@@ -131,7 +132,7 @@ impl Delivered<'_> {
     }
 }
 
-impl StanzaCx<'_> {
+impl<'a> StanzaCx<'a> {
     /// Appends the stanza as the account of `side` gets it, with the addresses that the server vouches for and all edits so far.
     /// `xmlns` is as in [`Head`]. What is archived, kept for later or copied is written by this.
     pub fn write(&self, side: Side, xmlns: Option<&str>, out: &mut Vec<u8>) {
@@ -145,8 +146,31 @@ impl StanzaCx<'_> {
             .write_edited(out, head, self.effects.edits.of(side));
     }
 
+    /// What [`write`](Self::write) writes for `side`, in `jabber:client`. Both ends of a message have the same bytes, written once, unless the message
+    /// was changed for one of them.
+    pub fn written(&mut self, side: Side) -> Arc<[u8]> {
+        let edits = &self.effects.edits;
+        if let Some(written) = &self.effects.written
+            && written.left_out == edits.leave_out.len()
+            && edits.of(written.side).append.get(..written.appended) == Some(edits.of(side).append)
+        {
+            return written.bytes.clone();
+        }
+        let (left_out, appended) = (edits.leave_out.len(), edits.of(side).append.len());
+        let mut bytes = Vec::new();
+        self.write(side, Some(ns::CLIENT), &mut bytes);
+        let bytes: Arc<[u8]> = bytes.into();
+        self.effects.written = Some(Written {
+            bytes: bytes.clone(),
+            side,
+            left_out,
+            appended,
+        });
+        bytes
+    }
+
     /// The other end: whom the account sends to, or receives from.
-    pub fn peer(&self) -> &Jid {
+    pub fn peer(&self) -> &'a Jid {
         match self.side {
             Side::Sender => self.to,
             Side::Recipient => self.from,
@@ -240,6 +264,18 @@ pub struct Effects {
     pub(crate) kept: Batch,
     /// See [`Effects::edits`].
     pub(crate) edits: Edits,
+    /// What was kept before the stanza reached its addressee settles with this.
+    pub(crate) settles: Option<Arc<Kept>>,
+    written: Option<Written>,
+}
+
+/// See [`StanzaCx::written`].
+struct Written {
+    bytes: Arc<[u8]>,
+    side: Side,
+    /// How much was left out and appended when it was written; both only grow.
+    left_out: usize,
+    appended: usize,
 }
 
 impl Effects {

@@ -53,7 +53,7 @@ impl Server {
             session: cx.session,
             ..Passage::new(cx.stanza, cx.from, cx.to)
         };
-        self.keep(passage, batch)
+        self.keep(passage, batch, &mut None)
     }
 
     /// Whether `jid` is an address of a service, behind which a module is.

@@ -41,6 +41,7 @@ use crate::module::{
 };
 use crate::server::{Server, store_failure};
 use crate::session::Session;
+use crate::settlement::Kept;
 use crate::vhost::VHost;
 use tercet_store::{Batch, Pending};
 
@@ -383,7 +384,7 @@ impl Server {
         if kept.is_empty() || state.removed {
             return Routed::Done;
         }
-        self.keep(passage, kept)
+        self.keep(passage, kept, &mut effects.settles)
     }
 
     /// Runs the archiving stage of one side.
@@ -462,12 +463,12 @@ impl Server {
     }
 
     /// Does what the stages asked for. The first failure becomes an error reply and ends the rest.
-    fn finish(self: &Arc<Self>, passage: Passage<'_>, effects: Effects) -> Routed {
+    fn finish(self: &Arc<Self>, passage: Passage<'_>, mut effects: Effects) -> Routed {
         // The writes are queued now, in the order of the stanzas.
         let kept = if effects.kept.is_empty() {
             Routed::Done
         } else {
-            self.keep(passage, effects.kept)
+            self.keep(passage, effects.kept, &mut effects.settles)
         };
         if effects.list.is_empty() {
             return kept;
@@ -503,12 +504,25 @@ impl Server {
 
     /// Queues writes that delivery does not wait for. What comes later is only waiting: where too much of one session is under
     /// way, or where there is no session that could learn of a failure.
-    fn keep(self: &Arc<Self>, passage: Passage<'_>, mut batch: Batch) -> Routed {
+    fn keep(
+        self: &Arc<Self>,
+        passage: Passage<'_>,
+        mut batch: Batch,
+        settles: &mut Option<Arc<Kept>>,
+    ) -> Routed {
         batch.patiently();
-        let commit = self.store().commit(batch);
         if let Some(session) = passage.session {
-            return session.settle_later(passage.stanza, passage.to, commit);
+            // One for what both ends keep.
+            let first = settles.is_none();
+            let kept = settles.get_or_insert_with(|| session.settle_later(passage.stanza));
+            self.store().commit_for(batch, kept.clone());
+            return if first {
+                session.not_too_much(self.store().is_busy())
+            } else {
+                Routed::Done
+            };
         }
+        let commit = self.store().commit(batch);
         let (server, parcel) = (self.clone(), passage.keep());
         Routed::later(async move {
             if let Err(error) = commit.await {

@@ -28,7 +28,7 @@ use crate::archive::Archives;
 use crate::backend::Backend;
 use crate::kind::{Catalogue, KindId};
 use crate::logs::Logs;
-use crate::pending::Reply;
+use crate::pending::{Answer, Reply};
 use crate::records::Records;
 use crate::{
     ArchiveEntry, ArchivePage, ArchiveQuery, Batch, Kind, LogEntry, LogSize, Pending, Stats,
@@ -45,7 +45,7 @@ const READERS: usize = 2;
 /// Reads that may wait.
 const MAX_QUEUED_READS: usize = 4_096;
 /// Batches that may wait,
-const MAX_QUEUED_BATCHES: usize = 16_384;
+const MAX_QUEUED_BATCHES: usize = 65_536;
 /// and their bytes (128 MiB).
 const MAX_QUEUED_BYTES: usize = 128 << 20;
 /// How long a statement waits for a lock: held by others only while a tool has the file open.
@@ -94,7 +94,7 @@ struct Closing {
 }
 
 enum WriteJob {
-    Batch(Batch, Reply<()>),
+    Batch(Batch, Answer),
     /// Answered when all before it were.
     Flush(Reply<()>),
     /// Runs on the writer's connection, to make it fail.
@@ -179,15 +179,16 @@ impl Sqlite {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
-        self.shared.reads.push(1, false, || {
-            let (reply, pending) = Pending::channel();
-            let job: ReadJob = Box::new(move |connection| {
-                if !reply.is_abandoned() {
-                    reply.send(query(connection).map_err(|error| from_sqlite(&error)));
-                }
-            });
-            (job, pending)
-        })
+        let (reply, pending) = Pending::channel();
+        let job: ReadJob = Box::new(move |connection| {
+            if !reply.is_abandoned() {
+                reply.send(query(connection).map_err(|error| from_sqlite(&error)));
+            }
+        });
+        match self.shared.reads.push(1, false, job) {
+            None => pending,
+            Some((_, error)) => Pending::ready(Err(error)),
+        }
     }
 }
 
@@ -350,19 +351,22 @@ impl Archives for Sqlite {
 }
 
 impl Backend for Sqlite {
-    fn commit(&self, batch: Batch) -> Pending<()> {
-        let patient = batch.is_patient();
-        self.shared.writes.push(batch.bytes().max(1), patient, || {
-            let (reply, pending) = Pending::channel();
-            (WriteJob::Batch(batch, reply), pending)
-        })
+    fn commit(&self, batch: Batch, answer: Answer) {
+        let (bytes, patient) = (batch.bytes().max(1), batch.is_patient());
+        let job = WriteJob::Batch(batch, answer);
+        if let Some((WriteJob::Batch(_, answer), error)) =
+            self.shared.writes.push(bytes, patient, job)
+        {
+            answer.send(Err(error));
+        }
     }
 
     fn flush(&self) -> Pending<()> {
-        self.shared.writes.push(0, false, || {
-            let (reply, pending) = Pending::channel();
-            (WriteJob::Flush(reply), pending)
-        })
+        let (reply, pending) = Pending::channel();
+        match self.shared.writes.push(0, false, WriteJob::Flush(reply)) {
+            None => pending,
+            Some((_, error)) => Pending::ready(Err(error)),
+        }
     }
 
     fn close(&self) -> Pending<()> {
@@ -376,6 +380,10 @@ impl Backend for Sqlite {
         self.shared.reads.close();
         self.shared.writes.close();
         pending
+    }
+
+    fn is_busy(&self) -> bool {
+        self.shared.writes.is_half_full()
     }
 
     fn stats(&self) -> Stats {

@@ -1,15 +1,17 @@
 //! A bounded queue between callers and a thread. What exceeds its bound is refused at once.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{Pending, StoreError};
+use crate::StoreError;
 
 /// First in, first out; bounded in items and in bytes.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     ready: Condvar,
+    half_full: AtomicBool,
     max_items: usize,
     max_bytes: usize,
 }
@@ -19,8 +21,8 @@ struct State<T> {
     bytes: usize,
     /// How many of the items are not patient.
     urgent: usize,
-    /// Patient items wake nobody.
-    resting: bool,
+    /// Patient items wake nobody before there are so many.
+    resting: Option<usize>,
     /// So many threads wait for an item: waking nobody costs a system call, too.
     waiting: usize,
     closed: bool,
@@ -39,35 +41,28 @@ impl<T> Queue<T> {
                 items: VecDeque::new(),
                 bytes: 0,
                 urgent: 0,
-                resting: false,
+                resting: None,
                 waiting: 0,
                 closed: false,
             }),
             ready: Condvar::new(),
+            half_full: AtomicBool::new(false),
             max_items,
             max_bytes,
         }
     }
 
-    /// Makes and queues an item with its answer to come, or answers `Busy` or `Closed` at once. An
-    /// item of no bytes is a question about the queue itself and is never refused as `Busy`. A `patient`
-    /// item does not end a [rest](Queue::rest).
-    pub(super) fn push<A>(
-        &self,
-        bytes: usize,
-        patient: bool,
-        make: impl FnOnce() -> (T, Pending<A>),
-    ) -> Pending<A> {
-        // Made before the lock is taken, under which others wait.
-        let (item, pending) = make();
+    /// Queues an item, or gives it back with `Busy` or `Closed`. An item of no bytes is a question about the queue itself and is
+    /// never refused as `Busy`. A `patient` item does not end a [rest](Queue::rest).
+    pub(super) fn push(&self, bytes: usize, patient: bool, item: T) -> Option<(T, StoreError)> {
         let wake = {
             let mut state = self.lock();
             if state.closed {
-                return Pending::ready(Err(StoreError::Closed));
+                return Some((item, StoreError::Closed));
             }
             let full = state.items.len() >= self.max_items || state.bytes + bytes > self.max_bytes;
             if full && bytes > 0 {
-                return Pending::ready(Err(StoreError::Busy));
+                return Some((item, StoreError::Busy));
             }
             state.items.push_back(Item {
                 bytes,
@@ -76,12 +71,14 @@ impl<T> Queue<T> {
             });
             state.bytes += bytes;
             state.urgent += usize::from(!patient);
-            state.waiting > 0 && !(patient && state.resting)
+            self.note_fill(&state);
+            let may_rest = |enough| patient && state.items.len() < enough;
+            state.waiting > 0 && !state.resting.is_some_and(may_rest)
         };
         if wake {
             self.ready.notify_one();
         }
-        pending
+        None
     }
 
     /// The next item; waits for one. `None` once the queue is closed and empty.
@@ -89,6 +86,7 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.take() {
+                self.note_fill(&state);
                 return Some(item);
             }
             if state.closed {
@@ -103,17 +101,18 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Lets patient items gather, until something else comes or `time` is over. For the only thread that takes items.
-    pub(super) fn rest(&self, time: Duration) {
+    /// Lets patient items gather, until there are `enough`, something else comes, or `time` is over. For the only thread that takes items.
+    pub(super) fn rest(&self, time: Duration, enough: usize) {
         let mut state = self.lock();
-        state.resting = true;
+        state.resting = Some(enough);
         state.waiting += 1;
-        let undisturbed = |state: &mut State<T>| state.urgent == 0 && !state.closed;
+        let undisturbed =
+            |state: &mut State<T>| state.urgent == 0 && !state.closed && state.items.len() < enough;
         let (mut state, _) = self
             .ready
             .wait_timeout_while(state, time, undisturbed)
             .unwrap_or_else(PoisonError::into_inner);
-        state.resting = false;
+        state.resting = None;
         state.waiting -= 1;
     }
 
@@ -126,6 +125,19 @@ impl<T> Queue<T> {
     pub(super) fn take_some(&self, limit: usize, to: &mut VecDeque<T>) {
         let mut state = self.lock();
         to.extend((0..limit).map_while(|_| state.take()));
+        self.note_fill(&state);
+    }
+
+    /// Whether it holds more than half of its bounds.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.half_full.load(Ordering::Relaxed)
+    }
+
+    fn note_fill(&self, state: &State<T>) {
+        let half_full = state.items.len() > self.max_items / 2 || state.bytes > self.max_bytes / 2;
+        if half_full != self.is_half_full() {
+            self.half_full.store(half_full, Ordering::Relaxed);
+        }
     }
 
     /// Refuses further items; those inside can still be taken.

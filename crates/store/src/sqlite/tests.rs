@@ -54,10 +54,8 @@ impl Subject {
 
     /// Queues `run` for the writer's connection.
     fn on_writer(&self, run: impl FnOnce(&mut Connection) + Send + 'static) {
-        let pending: Pending<()> = self.sqlite.shared.writes.push(0, false, || {
-            (WriteJob::Run(Box::new(run)), Pending::ready(Ok(())))
-        });
-        pending.wait().unwrap();
+        let job = WriteJob::Run(Box::new(run));
+        assert!(self.sqlite.shared.writes.push(0, false, job).is_none());
     }
 
     fn pragma(&self, name: &'static str, value: i64) {
@@ -80,8 +78,14 @@ impl Subject {
         release
     }
 
+    fn commit(&self, batch: Batch) -> Pending<()> {
+        let (answer, pending) = Answer::pending();
+        self.sqlite.commit(batch, answer);
+        pending
+    }
+
     fn put(&self, key: &str, bytes: usize) -> Pending<()> {
-        self.sqlite.commit(put(key, bytes))
+        self.commit(put(key, bytes))
     }
 
     fn keys(&self) -> Vec<String> {
@@ -133,7 +137,7 @@ fn a_full_disk_fails_the_batch_whole_and_heals() {
     subject.pragma("max_page_count", 40);
     let mut batch = put("half", 10);
     batch.append(&THINGS, "owner", 0, vec![1; 1 << 20]);
-    let failed = subject.sqlite.commit(batch).wait();
+    let failed = subject.commit(batch).wait();
     assert!(matches!(failed, Err(StoreError::Full(_))), "{failed:?}");
     assert!(subject.sqlite.stats().failing);
     assert_eq!(subject.keys(), ["before"]);
@@ -177,7 +181,7 @@ fn deleting_makes_room_on_a_full_disk() {
     assert!(matches!(failed, Err(StoreError::Full(_))), "{failed:?}");
     let mut batch = Batch::new();
     batch.delete(&THINGS, "owner", "old");
-    subject.sqlite.commit(batch).wait().unwrap();
+    subject.commit(batch).wait().unwrap();
     subject.put("new", 200_000).wait().unwrap();
     assert_eq!(subject.keys(), ["new"]);
 }
@@ -234,15 +238,17 @@ fn a_full_write_queue_refuses_at_once_and_takes_again() {
         .collect();
     assert_eq!(subject.put("more", 1).wait(), Err(StoreError::Busy));
     assert_eq!(subject.sqlite.stats().queued_batches, MAX_QUEUED_BATCHES);
+    assert!(subject.sqlite.is_busy());
     release.send(()).unwrap();
     for answer in queued {
         assert_eq!(answer.wait(), Ok(()));
     }
     assert_eq!(subject.put("more", 1).wait(), Ok(()));
+    assert!(!subject.sqlite.is_busy());
     let commits = subject.sqlite.stats().commits;
     assert!(
         commits < 200,
-        "{commits} commits for 16,385 waiting batches"
+        "{commits} commits for {MAX_QUEUED_BATCHES} waiting batches"
     );
 }
 

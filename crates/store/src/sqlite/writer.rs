@@ -16,11 +16,11 @@ use super::fault::from_sqlite;
 use super::{Shared, WriteJob};
 use crate::batch::{Action, Op};
 use crate::kind::KindId;
-use crate::pending::Reply;
+use crate::pending::{Answer, Reply};
 use crate::{Batch, StoreError};
 
 /// A group takes no further batch once it has this many operations,
-const GROUP_WRITES: usize = 4_096;
+const GROUP_WRITES: usize = 8_192;
 /// or this many bytes,
 const GROUP_BYTES: usize = 16 << 20;
 /// or has been open for so long.
@@ -54,7 +54,7 @@ pub(super) struct Writer {
 }
 
 /// A batch with whom to answer.
-type Queued = (Batch, Reply<()>);
+type Queued = (Batch, Answer);
 
 /// Why a batch was not applied.
 enum Refused {
@@ -103,7 +103,7 @@ impl Writer {
             if self.taken.is_empty()
                 && matches!(&job, WriteJob::Batch(batch, _) if batch.is_patient())
             {
-                self.shared.writes.rest(GATHERING);
+                self.shared.writes.rest(GATHERING, GROUP_WRITES);
             }
             let mut aside = Vec::new();
             if let Some(first) = self.take(job, &mut aside) {
@@ -144,7 +144,7 @@ impl Writer {
     /// A batch to write, or puts what only waits for those before it `aside`.
     fn take(&mut self, job: WriteJob, aside: &mut Vec<Reply<()>>) -> Option<Queued> {
         match job {
-            WriteJob::Batch(batch, reply) => Some((batch, reply)),
+            WriteJob::Batch(batch, answer) => Some((batch, answer)),
             WriteJob::Flush(reply) => {
                 aside.push(reply);
                 None

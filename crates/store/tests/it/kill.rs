@@ -114,7 +114,7 @@ fn write(store: &Store, thread: u64) {
             id: (number << 20) + thread + 1,
             peer: "peer@example.net".to_owned(),
             part: String::new(),
-            value: vec![7; 5_000],
+            value: [7; 5_000].into(),
         };
         batch
             .archive(&ARCHIVE, &owner, entry)

@@ -1,4 +1,4 @@
-//! How entries lie in a block, and in a row of the journal: one behind the other, each the bytes of its id, the lengths of its
+//! How entries lie in a block: one behind the other, each the bytes of its id, the lengths of its
 //! parts, and the parts.
 
 use rusqlite::ffi;
@@ -29,7 +29,7 @@ impl<'a> EntryRef<'a> {
             id: self.id,
             peer: text(self.peer)?.to_owned(),
             part: text(self.part)?.to_owned(),
-            value: self.value.to_vec(),
+            value: self.value.into(),
         })
     }
 
@@ -100,7 +100,7 @@ pub(super) fn text(bytes: &[u8]) -> rusqlite::Result<&str> {
 }
 
 /// What is stored is not what was written.
-fn damaged() -> rusqlite::Error {
+pub(super) fn damaged() -> rusqlite::Error {
     let text = "a block of an archive cannot be read".to_owned();
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))
 }

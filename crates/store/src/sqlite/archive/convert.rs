@@ -37,7 +37,7 @@ pub(in crate::sqlite) fn convert(connection: &Connection) -> rusqlite::Result<()
                         id: unsigned(row.get(0)?),
                         peer: row.get(1)?,
                         part: row.get(2)?,
-                        value: row.get(3)?,
+                        value: row.get_ref(3)?.as_blob()?.into(),
                     }))
                 })?
                 .collect::<rusqlite::Result<_>>()?;

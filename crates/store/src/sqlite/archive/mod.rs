@@ -3,6 +3,7 @@
 
 mod block;
 mod convert;
+mod journal;
 mod read;
 mod seal;
 mod tail;
@@ -18,8 +19,6 @@ pub(super) use convert::convert;
 pub(super) use read::{ends, entries, page};
 pub(super) use tail::Tail;
 
-use block::EntryRef;
-
 use crate::ArchiveEntry;
 use crate::kind::KindId;
 
@@ -27,9 +26,6 @@ use crate::kind::KindId;
 const REMEMBERED: usize = 10_000;
 /// Blocks of nobody that are deleted at once.
 const SLICE: usize = 32;
-
-/// About how many bytes a row of the journal has.
-const JOURNAL_BYTES: usize = 64 << 10;
 
 /// The numbers of archives that have been written to, by owner and kind.
 #[derive(Default)]
@@ -117,21 +113,7 @@ impl Archiver {
         if self.adds_enough() {
             self.try_seal(connection)?;
         }
-        let mut append = connection.prepare_cached(APPEND)?;
-        let mut journal = Vec::with_capacity(JOURNAL_BYTES);
-        for (archive, entry) in &self.added[self.open.sealed..] {
-            let entry = EntryRef::of(entry);
-            if !journal.is_empty() && journal.len() + entry.size() > JOURNAL_BYTES {
-                append.execute((&journal,))?;
-                journal.clear();
-            }
-            block::write_number(unsigned(*archive), &mut journal);
-            entry.write(&mut journal);
-        }
-        if !journal.is_empty() {
-            append.execute((&journal,))?;
-        }
-        drop(append);
+        journal::append(connection, &self.added[self.open.sealed..])?;
         let mut tail = if self.open.shut {
             let tail = self.tail.write();
             commit()?;
@@ -359,7 +341,6 @@ fn unsigned(number: i64) -> u64 {
 const NEW_ARCHIVE: &str =
     "INSERT INTO archives (kind, owner) VALUES (?1, ?2) ON CONFLICT (kind, owner) DO NOTHING";
 const ARCHIVE: &str = "SELECT id FROM archives WHERE kind = ?1 AND owner = ?2";
-const APPEND: &str = "INSERT INTO archive_journal (entries) VALUES (?1)";
 const EMPTY_JOURNAL: &str = "DELETE FROM archive_journal";
 const DISOWN: &str = "UPDATE archives SET owner = NULL WHERE id = ?1";
 const OF_NOBODY: &str = "SELECT id FROM archives WHERE owner IS NULL LIMIT 1";

@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rusqlite::Connection;
 
-use super::block::{self, EntryRef};
+use super::block::EntryRef;
+use super::journal;
 use super::read::is_of;
-use super::signed;
 use crate::{ArchiveEntry, ArchiveQuery};
 
 /// What an entry takes in memory beside its text.
@@ -41,18 +41,10 @@ impl Tail {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<(Tail, u64)> {
         let mut waiting = Waiting::default();
         let mut newest = 0;
-        let mut statement =
-            connection.prepare("SELECT entries FROM archive_journal ORDER BY id")?;
-        let mut rows = statement.query(())?;
-        while let Some(row) = rows.next()? {
-            let mut data = row.get_ref(0)?.as_blob()?;
-            while !data.is_empty() {
-                let archive = signed(block::number(&mut data)?);
-                let entry = EntryRef::read(&mut data)?;
-                newest = newest.max(entry.id);
-                waiting.add(archive, Arc::new(entry.to_entry()?));
-            }
-        }
+        journal::read(connection, |archive, entry| {
+            newest = newest.max(entry.id);
+            waiting.add(archive, Arc::new(entry));
+        })?;
         Ok((Tail(RwLock::new(waiting)), newest))
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn entry(store: &Store, second: u64, peer: &str) -> ArchiveEntry {
         id: store.archive_id(second * 1_000),
         peer: peer.to_owned(),
         part: "part".to_owned(),
-        value: second.to_string().into_bytes(),
+        value: second.to_string().into_bytes().into(),
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn archives_are_paged_both_ways(store: &Store) {
     }
     let whole = read(store, query(7));
     assert!(whole.complete);
-    assert_eq!(whole.entries[6].value, b"7");
+    assert_eq!(*whole.entries[6].value, *b"7");
     let none = ArchiveQuery {
         after: Some(all[3]),
         before: Some(all[3]),
@@ -199,8 +199,8 @@ pub(crate) fn archived_values_are_replaced(store: &Store) {
     })
     .unwrap();
     let page = read(store, query(9));
-    assert_eq!(page.entries[0].value, b"gone");
-    assert_eq!(page.entries[1].value, b"2");
+    assert_eq!(*page.entries[0].value, *b"gone");
+    assert_eq!(*page.entries[1].value, *b"2");
     assert_eq!(ids(&page), all);
 }
 
@@ -297,7 +297,7 @@ pub(crate) fn a_refused_batch_makes_no_archive(store: &Store) {
 /// An entry of so many bytes; some dozens of the big ones are more than a backend keeps aside.
 fn big(store: &Store, second: u64, bytes: usize) -> ArchiveEntry {
     ArchiveEntry {
-        value: vec![b'x'; bytes],
+        value: vec![b'x'; bytes].into(),
         ..entry(store, second, ROMEO)
     }
 }
@@ -370,13 +370,13 @@ pub(crate) fn what_has_just_been_archived_is_replaced_deleted_and_erased(store: 
     .unwrap();
     let page = read(store, query(9));
     assert_eq!(ids(&page), all[1..]);
-    assert_eq!(page.entries[1].value, b"same");
+    assert_eq!(*page.entries[1].value, *b"same");
     commit(store, |b| {
         b.replace_archived(&ARCHIVE, JULIET, all[2], "next")
             .delete_archived_until(&ARCHIVE, JULIET, all[1], 9);
     })
     .unwrap();
-    assert_eq!(read(store, query(9)).entries[0].value, b"next");
+    assert_eq!(*read(store, query(9)).entries[0].value, *b"next");
     let more = entry(store, 7, ROMEO);
     let id = more.id;
     let refused = commit(store, |b| {

@@ -127,7 +127,7 @@ pub(super) fn entry(id: u64, from: &Jid, value: Vec<u8>) -> ArchiveEntry {
         id,
         peer: from.bare_str().to_owned(),
         part: from.resource().unwrap_or_default().to_owned(),
-        value,
+        value: value.into(),
     }
 }
 
