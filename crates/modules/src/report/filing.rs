@@ -7,6 +7,7 @@ use tercet_server::module::{IqCx, Slot, SlotFuture};
 use tercet_server::{Account, Server};
 use tercet_store::{Batch, Store, StoreError};
 
+use super::forward::forward;
 use super::value::Filed;
 use super::{REPORTS, Report};
 
@@ -71,6 +72,11 @@ impl Intake {
                 continue;
             }
             tracing::info!(by = %account.jid(), %about, reason = report.reason, "a report");
+            if report.to_origin && cx.server.host(about.domain()).is_none() {
+                // XEP-0377 §4: only where the user has agreed.
+                let (about, report) = (about.clone(), report.clone());
+                forward(cx.server, domain, about, report).wait().await;
+            }
             let filed = Filed {
                 by: Jid::clone(account.jid()),
                 about,

@@ -1,15 +1,17 @@
-//! XEP-0377 Spam Reporting 0.4.1: reports that come with a block (XEP-0191) are kept for those who run the server. Gaps: reports
-//! are not forwarded to the server of who is reported before there is federation; the opt-ins are kept. Reports name the messages
+//! XEP-0377 Spam Reporting 0.4.1: reports that come with a block (XEP-0191) are kept for those who run the server. Those of
+//! people of other servers go there, too, where the reporter agrees, and those of other servers about people here are kept. Gaps: third
+//! parties are told nothing; that opt-in is kept. Reports name the messages
 //! they are about by the ids of the archive, and hold no copies of them.
 
 mod filing;
+mod forward;
 mod value;
 
 pub use filing::{Intake, Kept, page};
 pub use value::Report;
 
 use tercet_server::HostInfo;
-use tercet_server::module::{Coverage, Module, Registrar, Target, Xep, xep};
+use tercet_server::module::{Coverage, HostMessages, Module, Registrar, Target, Xep, xep};
 use tercet_store::{Kind, Owner};
 
 use filing::Recent;
@@ -32,7 +34,7 @@ impl Module for Reporting {
     const XEPS: &'static [Xep] = &[xep(
         377,
         "0.4.1",
-        Coverage::Partial("reports are kept, and not forwarded to where the reported is"),
+        Coverage::Partial("third parties are told nothing"),
     )];
     type Config = ();
 
@@ -43,5 +45,7 @@ impl Module for Reporting {
     fn register(r: &mut Registrar<'_, Self>) {
         r.needs::<Recent>();
         r.provide(Target::Own, Intake).feature(NS).host_feature(NS);
+        r.provide(Target::Host, HostMessages(forward::take))
+            .silent("a report of another server");
     }
 }

@@ -43,7 +43,8 @@ impl Report {
         item.child("report", NS).and_then(Report::read)
     }
 
-    fn read(report: Element<'_>) -> Option<Report> {
+    /// Reads the element itself.
+    pub(super) fn read(report: Element<'_>) -> Option<Report> {
         // XEP-0377 §3: there is a reason.
         let reason = report.attr("reason")?;
         if reason.is_empty() || reason.len() > SHORT {

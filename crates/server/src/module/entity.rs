@@ -19,6 +19,9 @@ pub trait OnEntity: Module {
     fn on_entity(&self, cx: EntityCx<'_>) -> Routed;
 }
 
+/// Takes messages to a host itself, as a value that modules provide: says `None` to what is not for it. What nobody takes goes back.
+pub struct HostMessages(pub fn(&EntityCx<'_>) -> Option<Routed>);
+
 /// A stanza for an address of a service.
 #[derive(Clone, Copy)]
 pub struct EntityCx<'a> {

@@ -25,7 +25,7 @@ pub use cx::{
     AdmittedCx, Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx,
     SubscriptionCx, UnknownCx,
 };
-pub use entity::{EntityCx, OnEntity, Parked};
+pub use entity::{EntityCx, HostMessages, OnEntity, Parked};
 pub(crate) use registrar::{
     ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry, StageEntry,
 };

@@ -7,7 +7,7 @@ use tercet_store::Batch;
 use tercet_core::{Jid, SharedStanza, Stanza, StanzaError, StanzaKind, error_reply};
 
 use super::{Passage, Routed};
-use crate::module::{Effects, EntityCx, Flow, Phase, Side, Stage, StanzaCx};
+use crate::module::{Effects, EntityCx, Flow, HostMessages, Phase, Side, Stage, StanzaCx};
 use crate::outbox::{Announcement, Announcements};
 use crate::server::Server;
 use crate::session::Session;
@@ -45,6 +45,31 @@ impl Server {
             edit: effects.edits.of(Side::Recipient),
         });
         taken.and(self.finish(passage, effects))
+    }
+
+    /// A message for a host itself.
+    pub(super) fn message_to_host(
+        self: &Arc<Self>,
+        host: &Arc<VHost>,
+        passage: Passage<'_>,
+        effects: Effects,
+    ) -> Routed {
+        let cx = EntityCx {
+            server: self,
+            host,
+            stanza: passage.stanza,
+            from: passage.from,
+            to: passage.to,
+            lang: passage.lang,
+            session: passage.session,
+            edit: effects.edits.of(Side::Recipient),
+        };
+        let mut takers = host.provided::<HostMessages>();
+        if let Some(taken) = takers.find_map(|taker| (taker.0)(&cx)) {
+            return taken.and(self.finish(passage, effects));
+        }
+        self.bounce(passage, &StanzaError::service_unavailable());
+        self.finish(passage, effects)
     }
 
     /// See [`EntityCx::keep`].

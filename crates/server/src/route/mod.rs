@@ -335,10 +335,7 @@ impl Server {
     ) -> Routed {
         match passage.stanza.kind() {
             StanzaKind::Iq => self.iq_to_host(host, passage),
-            StanzaKind::Message => {
-                self.bounce(passage, &StanzaError::service_unavailable());
-                self.finish(passage, effects)
-            }
+            StanzaKind::Message => self.message_to_host(host, passage, effects),
             // RFC 6121 §4.3.2: a host has no presence to show; nobody waits for an answer.
             StanzaKind::Presence => self.finish(passage, effects),
         }
