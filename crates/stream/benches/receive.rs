@@ -52,7 +52,8 @@ fn feed(stream: &mut C2sStream, now: Instant, bytes: &[u8], keys: &ScramKeys) {
         let answer = match question {
             Question::Bind { fallback, .. } => Answer::Bound(Ok(account
                 .with_resource(&fallback)
-                .expect("a resource of the stream's making"))),
+                .expect("a resource of the stream's making")
+                .into())),
             Question::ScramKeys { .. } => Answer::ScramKeys {
                 keys: keys.clone(),
                 account: Ok(account),

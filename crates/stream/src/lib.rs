@@ -26,5 +26,7 @@ mod tls;
 pub use c2s::{C2sConfig, C2sStream, Ending, HostConfig, Input, Output, StreamEvent, TlsPolicy};
 pub use framing::Framing;
 pub use messages::{Message, messages};
-pub use question::{Answer, NotResumed, Password, Question, Resumed, Ticket};
+pub use question::{
+    Answer, BindInline, Bound, NewToken, NotResumed, Password, Question, Resumed, Ticket, UserAgent,
+};
 pub use tls::{PeerCertificate, TlsInfo, TlsVersion};

@@ -1,9 +1,10 @@
 //! What a stream cannot know by itself: questions to the driver, answered later.
 
-use tercet_core::{BareJid, FullJid, SaslFailure, Stanza, StanzaError};
+use tercet_core::{BareJid, FullJid, OwnedElement, SaslFailure, Stanza, StanzaError};
 use zeroize::Zeroizing;
 
-use crate::sasl::{ScramHash, ScramKeys};
+use crate::sasl::{Mechanism, ScramHash, ScramKeys, TokenProof};
+use crate::sm::Enable;
 
 /// Names one question of one stream. An answer counts only with the ticket of the question that is
 /// outstanding.
@@ -52,6 +53,38 @@ pub enum Question {
         /// The host logged in to.
         host: String,
     },
+    /// Whether a client has a token of the account that is its own (XEP-0484), which is then used: older ones of the client
+    /// hold no longer. Answer: [`Answer::Token`]; for a name without an account the same as for a token that nobody has, after
+    /// the same look-up.
+    Token {
+        /// The host logged in to.
+        host: String,
+        /// The account meant; `None` if no account can have the name.
+        account: Option<BareJid>,
+        /// The name, normalised if it can be.
+        username: String,
+        /// The client.
+        client: UserAgent,
+        /// What it shows of the token.
+        proof: TokenProof,
+        /// How many times it has used the token, as it says; never the same or less twice.
+        count: Option<u32>,
+        /// The token is not to be valid after this.
+        invalidate: bool,
+        /// It wants a token for this mechanism.
+        wants: Option<Mechanism>,
+    },
+    /// A client that has logged in without a token says who it is. Answer: [`Answer::Client`].
+    Client {
+        /// The account that logged in.
+        account: BareJid,
+        /// The client.
+        client: UserAgent,
+        /// How it logged in.
+        mechanism: Mechanism,
+        /// It wants a token for this mechanism.
+        wants: Option<Mechanism>,
+    },
     /// Binds a resource (RFC 6120 §7), settling conflicts by the owner's policy (§7.7.2.2).
     /// Answer: [`Answer::Bound`].
     Bind {
@@ -61,6 +94,8 @@ pub enum Question {
         resource: Option<String>,
         /// An unpredictable resourcepart, for the server's choice.
         fallback: String,
+        /// What is to happen with it at once, if it is bound by XEP-0386.
+        inline: Option<Box<BindInline>>,
     },
     /// Goes on with a session whose connection was lost, or seems to be still there (XEP-0198 §5).
     /// Answer: [`Answer::Resumed`].
@@ -104,8 +139,19 @@ pub enum Answer {
     },
     /// Who has logged in, or why not.
     Account(Result<BareJid, SaslFailure>),
-    /// The full JID of the new session. For an error the client may try again.
-    Bound(Result<FullJid, StanzaError>),
+    /// Who has logged in with a token, or why not.
+    Token {
+        /// The account.
+        account: Result<BareJid, SaslFailure>,
+        /// [`TokenProof::answer`] for its token.
+        proof: Vec<u8>,
+        /// A token for the next time, if it is to have another.
+        token: Option<NewToken>,
+    },
+    /// A token for the next time, if the client is to have one.
+    Client(Option<NewToken>),
+    /// The new session. For an error the client may try again.
+    Bound(Result<Bound, StanzaError>),
     /// The session is on this stream now, or why not.
     Resumed(Result<Resumed, NotResumed>),
     /// First-level elements to write as they are; nothing if empty.
@@ -117,6 +163,75 @@ pub enum Answer {
         /// The token, if it lets its bearer register.
         token: Option<String>,
     },
+}
+
+/// A client's installation, as it tells the server alone (XEP-0388 §2.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAgent {
+    /// A UUID that is the same each time, in lower case.
+    pub id: String,
+    /// The program's name, as the client says; cut to [`UserAgent::TEXT_BYTES`].
+    pub software: Option<String>,
+    /// The device's name likewise.
+    pub device: Option<String>,
+}
+
+impl UserAgent {
+    /// The longest name that is kept, in bytes.
+    pub const TEXT_BYTES: usize = 128;
+}
+
+/// A token that a client is to log in with next (XEP-0484).
+#[derive(Clone)]
+pub struct NewToken {
+    /// The token.
+    pub text: Zeroizing<String>,
+    /// Until when it holds, in milliseconds since 1970.
+    pub expires_ms: u64,
+}
+
+impl std::fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewToken(.., {})", self.expires_ms)
+    }
+}
+
+/// What a client wants of its session at once (XEP-0386).
+#[derive(Clone, Debug)]
+pub struct BindInline {
+    /// What the resourcepart begins with, prepared.
+    pub tag: Option<String>,
+    /// The [`UserAgent::id`] of the client, if it says.
+    pub client: Option<String>,
+    /// That stanzas are counted (XEP-0198).
+    pub enable: Option<Enable>,
+    /// The `<authenticate/>` whose `<bind/>` is asked for: see [`BindInline::request`].
+    pub(crate) authenticate: OwnedElement,
+}
+
+impl BindInline {
+    /// The `<bind/>` element, with what else the client wants of the session.
+    pub fn request(&self) -> Option<tercet_core::Element<'_>> {
+        self.authenticate.root().child("bind", crate::c2s::BIND2)
+    }
+}
+
+/// A session that begins.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Its full JID.
+    pub jid: FullJid,
+    /// What the client is told of what it wanted at once, as elements.
+    pub inline: Vec<u8>,
+}
+
+impl From<FullJid> for Bound {
+    fn from(jid: FullJid) -> Self {
+        Bound {
+            jid,
+            inline: Vec::new(),
+        }
+    }
 }
 
 /// A session that goes on (XEP-0198 §5).

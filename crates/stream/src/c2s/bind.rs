@@ -8,7 +8,7 @@ use tercet_core::{
 use super::api::Output;
 use super::context::{Context, too_many_attempts};
 use super::state::{Pending, State};
-use crate::question::{Answer, Question};
+use crate::question::{Answer, Bound, Question};
 use crate::random::Purpose;
 
 /// A stanza of a client that has logged in and not bound.
@@ -28,6 +28,7 @@ pub(super) fn on_stanza(
                 account: account.clone(),
                 resource,
                 fallback,
+                inline: None,
             });
             let request = stanza;
             let pending = Pending::Bind { account, request };
@@ -80,7 +81,7 @@ pub(super) fn on_answer(
     answer: Answer,
 ) -> Result<State, StreamError> {
     match answer {
-        Answer::Bound(Ok(jid)) => {
+        Answer::Bound(Ok(Bound { jid, .. })) => {
             let payload = bound_payload(&jid);
             cx.write(|_, out| iq_result(request, None, None, &payload, out));
             cx.push(Output::Bound(jid.clone()));

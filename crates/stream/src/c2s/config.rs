@@ -95,6 +95,8 @@ pub struct HostConfig {
     pub registration: bool,
     /// Whether an invitation may be shown for it (XEP-0445).
     pub invitations: bool,
+    /// What a session can begin with besides acknowledgements (XEP-0386 §3.1), by its namespaces.
+    pub inline: Vec<String>,
     /// Stream features announced after a login besides those of the stream itself (roster
     /// versioning, capabilities, …): elements that declare their namespaces.
     pub features: String,
@@ -109,6 +111,7 @@ impl HostConfig {
             anonymous: false,
             registration: false,
             invitations: false,
+            inline: Vec::new(),
             features: String::new(),
         }
     }

@@ -4,7 +4,7 @@ use tercet_core::{XmlWriter, ns};
 
 use super::config::TlsPolicy;
 use super::context::Context;
-use super::sm;
+use super::{sasl2, sm};
 use crate::limits;
 use crate::sasl::Offer;
 
@@ -29,16 +29,42 @@ pub(super) fn write(cx: &mut Context, logged_in: bool) {
     cx.write(|_, out| out.extend_from_slice(&features));
 }
 
+/// Writes the features of a client that has bound a resource without asking for them.
+pub(super) fn write_bound(cx: &mut Context) {
+    let mut w = XmlWriter::new();
+    w.start("stream:features");
+    of_a_session(cx, &mut w);
+    w.end();
+    let features = w.finish();
+    cx.write(|_, out| out.extend_from_slice(&features));
+}
+
 /// What this client is offered to log in with; nothing before TLS where that is required.
 pub(super) fn offer(cx: &Context) -> Offer {
     if !cx.secure_enough() {
         return Offer::default();
     }
     let host = cx.host();
-    Offer::new(&host.domain, host.anonymous, cx.tls.as_deref())
+    let private = cx.tls.is_some() || cx.framer.is_private();
+    Offer::new(&host.domain, host.anonymous, cx.tls.as_deref(), private)
+}
+
+/// What a client that has not logged in can negotiate, but for the version of that.
+pub(super) fn unversioned(cx: &Context) -> Vec<u8> {
+    let mut w = XmlWriter::new();
+    negotiable(cx, &mut w);
+    w.finish()
 }
 
 fn before_login(cx: &Context, w: &mut XmlWriter) {
+    let features = unversioned(cx);
+    w.raw(&features);
+    if cx.secure_enough() {
+        sasl2::write_version(&features, w);
+    }
+}
+
+fn negotiable(cx: &Context, w: &mut XmlWriter) {
     let host = cx.host();
     if cx.may_start_tls() {
         // RFC 6120 §5.4.1: required where nothing else can be negotiated first.
@@ -56,6 +82,7 @@ fn before_login(cx: &Context, w: &mut XmlWriter) {
             w.text_element("mechanism", mechanism.name());
         }
         w.end();
+        sasl2::write_features(cx, &offer, w);
     }
     if !offer.bindings.is_empty() {
         w.start("sasl-channel-binding")
@@ -81,6 +108,10 @@ fn after_login(cx: &Context, w: &mut XmlWriter) {
     // RFC 3921 §3, for clients that insist; a no-op, which <optional/> says.
     w.start("session").attr("xmlns", ns::SESSION);
     w.leaf("optional", &[]).end();
+    of_a_session(cx, w);
+}
+
+fn of_a_session(cx: &Context, w: &mut XmlWriter) {
     // XEP-0198 §3: behind the binding of a resource, or in its place.
     w.leaf("sm", &[("xmlns", sm::NS)]);
     w.raw(cx.host().features.as_bytes());

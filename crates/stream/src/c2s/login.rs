@@ -2,13 +2,15 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tercet_core::StanzaKind;
-use tercet_core::{Element, SaslFailure, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use tercet_core::{
+    Element, OwnedElement, SaslFailure, Stanza, StanzaError, StreamCondition, StreamError, ns,
+};
 use zeroize::Zeroizing;
 
 use super::api::{Ending, Output, StreamEvent};
 use super::context::{Context, too_many_attempts};
 use super::state::{Attempt, Pending, State};
-use super::{features, sm};
+use super::{features, sasl2, sm};
 use crate::question::{Answer, Question};
 use crate::sasl::{Exchange, Mechanism, Offer, Scope, Step, Success};
 
@@ -18,13 +20,15 @@ const REGISTER: &str = "jabber:iq:register";
 const PREAUTH: &str = "urn:xmpp:pars:0";
 
 /// An element where the features before a login stand.
-pub(super) fn on_element(cx: &mut Context, element: Element<'_>) -> Result<State, StreamError> {
+pub(super) fn on_element(cx: &mut Context, owned: &OwnedElement) -> Result<State, StreamError> {
+    let element = owned.root();
     match (element.ns(), element.name()) {
         (ns::TLS, "starttls") => starttls(cx),
         (ns::SASL, "auth") => auth(cx, element),
         // Nothing is under way that could be aborted or gone on with.
-        (ns::SASL, "abort") => failed(cx, None, None, SaslFailure::Aborted),
-        (ns::SASL, "response") => failed(cx, None, None, SaslFailure::MalformedRequest),
+        (ns::SASL, "abort") => failed(cx, Try::default(), SaslFailure::Aborted),
+        (ns::SASL, "response") => failed(cx, Try::default(), SaslFailure::MalformedRequest),
+        (sasl2::NS, "authenticate") => sasl2::authenticate(cx, owned),
         (sm::NS, "enable" | "resume") => {
             sm::too_early(cx);
             Ok(State::Negotiating)
@@ -54,19 +58,54 @@ fn starttls(cx: &mut Context) -> Result<State, StreamError> {
     Ok(State::TlsHandshake)
 }
 
+/// What there is to say of an attempt besides its exchange.
+#[derive(Default)]
+pub(super) struct Try {
+    pub(super) mechanism: Option<Mechanism>,
+    /// The name the client claims.
+    pub(super) claimed: Option<String>,
+    /// What the client wants at once, if the attempt is one by XEP-0388.
+    pub(super) inline: Option<Box<sasl2::Inline>>,
+}
+
+impl Try {
+    /// What its exchange may look at.
+    pub(super) fn scope<'a>(&'a mut self, cx: &'a mut Context, offer: &'a Offer) -> Scope<'a> {
+        let host = cx.host.as_ref().unwrap_or_else(|| cx.config.default_host());
+        Scope {
+            host: &host.domain,
+            offer,
+            tls: cx.tls.as_deref(),
+            random: &mut cx.random,
+            token: self.inline.as_deref().and_then(sasl2::Inline::token),
+            claimed: &mut self.claimed,
+        }
+    }
+
+    /// The namespace of its elements.
+    fn ns(&self) -> &'static str {
+        match self.inline {
+            Some(_) => sasl2::NS,
+            None => ns::SASL,
+        }
+    }
+}
+
 fn auth(cx: &mut Context, element: Element<'_>) -> Result<State, StreamError> {
     let mechanism = element.attr("mechanism").unwrap_or_default();
-    let known = Mechanism::from_name(&mechanism);
+    let mut about = Try {
+        mechanism: Mechanism::from_name(&mechanism),
+        ..Try::default()
+    };
     if !cx.secure_enough() {
-        return failed(cx, known, None, SaslFailure::EncryptionRequired);
+        return failed(cx, about, SaslFailure::EncryptionRequired);
     }
-    let mut claimed = None;
     let step = initial_response(element).and_then(|initial| {
         let offer = features::offer(cx);
         let initial = initial.as_ref().map(|initial| initial.as_slice());
-        Exchange::start(&mechanism, initial, &mut scope(cx, &offer, &mut claimed))
+        Exchange::start(&mechanism, initial, &mut about.scope(cx, &offer))
     });
-    go_on(cx, known, claimed, step)
+    go_on(cx, about, step)
 }
 
 impl Attempt {
@@ -77,121 +116,105 @@ impl Attempt {
         element: Element<'_>,
     ) -> Result<State, StreamError> {
         let Attempt {
-            mechanism,
-            mut claimed,
+            mut about,
             exchange,
         } = self;
-        let step = match (element.ns(), element.name()) {
-            (ns::SASL, "response") => response(element).and_then(|message| {
+        let step = match element.name() {
+            _ if element.ns() != about.ns() => {
+                return Err(StreamCondition::UnsupportedStanzaType.into());
+            }
+            "response" => response(element).and_then(|message| {
                 let offer = features::offer(cx);
-                exchange.response(&message, &mut scope(cx, &offer, &mut claimed))
+                exchange.response(&message, &mut about.scope(cx, &offer))
             }),
-            (ns::SASL, "abort") => Err(SaslFailure::Aborted),
-            (ns::SASL, _) => Err(SaslFailure::MalformedRequest),
-            _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
+            "abort" => Err(SaslFailure::Aborted),
+            _ => Err(SaslFailure::MalformedRequest),
         };
-        go_on(cx, mechanism, claimed, step)
+        go_on(cx, about, step)
     }
 
     /// The answer to the question that the attempt has asked.
     pub(super) fn on_answer(self, cx: &mut Context, answer: Answer) -> Result<State, StreamError> {
         let Attempt {
-            mechanism,
-            mut claimed,
+            mut about,
             exchange,
         } = self;
         let offer = features::offer(cx);
-        let step = exchange.answer(answer, &mut scope(cx, &offer, &mut claimed));
-        go_on(cx, mechanism, claimed, step)
-    }
-}
-
-fn scope<'a>(cx: &'a mut Context, offer: &'a Offer, claimed: &'a mut Option<String>) -> Scope<'a> {
-    let host = cx.host.as_ref().unwrap_or_else(|| cx.config.default_host());
-    Scope {
-        host: &host.domain,
-        offer,
-        tls: cx.tls.as_deref(),
-        random: &mut cx.random,
-        claimed,
+        let step = exchange.answer(answer, &mut about.scope(cx, &offer));
+        go_on(cx, about, step)
     }
 }
 
 /// Does what the attempt wants next.
-fn go_on(
+pub(super) fn go_on(
     cx: &mut Context,
-    mechanism: Option<Mechanism>,
-    claimed: Option<String>,
+    about: Try,
     step: Result<Step, SaslFailure>,
 ) -> Result<State, StreamError> {
-    let attempt = |exchange| Attempt {
-        mechanism,
-        claimed: claimed.clone(),
-        exchange,
-    };
     match step {
         Ok(Step::Challenge(message, exchange)) => {
             // RFC 6120 §6.4.3: an empty challenge has no text.
             let text = BASE64_STANDARD.encode(message);
             cx.write_xml(|w| {
-                w.start("challenge").attr("xmlns", ns::SASL);
+                w.start("challenge").attr("xmlns", about.ns());
                 w.text(&text).end();
             });
-            Ok(State::Authenticating(Box::new(attempt(exchange))))
+            let attempt = Attempt { about, exchange };
+            Ok(State::Authenticating(Box::new(attempt)))
         }
         Ok(Step::Ask(question, exchange)) => {
             let ticket = cx.ask(question);
-            let pending = Pending::Login(attempt(exchange));
+            let pending = Pending::Login(Attempt { about, exchange });
             Ok(State::Waiting(ticket, Box::new(pending)))
         }
-        Ok(Step::Success(success)) => succeeded(cx, success),
-        Err(failure) => failed(cx, mechanism, claimed, failure),
+        // RFC 6120 §6.4.6, XEP-0388 §2.4: nothing before the client knows of its success belongs to what comes after.
+        Ok(Step::Success(_)) if cx.pipelined => Err(spoke_too_early("data before <success/>")),
+        Ok(Step::Success(success)) => {
+            cx.event(StreamEvent::Authenticated {
+                account: success.account.clone(),
+                mechanism: success.mechanism,
+            });
+            match about.inline {
+                Some(inline) => sasl2::succeeded(cx, success, *inline),
+                None => succeeded(cx, success),
+            }
+        }
+        Err(failure) => failed(cx, about, failure),
     }
 }
 
-/// RFC 6120 §6.4.6: the client opens a new stream. Nothing it sent before it could know of its
-/// success belongs to that.
+/// RFC 6120 §6.4.6: the client opens a new stream.
 fn succeeded(cx: &mut Context, success: Success) -> Result<State, StreamError> {
-    if cx.pipelined {
-        return Err(spoke_too_early("data before <success/>"));
-    }
-    let Success {
-        account,
-        mechanism,
-        data,
-    } = success;
-    cx.event(StreamEvent::Authenticated {
-        account: account.clone(),
-        mechanism,
-    });
-    let text = data.map(|data| BASE64_STANDARD.encode(data));
+    let text = success.data.map(|data| BASE64_STANDARD.encode(data));
     cx.write_xml(|w| {
         w.start("success").attr("xmlns", ns::SASL);
         w.text(text.as_deref().unwrap_or_default()).end();
     });
     cx.restart(true);
-    let account = Some(account);
+    let account = Some(success.account);
     Ok(State::Opening { account })
 }
 
 /// RFC 6120 §6.4.5: the client may try again, but not for ever.
-fn failed(
+pub(super) fn failed(
     cx: &mut Context,
-    mechanism: Option<Mechanism>,
-    username: Option<String>,
+    about: Try,
     failure: SaslFailure,
 ) -> Result<State, StreamError> {
     cx.logins += 1;
     cx.event(StreamEvent::AuthFailed {
-        mechanism,
-        username,
+        mechanism: about.mechanism,
+        username: about.claimed,
         failure,
         attempts: cx.logins,
     });
-    cx.write_xml(|w| {
-        w.start("failure").attr("xmlns", ns::SASL);
-        w.leaf(failure.as_str(), &[]).end();
-    });
+    match about.inline {
+        Some(_) => sasl2::write_failure(cx, failure, |_| {}),
+        None => cx.write_xml(|w| {
+            w.start("failure").attr("xmlns", ns::SASL);
+            w.leaf(failure.as_str(), &[]).end();
+        }),
+    }
     if cx.logins >= cx.config.max_attempts {
         return Err(too_many_attempts());
     }
@@ -207,7 +230,8 @@ fn initial_response(element: Element<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, 
     decode(&message).map(Some)
 }
 
-fn response(element: Element<'_>) -> Result<Zeroizing<Vec<u8>>, SaslFailure> {
+/// The message in an element.
+pub(super) fn response(element: Element<'_>) -> Result<Zeroizing<Vec<u8>>, SaslFailure> {
     decode(&text(element)?)
 }
 
@@ -284,6 +308,6 @@ pub(super) fn on_registered(cx: &mut Context, answer: Answer) -> Result<State, S
     Ok(State::Negotiating)
 }
 
-fn spoke_too_early(text: &'static str) -> StreamError {
+pub(super) fn spoke_too_early(text: &'static str) -> StreamError {
     StreamError::new(StreamCondition::PolicyViolation).text(text)
 }

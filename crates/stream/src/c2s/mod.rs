@@ -15,6 +15,7 @@ mod context;
 mod features;
 mod login;
 mod opening;
+mod sasl2;
 pub mod sm;
 mod state;
 
@@ -25,6 +26,9 @@ use tercet_core::{Frame, Stanza, StreamCondition, StreamError};
 
 pub use api::{Ending, Input, Output, StreamEvent};
 pub use config::{C2sConfig, HostConfig, TlsPolicy};
+
+/// XEP-0386 1.1.0.
+pub(crate) const BIND2: &str = "urn:xmpp:bind:0";
 
 use crate::framing::{Framing, is_space};
 use crate::question::{Answer, Ticket};

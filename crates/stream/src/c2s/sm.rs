@@ -36,10 +36,7 @@ pub(super) fn on_element(
         }
         "enable" => {
             *received = Some(0);
-            cx.push(Output::Enable(Enable {
-                resume: element.attr("resume").is_some_and(|v| is_true(&v)),
-                max: element.attr("max").and_then(|max| max.trim().parse().ok()),
-            }));
+            cx.push(Output::Enable(wish(element)));
             Ok(())
         }
         "r" => {
@@ -114,17 +111,7 @@ pub(super) fn on_answer(
 ) -> Result<State, StreamError> {
     match answer {
         Answer::Resumed(Ok(Resumed { jid, handled })) => {
-            let mut w = XmlWriter::new();
-            // XEP-0198 §5: which session, and how many of the client's stanzas it has handled.
-            w.leaf(
-                "resumed",
-                &[
-                    ("xmlns", NS),
-                    ("h", &handled.to_string()),
-                    ("previd", previd),
-                ],
-            );
-            cx.push(Output::Resumed(jid.clone(), w.finish()));
+            cx.push(Output::Resumed(jid.clone(), resumed(previd, handled)));
             // Of use to negotiations only.
             cx.tls = None;
             Ok(State::Bound {
@@ -144,6 +131,35 @@ pub(super) fn on_answer(
         Answer::Resumed(Err(NotResumed::TooHigh { handled, sent })) => Err(too_high(handled, sent)),
         _ => Err(StreamCondition::InternalServerError.into()),
     }
+}
+
+/// What a client asks for with `<enable/>`.
+pub(super) fn wish(element: Element<'_>) -> Enable {
+    Enable {
+        resume: element.attr("resume").is_some_and(|v| is_true(&v)),
+        max: element.attr("max").and_then(|max| max.trim().parse().ok()),
+    }
+}
+
+/// XEP-0198 §5: which session goes on, and how many of the client's stanzas it has handled.
+pub(super) fn resumed(previd: &str, handled: u32) -> Vec<u8> {
+    let mut w = XmlWriter::new();
+    w.leaf(
+        "resumed",
+        &[
+            ("xmlns", NS),
+            ("h", &handled.to_string()),
+            ("previd", previd),
+        ],
+    );
+    w.finish()
+}
+
+/// Why a session does not go on.
+pub(super) fn not_resumed(error: &StanzaError, handled: Option<u32>) -> Vec<u8> {
+    let mut w = XmlWriter::new();
+    crate::sm::failed(error, handled, &mut w);
+    w.finish()
 }
 
 fn failed(cx: &mut Context, error: &StanzaError, handled: Option<u32>) {

@@ -11,6 +11,8 @@
 //!  │        Authenticating <─> Waiting ────── success ───────────────┘
 //!  │
 //!  └─────> Unbound <─ bind, resume ─> Waiting ──> Bound
+//!             ^                         ^
+//!             └─ success of XEP-0388 ───┘ (from the Waiting above, without a new header)
 //!
 //!  any ── error, end of stream, end of connection ──> Closing ──> Closed
 //! ```
@@ -21,9 +23,9 @@ use tercet_core::{BareJid, Frame, FullJid, Stanza, StreamCondition, StreamError,
 
 use super::api::{Ending, StreamEvent};
 use super::context::Context;
-use super::{bind, bound, login, opening, sm};
+use super::{bind, bound, login, opening, sasl2, sm};
 use crate::question::{Answer, Ticket};
-use crate::sasl::{Exchange, Mechanism};
+use crate::sasl::Exchange;
 
 /// Where a stream stands.
 pub(super) enum State {
@@ -53,18 +55,24 @@ pub(super) enum State {
 
 /// A running attempt to log in.
 pub(super) struct Attempt {
-    pub(super) mechanism: Option<Mechanism>,
-    /// The name the client claims.
-    pub(super) claimed: Option<String>,
+    pub(super) about: login::Try,
     pub(super) exchange: Exchange,
 }
 
 /// What goes on with the answer to a question.
 pub(super) enum Pending {
     Login(Attempt),
+    /// What is done with a login by XEP-0388 before the client hears of it.
+    Finishing(sasl2::Finishing),
     Register,
-    Bind { account: BareJid, request: Stanza },
-    Resume { account: BareJid, previd: String },
+    Bind {
+        account: BareJid,
+        request: Stanza,
+    },
+    Resume {
+        account: BareJid,
+        previd: String,
+    },
 }
 
 impl Pending {
@@ -105,7 +113,7 @@ impl State {
             (State::Opening { account }, Frame::Header(header)) => {
                 opening::on_header(cx, account, &header)
             }
-            (State::Negotiating, Frame::Element(element)) => login::on_element(cx, element.root()),
+            (State::Negotiating, Frame::Element(element)) => login::on_element(cx, &element),
             (State::Negotiating, Frame::Stanza(stanza)) => login::on_stanza(cx, stanza),
             (State::Authenticating(attempt), Frame::Element(element)) => {
                 attempt.on_element(cx, element.root())
@@ -154,6 +162,7 @@ impl State {
     ) -> Result<State, StreamError> {
         match pending {
             Pending::Login(attempt) => attempt.on_answer(cx, answer),
+            Pending::Finishing(finishing) => finishing.on_answer(cx, answer),
             Pending::Register => login::on_registered(cx, answer),
             Pending::Bind { account, request } => bind::on_answer(cx, account, &request, answer),
             Pending::Resume { account, previd } => sm::on_answer(cx, account, &previd, answer),

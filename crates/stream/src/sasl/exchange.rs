@@ -4,8 +4,9 @@ use tercet_core::{BareJid, Jid, SaslFailure, prepare_local};
 
 use super::plain::PlainMessage;
 use super::scram::{CbindFlag, ClientFirst, Proof};
+use super::token::{self, TokenUse};
 use super::{BindingKind, Mechanism, Offer, ScramHash, external};
-use crate::question::{Answer, Question};
+use crate::question::{Answer, NewToken, Question};
 use crate::random::{Purpose, Random};
 use crate::tls::TlsInfo;
 
@@ -17,6 +18,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) offer: &'a Offer,
     pub(crate) tls: Option<&'a TlsInfo>,
     pub(crate) random: &'a mut Random,
+    /// What the client says beside its proof that it has a token.
+    pub(crate) token: Option<&'a TokenUse>,
     /// Set to the name that the client claims, as soon as it is known (for logs and penalties).
     pub(crate) claimed: &'a mut Option<String>,
 }
@@ -37,7 +40,9 @@ pub(crate) struct Success {
     pub(crate) account: BareJid,
     pub(crate) mechanism: Mechanism,
     /// Data that goes with the success.
-    pub(crate) data: Option<String>,
+    pub(crate) data: Option<Vec<u8>>,
+    /// A token for the next time.
+    pub(crate) token: Option<NewToken>,
 }
 
 /// An attempt in one of its states.
@@ -45,7 +50,7 @@ pub(crate) struct Success {
 /// ```text
 /// start ─┬─ no initial response ─> Message ─ response ──────┐
 ///        └─ initial response ───────────────────────────────┴─┬─ SCRAM ─> Keys ─ answer ─> Proof ─ response ─> Success
-///                                                             └─ PLAIN, EXTERNAL, ANONYMOUS ─> Account ─ answer ─> Success
+///                                                             └─ PLAIN, EXTERNAL, ANONYMOUS, tokens ─> Account ─ answer ─> Success
 /// ```
 /// Everything else that happens is a failure and ends the attempt.
 pub(crate) struct Exchange {
@@ -80,7 +85,11 @@ impl Exchange {
         scope: &mut Scope<'_>,
     ) -> Result<Step, SaslFailure> {
         let mechanism = Mechanism::from_name(mechanism)
-            .filter(|mechanism| scope.offer.mechanisms.contains(mechanism))
+            .filter(|mechanism| match scope.token {
+                // XEP-0484 §3.4: who has a token says so.
+                Some(_) => scope.offer.tokens.contains(mechanism),
+                None => scope.offer.mechanisms.contains(mechanism),
+            })
             .ok_or(SaslFailure::InvalidMechanism)?;
         match (initial, mechanism) {
             (Some(message), _) => first_message(mechanism, message, scope),
@@ -111,7 +120,8 @@ impl Exchange {
                 Ok(Step::Success(Success {
                     account: account?,
                     mechanism: self.mechanism,
-                    data: Some(server_final),
+                    data: Some(server_final.into_bytes()),
+                    token: None,
                 }))
             }
             State::Keys { .. } | State::Account => Err(SaslFailure::MalformedRequest),
@@ -134,9 +144,8 @@ impl Exchange {
             ) if keys.hash() == hash => {
                 let nonce = scope.random.name(Purpose::Nonce);
                 let binding = binding.and_then(|kind| scope.tls?.binding(kind));
-                let downgrade_hash = scope.offer.downgrade_hash(hash);
-                let (message, proof) =
-                    first.challenge(keys, &nonce, binding, Some(&downgrade_hash));
+                let attributes = scope.offer.protection(hash, scope.tls);
+                let (message, proof) = first.challenge(keys, &nonce, binding, Some(&attributes));
                 let exchange = Exchange {
                     mechanism: self.mechanism,
                     state: State::Proof { proof, account },
@@ -147,6 +156,20 @@ impl Exchange {
                 account: account?,
                 mechanism: self.mechanism,
                 data: None,
+                token: None,
+            })),
+            (
+                State::Account,
+                Answer::Token {
+                    account,
+                    proof,
+                    token,
+                },
+            ) => Ok(Step::Success(Success {
+                account: account?,
+                mechanism: self.mechanism,
+                data: Some(proof),
+                token,
             })),
             (_, Answer::Account(Err(failure))) => Err(failure),
             _ => Err(SaslFailure::TemporaryAuthFailure),
@@ -192,6 +215,24 @@ fn first_message(
         Mechanism::Anonymous => {
             let host = scope.host.to_owned();
             Ok(Step::Ask(Question::Anonymous { host }, await_account))
+        }
+        Mechanism::TokenExporter | Mechanism::TokenEndPoint | Mechanism::TokenUnbound => {
+            let (name, proof) = token::parse(mechanism, message, scope.tls)?;
+            let identity = Identity::new(&name, None, scope)?;
+            // XEP-0484 §4.1: tokens are a client's own, so it has to say which one it is.
+            let used = scope.token.ok_or(SaslFailure::MalformedRequest)?;
+            let client = used.client.clone();
+            let question = Question::Token {
+                host: scope.host.to_owned(),
+                account: identity.account,
+                username: identity.username,
+                client: client.ok_or(SaslFailure::MalformedRequest)?,
+                proof,
+                count: used.count,
+                invalidate: used.invalidate,
+                wants: used.wants,
+            };
+            Ok(Step::Ask(question, await_account))
         }
     }
 }

@@ -9,6 +9,7 @@ mod external;
 mod keys;
 mod plain;
 mod scram;
+mod token;
 
 pub use binding::{BindingKind, downgrade_hash};
 pub use keys::{
@@ -16,8 +17,10 @@ pub use keys::{
     verify_plain,
 };
 pub use scram::{CbindFlag, ClientFirst, Proof};
+pub use token::TokenProof;
 
 pub(crate) use exchange::{Exchange, Scope, Step, Success};
+pub(crate) use token::TokenUse;
 
 use smallvec::SmallVec;
 
@@ -40,11 +43,17 @@ pub enum Mechanism {
     Plain,
     /// ANONYMOUS (RFC 4505, XEP-0175).
     Anonymous,
+    /// HT-SHA-256-EXPR: a token (XEP-0484), bound to the channel by `tls-exporter`.
+    TokenExporter,
+    /// HT-SHA-256-ENDP: a token, bound to the channel by `tls-server-end-point`.
+    TokenEndPoint,
+    /// HT-SHA-256-NONE: a token, bound to no channel.
+    TokenUnbound,
 }
 
 impl Mechanism {
     /// Every mechanism, in the order the server prefers them and offers them in.
-    pub const ALL: [Mechanism; 7] = [
+    pub const ALL: [Mechanism; 10] = [
         Self::External,
         Self::ScramSha256Plus,
         Self::ScramSha1Plus,
@@ -52,6 +61,9 @@ impl Mechanism {
         Self::ScramSha1,
         Self::Plain,
         Self::Anonymous,
+        Self::TokenExporter,
+        Self::TokenEndPoint,
+        Self::TokenUnbound,
     ];
 
     /// The registered name.
@@ -64,6 +76,9 @@ impl Mechanism {
             Self::ScramSha1 => "SCRAM-SHA-1",
             Self::Plain => "PLAIN",
             Self::Anonymous => "ANONYMOUS",
+            Self::TokenExporter => "HT-SHA-256-EXPR",
+            Self::TokenEndPoint => "HT-SHA-256-ENDP",
+            Self::TokenUnbound => "HT-SHA-256-NONE",
         }
     }
 
@@ -74,7 +89,18 @@ impl Mechanism {
 
     /// Whether the mechanism binds the login to its channel.
     pub const fn binds_channel(self) -> bool {
-        matches!(self, Self::ScramSha256Plus | Self::ScramSha1Plus)
+        matches!(
+            self,
+            Self::ScramSha256Plus | Self::ScramSha1Plus | Self::TokenExporter | Self::TokenEndPoint
+        )
+    }
+
+    /// Whether what is shown is a token that the server has given to this very client (XEP-0484).
+    pub const fn takes_token(self) -> bool {
+        matches!(
+            self,
+            Self::TokenExporter | Self::TokenEndPoint | Self::TokenUnbound
+        )
     }
 }
 
@@ -82,13 +108,15 @@ impl Mechanism {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) mechanisms: SmallVec<[Mechanism; 7]>,
+    /// Mechanisms for those who have a token.
+    pub(crate) tokens: SmallVec<[Mechanism; 3]>,
     pub(crate) bindings: SmallVec<[BindingKind; 2]>,
 }
 
 impl Offer {
-    /// What `host` offers over this TLS connection, or without TLS.
+    /// What `host` offers over this TLS connection, or without TLS; tokens where nobody can listen in, which is `private`.
     /// Whether a host allows logins without TLS at all is decided before.
-    pub(crate) fn new(host: &str, anonymous: bool, tls: Option<&TlsInfo>) -> Self {
+    pub(crate) fn new(host: &str, anonymous: bool, tls: Option<&TlsInfo>, private: bool) -> Self {
         let bindings: SmallVec<[BindingKind; 2]> =
             [BindingKind::TlsExporter, BindingKind::TlsServerEndPoint]
                 .into_iter()
@@ -102,17 +130,32 @@ impl Offer {
             Mechanism::ScramSha256Plus | Mechanism::ScramSha1Plus => !bindings.is_empty(),
             Mechanism::ScramSha256 | Mechanism::ScramSha1 | Mechanism::Plain => true,
             Mechanism::Anonymous => anonymous,
+            Mechanism::TokenExporter | Mechanism::TokenEndPoint | Mechanism::TokenUnbound => false,
+        };
+        let tokens = |mechanism: &Mechanism| match mechanism {
+            Mechanism::TokenExporter => bindings.contains(&BindingKind::TlsExporter),
+            Mechanism::TokenEndPoint => bindings.contains(&BindingKind::TlsServerEndPoint),
+            // XEP-0484 §6: over secure connections only.
+            Mechanism::TokenUnbound => private,
+            _ => false,
         };
         Self {
             mechanisms: Mechanism::ALL.into_iter().filter(offered).collect(),
+            tokens: Mechanism::ALL.into_iter().filter(tokens).collect(),
             bindings,
         }
     }
 
-    /// The `h` attribute of XEP-0474 for this offer.
-    fn downgrade_hash(&self, hash: ScramHash) -> String {
+    /// The attributes that show a client that nobody has shortened this offer (XEP-0474), or speaks another version of TLS
+    /// with it than the server does (XEP-0515 0.1.0 §5.1).
+    fn protection(&self, hash: ScramHash, tls: Option<&TlsInfo>) -> String {
         let mechanisms = self.mechanisms.iter().copied();
-        downgrade_hash(hash, mechanisms, self.bindings.iter().copied())
+        let hash = downgrade_hash(hash, mechanisms, self.bindings.iter().copied());
+        // Without a binding TLS may end in front of the server, where the version is another one.
+        match tls.filter(|_| !self.bindings.is_empty()) {
+            Some(tls) => format!("h={hash},t={:04x}", tls.version.number()),
+            None => format!("h={hash}"),
+        }
     }
 }
 
@@ -131,17 +174,18 @@ mod tests {
     #[test]
     fn plus_mechanisms_are_offered_only_with_a_channel_binding() {
         let names = |tls: Option<&TlsInfo>| {
-            let offer = Offer::new("example.org", false, tls);
+            let offer = Offer::new("example.org", false, tls, tls.is_some());
             let plus = offer.mechanisms.iter().any(|m| m.binds_channel());
-            (plus, offer.bindings.len(), offer.mechanisms.len())
+            let tokens = offer.tokens.len();
+            (plus, offer.bindings.len(), offer.mechanisms.len(), tokens)
         };
         let bound = TlsInfo {
             exporter: Some(vec![1; 32]),
             end_point: Some(vec![2; 32]),
             ..TlsInfo::default()
         };
-        assert_eq!(names(None), (false, 0, 3));
-        assert_eq!(names(Some(&TlsInfo::default())), (false, 0, 3));
-        assert_eq!(names(Some(&bound)), (true, 2, 5));
+        assert_eq!(names(None), (false, 0, 3, 0));
+        assert_eq!(names(Some(&TlsInfo::default())), (false, 0, 3, 1));
+        assert_eq!(names(Some(&bound)), (true, 2, 5, 3));
     }
 }

@@ -86,21 +86,22 @@ impl ClientFirst {
     ///
     /// `server_nonce`: fresh for each call, unpredictable, printable without commas.
     /// `binding`: the channel binding data for [`CbindFlag::Used`], else `None`.
-    /// `downgrade_hash`: the `h` attribute of XEP-0474, if there is to be one.
+    /// `attributes`: further ones, `a=value` with commas between, which the proofs of both sides cover: see XEP-0474 and
+    /// XEP-0515.
     pub fn challenge(
         self,
         keys: ScramKeys,
         server_nonce: &str,
         binding: Option<&[u8]>,
-        downgrade_hash: Option<&str>,
+        attributes: Option<&str>,
     ) -> (String, Proof) {
         let nonce = self.nonce + server_nonce;
         let salt = BASE64_STANDARD.encode(keys.salt());
         let iterations = keys.iterations();
         let mut server_first = format!("r={nonce},s={salt},i={iterations}");
-        if let Some(hash) = downgrade_hash {
-            server_first.push_str(",h=");
-            server_first.push_str(hash);
+        if let Some(attributes) = attributes {
+            server_first.push(',');
+            server_first.push_str(attributes);
         }
         let mut cbind_input = self.gs2_header.into_bytes();
         cbind_input.extend_from_slice(binding.unwrap_or_default());

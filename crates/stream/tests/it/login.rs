@@ -127,7 +127,7 @@ fn the_challenge_covers_the_mechanisms_and_bindings_that_were_offered() {
     );
     let server_first = message_of(&client.recv());
     assert!(
-        server_first.ends_with(&format!(",h={bound}")),
+        server_first.ends_with(&format!(",h={bound},t=0304")),
         "{server_first}"
     );
 }

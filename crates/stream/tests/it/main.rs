@@ -10,6 +10,7 @@ mod opening;
 mod registration;
 mod rfc6120;
 mod s2s;
+mod sasl2;
 mod sm;
 mod stanzas;
 mod support;

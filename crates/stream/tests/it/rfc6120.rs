@@ -6,6 +6,20 @@ use tercet_stream::{Ending, Input, StreamEvent};
 
 use crate::support::*;
 
+/// The features without those that the RFC does not know, SASL2 and what belongs to it.
+fn older(features: &str) -> String {
+    let mut text = features.to_owned();
+    for (start, end) in [
+        ("<authentication ", "</authentication>"),
+        ("<config-version ", "/>"),
+    ] {
+        let from = text.find(start).unwrap();
+        let to = text[from..].find(end).unwrap() + from + end.len();
+        text.replace_range(from..to, "");
+    }
+    text
+}
+
 #[test]
 fn the_client_of_rfc_6120_section_9_1_gets_through() {
     dialogue(|split| {
@@ -36,7 +50,7 @@ fn the_client_of_rfc_6120_section_9_1_gets_through() {
              xml:lang='en' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
         );
         assert_eq!(
-            client.recv(),
+            older(&client.recv()),
             header.to_owned()
                 + "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
                    <mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-1-PLUS</mechanism>\

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tercet_core::{BareJid, FullJid, SaslFailure, Stanza, StanzaError, StreamCondition};
 use tercet_stream::c2s::sm;
-use tercet_stream::sasl::{ScramHash, ScramKeys, verify_plain};
+use tercet_stream::sasl::{Mechanism, ScramHash, ScramKeys, verify_plain};
 use tercet_stream::{
-    Answer, C2sConfig, C2sStream, Ending, Framing, HostConfig, Input, NotResumed, Output,
-    PeerCertificate, Question, Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy,
+    Answer, Bound, C2sConfig, C2sStream, Ending, Framing, HostConfig, Input, NewToken, NotResumed,
+    Output, PeerCertificate, Question, Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy,
 };
 
 pub(crate) const HOST: &str = "im.example.com";
@@ -451,10 +451,61 @@ fn answer(question: &Question) -> Answer {
             account,
             resource,
             fallback,
+            inline: None,
         } => Answer::Bound(match resource.as_deref() {
             Some("taken") => Err(StanzaError::conflict()),
-            resource => Ok(account.with_resource(resource.unwrap_or(fallback)).unwrap()),
+            resource => Ok(account
+                .with_resource(resource.unwrap_or(fallback))
+                .unwrap()
+                .into()),
         }),
+        // By XEP-0386 resources are the tag with the client's id, and carbons are all there is.
+        Question::Bind {
+            account,
+            inline: Some(inline),
+            ..
+        } => {
+            let tag = inline.tag.as_deref().unwrap_or("none");
+            let resource = format!("{tag}/{}", inline.client.as_deref().unwrap_or("new"));
+            let request = inline.request().unwrap();
+            let carbons = request.child("enable", "urn:xmpp:carbons:2").is_some();
+            let mut told = String::new();
+            if inline.enable.is_some() {
+                told.push_str("<enabled xmlns='urn:xmpp:sm:3'/>");
+            }
+            if carbons {
+                told.push_str("<carbons/>");
+            }
+            Answer::Bound(match tag {
+                "full" => Err(StanzaError::resource_constraint()),
+                _ => Ok(Bound {
+                    jid: account.with_resource(&resource).unwrap(),
+                    inline: told.into_bytes(),
+                }),
+            })
+        }
+        // Every account's client has the token "secret" for the mechanism without a channel.
+        Question::Token {
+            account,
+            proof,
+            count,
+            wants,
+            ..
+        } => {
+            let right = proof.mechanism() == Mechanism::TokenUnbound && *count != Some(1);
+            let proof = proof.answer(b"secret").filter(|_| right);
+            Answer::Token {
+                account: login(account).and_then(|jid| {
+                    proof
+                        .is_some()
+                        .then_some(jid)
+                        .ok_or(SaslFailure::NotAuthorized)
+                }),
+                proof: proof.unwrap_or_default(),
+                token: wants.map(new_token),
+            }
+        }
+        Question::Client { wants, .. } => Answer::Client(wants.map(new_token)),
         // Juliet has a session "sm-id", which was sent 10 stanzas and had handled 5.
         Question::Resume {
             account,
@@ -492,12 +543,41 @@ fn answer(question: &Question) -> Answer {
     }
 }
 
+fn new_token(mechanism: Mechanism) -> NewToken {
+    NewToken {
+        text: format!("token for {}", mechanism.name()).into(),
+        expires_ms: 1_700_000_000_000,
+    }
+}
+
 fn short(question: &Question) -> String {
     match question {
         Question::ScramKeys { username, hash, .. } => format!("keys {hash:?} of {username}"),
         Question::CheckPassword { username, .. } => format!("password of {username}"),
         Question::External { account } => format!("certificate of {account}"),
         Question::Anonymous { host } => format!("anonymous at {host}"),
+        Question::Bind {
+            account,
+            inline: Some(inline),
+            ..
+        } => format!("bind {account} with {:?}", inline.tag),
+        Question::Token {
+            username,
+            client,
+            invalidate,
+            ..
+        } => format!("token of {username} at {} {invalidate}", client.id),
+        Question::Client {
+            account,
+            client,
+            mechanism,
+            ..
+        } => format!(
+            "{account} by {} at {:?} {:?}",
+            mechanism.name(),
+            client.software,
+            client.device
+        ),
         Question::Bind {
             account, resource, ..
         } => format!("bind {account} to {resource:?}"),

@@ -144,7 +144,10 @@ fn answer(question: Question) -> Answer {
         }
         Question::Bind {
             account, resource, ..
-        } => Answer::Bound(Ok(account.with_resource(&resource.unwrap()).unwrap())),
+        } => Answer::Bound(Ok(account
+            .with_resource(&resource.unwrap())
+            .unwrap()
+            .into())),
         other => panic!("{other:?}"),
     }
 }

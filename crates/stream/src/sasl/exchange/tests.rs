@@ -15,7 +15,7 @@ struct Attempt {
 impl Attempt {
     fn new(tls: Option<TlsInfo>) -> Self {
         Self {
-            offer: Offer::new("example.org", true, tls.as_ref()),
+            offer: Offer::new("example.org", true, tls.as_ref(), tls.is_some()),
             tls,
             random: Random::new([7; 32]),
             claimed: None,
@@ -28,6 +28,7 @@ impl Attempt {
             offer: &self.offer,
             tls: self.tls.as_ref(),
             random: &mut self.random,
+            token: None,
             claimed: &mut self.claimed,
         }
     }
@@ -204,8 +205,10 @@ fn scram_with(account: Result<BareJid, SaslFailure>, cbind: &str) -> Result<Step
         panic!("no challenge")
     };
     let server_first = String::from_utf8(message).unwrap();
-    let hash = attempt.offer.downgrade_hash(ScramHash::Sha256);
-    assert!(server_first.ends_with(&format!(",i=2,h={hash}")));
+    let protection = attempt
+        .offer
+        .protection(ScramHash::Sha256, attempt.tls.as_ref());
+    assert!(server_first.ends_with(&format!(",i=2,{protection}")));
     let response = proof_for("n=romeo,r=abc", &server_first, cbind, &keys);
     exchange.response(response.as_bytes(), &mut attempt.scope())
 }
@@ -218,7 +221,7 @@ fn a_bound_login_succeeds_with_the_data_of_its_own_channel_only() {
     };
     assert_eq!(success.account, romeo());
     assert_eq!(success.mechanism, Mechanism::ScramSha256Plus);
-    assert!(success.data.is_some_and(|data| data.starts_with("v=")));
+    assert!(success.data.is_some_and(|data| data.starts_with(b"v=")));
     let other = format!("p=tls-exporter,,{}", "\u{2}".repeat(32));
     let failure = scram_with(Ok(romeo()), &other).err();
     assert_eq!(failure, Some(SaslFailure::NotAuthorized));

@@ -59,6 +59,27 @@ fn the_exchange_of_rfc_7677_succeeds() {
     );
 }
 
+/// With the version of TLS beside the hash of XEP-0474.
+#[test]
+fn the_exchange_of_xep_0515_succeeds() {
+    let first =
+        ClientFirst::parse(b"p=tls-exporter,,n=user,r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6")
+            .unwrap();
+    let (_, proof) = first.challenge(
+        keys(ScramHash::Sha1, "QSXCR+Q6sek8bf92"),
+        "a09117a6-ac50-4f2f-93f1-93799c2bddf6",
+        Some(b"THIS IS FAKE CB DATA"),
+        Some("h=G6k/rBLDqgOhRRaCuuatSDFkJ08=,t=0304"),
+    );
+    let server_final = proof.check(
+        b"c=cD10bHMtZXhwb3J0ZXIsLFRISVMgSVMgRkFLRSBDQiBEQVRB,r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,p=KHUfN8dSy1K95crT4D5y1ItLJfs=",
+    );
+    assert_eq!(
+        server_final.as_deref(),
+        Ok("v=3w34ZIMVRkx2f2Ozb3/ecRPVdv4=")
+    );
+}
+
 /// Channel binding, the downgrade hash and an extension in the client's last message.
 #[test]
 fn the_exchange_of_xep_0474_succeeds() {
@@ -70,7 +91,7 @@ fn the_exchange_of_xep_0474_succeeds() {
         keys(ScramHash::Sha1, "QSXCR+Q6sek8bf92"),
         "a09117a6-ac50-4f2f-93f1-93799c2bddf6",
         Some(b"THIS IS FAKE CB DATA"),
-        Some("G6k/rBLDqgOhRRaCuuatSDFkJ08="),
+        Some("h=G6k/rBLDqgOhRRaCuuatSDFkJ08="),
     );
     assert_eq!(
         server_first,
