@@ -7,6 +7,7 @@ pub mod admin;
 pub mod blocking;
 pub mod caps;
 pub mod carbons;
+pub mod clients;
 pub mod commands;
 pub mod contact;
 pub mod csi;
@@ -58,6 +59,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<escape::Escape>();
     b.add::<register::Register>();
     b.add::<invites::Invites>();
+    b.add::<clients::Clients>();
     b.add::<commands::Commands>();
     b.add::<admin::Admin>();
     b.add::<delay::Delay>();

@@ -16,7 +16,9 @@ mod session;
 mod settlement;
 mod vhost;
 
-pub use account::{Account, AccountError, AccountRecord, AccountState};
+pub use account::{
+    Account, AccountError, AccountRecord, AccountState, ClientRecord, Revocation, TokenLogin,
+};
 pub use asked::Answered;
 pub use outbox::{
     Acked, Announcement, Announcements, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch,

@@ -12,7 +12,7 @@ use tercet_core::{BareJid, Peers, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 use tokio::sync::broadcast;
 
-use crate::account::{ACCOUNT, Account, AccountTable, GUEST, remove_left_guests};
+use crate::account::{ACCOUNT, Account, AccountTable, CLIENT, GUEST, remove_left_guests};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
@@ -21,7 +21,7 @@ use crate::session::Hibernating;
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
-pub static KINDS: &[&Kind] = &[&ACCOUNT, &GUEST, &ROSTER, &ROSTER_VERSION, &SECRET];
+pub static KINDS: &[&Kind] = &[&ACCOUNT, &CLIENT, &GUEST, &ROSTER, &ROSTER_VERSION, &SECRET];
 
 /// The server's own secret, from which it derives what must look the same after a restart.
 static SECRET: Kind = Kind {
@@ -358,6 +358,8 @@ pub struct Limits {
     pub unacked_bytes: usize,
     /// Stanzas likewise.
     pub unacked_stanzas: usize,
+    /// How long a client's token for its next login holds, in milliseconds; 0: there are none.
+    pub token_ms: u64,
 }
 
 impl Default for Limits {
@@ -375,6 +377,7 @@ impl Default for Limits {
             hibernating: 8,
             unacked_bytes: 2 << 20,
             unacked_stanzas: 10_000,
+            token_ms: 21 * 86_400_000,
         }
     }
 }

@@ -28,6 +28,10 @@ pub struct Session {
     order: Mutex<()>,
     ended: AtomicBool,
     settlement: Settlement,
+    /// Under which name its client is kept, if it has said who it is.
+    client: OnceLock<Box<str>>,
+    /// Its client reads the archive by itself.
+    syncs: AtomicBool,
     /// What its client acknowledges and whether it may come back, once it has asked for that (XEP-0198).
     management: OnceLock<Box<Management>>,
 }
@@ -51,6 +55,8 @@ impl Session {
             order: Mutex::default(),
             ended: AtomicBool::new(false),
             settlement: Settlement::default(),
+            client: OnceLock::new(),
+            syncs: AtomicBool::new(false),
             management: OnceLock::new(),
         }
     }
@@ -78,6 +84,26 @@ impl Session {
     /// When it was bound, in milliseconds since 1970.
     pub fn since_ms(&self) -> u64 {
         self.since_ms
+    }
+
+    /// Under which name its client is kept among those of the account, if it has said who it is (XEP-0388 §2.3).
+    pub fn client(&self) -> Option<&str> {
+        self.client.get().map(|name| &**name)
+    }
+
+    /// Notes the name of its client; nothing happens if that was done before.
+    pub(crate) fn identify(&self, name: &str) {
+        let _ = self.client.set(name.into());
+    }
+
+    /// Whether its client gets what it has missed from the archive, so that it is not handed to it a second time (XEP-0386 §3.2).
+    pub fn syncs(&self) -> bool {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it does.
+    pub(crate) fn set_syncs(&self) {
+        self.syncs.store(true, Ordering::Relaxed);
     }
 
     /// Which of its stanzas are settled.

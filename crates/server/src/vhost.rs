@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tercet_core::StanzaKind;
 
 use crate::module::{
-    ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, PresenceEntry, Registrar,
-    SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
+    BoundFn, ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, PresenceEntry,
+    Registrar, SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
 };
 use crate::server::{HostInfo, Role};
 
@@ -183,6 +183,15 @@ impl VHost {
 
     pub(crate) fn slots(&self) -> &[SlotDef] {
         &self.extension.slots
+    }
+
+    /// What sessions can begin with, by its namespaces (XEP-0386 §3.1).
+    pub fn inline(&self) -> &[&'static str] {
+        &self.extension.inline
+    }
+
+    pub(crate) fn bound_handlers(&self) -> &[Box<BoundFn>] {
+        &self.extension.bound
     }
 
     pub(crate) fn session_handlers(&self) -> &[SessionEntry] {

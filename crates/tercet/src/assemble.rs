@@ -67,6 +67,7 @@ fn limits(config: &Config) -> Limits {
         hibernating: bytes(limits.hibernating_per_account.into()),
         unacked_bytes: bytes(limits.unacknowledged_bytes.0),
         unacked_stanzas: bytes(limits.unacknowledged_stanzas.into()),
+        token_ms: limits.login_tokens.0 * 1000,
     }
 }
 

@@ -93,6 +93,13 @@ const ELSEWHERE: &[Elsewhere] = &[
         "TLS from the first byte, for clients",
         "crates/tercet/src/listen/mod.rs",
     ),
+    (386, "1.1.0", "Bind 2", "crates/stream/src/c2s/sasl2.rs"),
+    (
+        388,
+        "1.0.4",
+        "Extensible SASL Profile, without tasks",
+        "crates/stream/src/c2s/sasl2.rs",
+    ),
     (
         440,
         "1.0.0",
@@ -110,6 +117,24 @@ const ELSEWHERE: &[Elsewhere] = &[
         "0.2.0",
         "Stream Limits Advertisement",
         "crates/stream/src/limits.rs",
+    ),
+    (
+        484,
+        "0.2.0",
+        "Fast Authentication Streamlining Tokens",
+        "crates/server/src/account/client.rs",
+    ),
+    (
+        509,
+        "0.2.0",
+        "Initial Authentication Pipelining",
+        "crates/stream/src/c2s/sasl2.rs",
+    ),
+    (
+        515,
+        "0.1.0",
+        "TLS Channel-Binding Downgrade Protection",
+        "crates/stream/src/sasl/mod.rs",
     ),
 ];
 

@@ -8,10 +8,10 @@
 mod enabled;
 mod rules;
 
-use tercet_core::{SharedStanza, StanzaError, StanzaKind, ns};
+use tercet_core::{Element, SharedStanza, StanzaError, StanzaKind, ns};
 use tercet_server::module::{
-    Coverage, Delivered, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar,
-    Reply, Side, Stage, StanzaCx, Target, Xep, xep,
+    Coverage, Delivered, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnBind, OnIq, OnStanza,
+    Registrar, Reply, SessionCx, Side, Stage, StanzaCx, Target, Xep, xep,
 };
 use tercet_server::{HostInfo, Session, empty_payload};
 
@@ -71,6 +71,7 @@ impl Module for Carbons {
         r.iq::<Disable>(IqKind::Set, Target::Own)
             .feature(NS)
             .host_feature(NS);
+        r.binding(Some(NS));
         for side in [Side::Sender, Side::Recipient] {
             r.on(Kinds::MESSAGE, side, Stage::Validate)
                 .silent("a part of the protocol");
@@ -91,6 +92,18 @@ impl OnIq<Disable> for Carbons {
     async fn on_iq(&self, cx: IqCx<'_>, _: Disable) -> IqResult {
         devices(&cx)?.disable(cx.require_session()?);
         Ok(Reply::Empty)
+    }
+}
+
+impl OnBind for Carbons {
+    async fn bound(&self, cx: SessionCx<'_>, request: Element<'_>) -> Vec<u8> {
+        // XEP-0386 §3.2.2: there is nothing to say about it.
+        if request.child("enable", NS).is_some()
+            && let Some(devices) = cx.session.account().slot::<Devices>()
+        {
+            devices.enable(cx.session);
+        }
+        Vec::new()
     }
 }
 

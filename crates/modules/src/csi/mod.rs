@@ -7,8 +7,10 @@
 
 mod rules;
 
-use tercet_core::{Stanza, XmlWriter};
-use tercet_server::module::{Coverage, Module, Registrar, StreamFeature, Target, Xep, xep};
+use tercet_core::{Element, Stanza, XmlWriter};
+use tercet_server::module::{
+    Coverage, Module, OnBind, Registrar, SessionCx, StreamFeature, Target, Xep, xep,
+};
 use tercet_server::{Hold, HoldRule, HostInfo};
 
 /// The namespace of the protocol.
@@ -29,6 +31,7 @@ impl Module for ClientState {
     fn register(r: &mut Registrar<'_, Self>) {
         r.provide(Target::Host, HoldRule(hold))
             .silent("a stream feature says so");
+        r.binding(Some(NS));
         let feature = StreamFeature(Box::new(|_| {
             let mut w = XmlWriter::new();
             w.leaf("csi", &[("xmlns", NS)]);
@@ -36,6 +39,16 @@ impl Module for ClientState {
         }));
         r.provide(Target::Host, feature)
             .silent("it is the stream feature");
+    }
+}
+
+impl OnBind for ClientState {
+    async fn bound(&self, cx: SessionCx<'_>, request: Element<'_>) -> Vec<u8> {
+        // XEP-0386 §3.2.2: sessions begin active, unless the client says so.
+        if request.child("inactive", NS).is_some() {
+            cx.server.set_active(cx.session, false);
+        }
+        Vec::new()
     }
 }
 

@@ -31,11 +31,11 @@ pub use retention::keep_to_retention;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tercet_core::{IqType, Stanza, StanzaError, time};
+use tercet_core::{Element, IqType, Stanza, StanzaError, time};
 use tercet_server::HostInfo;
 use tercet_server::module::{
-    ArchivedRule, Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnIq, OnStanza, Registrar,
-    Reply, Side, Stage, StanzaCx, Target, Xep, xep,
+    ArchivedRule, Coverage, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnBind, OnIq, OnStanza,
+    Registrar, Reply, SessionCx, Side, Stage, StanzaCx, Target, Xep, xep,
 };
 use tercet_store::{ArchiveEntry, Batch, Kind, Owner, Store};
 
@@ -109,6 +109,7 @@ impl Module for Mam {
                 .silent("the commands module announces it");
         }
         r.iq::<Metadata>(IqKind::Get, Target::Own).feature(NS);
+        r.binding(None);
         r.iq::<GetPrefs>(IqKind::Get, Target::Own).feature(NS);
         r.iq::<SetPrefs>(IqKind::Set, Target::Own).feature(NS);
     }
@@ -232,5 +233,17 @@ fn own<'a>(cx: &IqCx<'a>) -> Result<Archive<'a>, StanzaError> {
 impl OnIq<Metadata> for Mam {
     async fn on_iq(&self, cx: IqCx<'_>, _: Metadata) -> IqResult {
         Ok(Reply::Payload(own(&cx)?.metadata().await?))
+    }
+}
+
+impl OnBind for Mam {
+    async fn bound(&self, cx: SessionCx<'_>, _: Element<'_>) -> Vec<u8> {
+        let archive = Archive {
+            store: cx.server.store(),
+            kind: &ARCHIVE,
+            owner: cx.session.account().jid().as_str(),
+        };
+        // XEP-0386 §3.2: what of the archive is there. Without it, by a failure of the store, the client asks.
+        archive.metadata().await.unwrap_or_default()
     }
 }

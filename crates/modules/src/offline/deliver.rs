@@ -8,6 +8,7 @@ use tercet_store::{Batch, LogSize, StoreError};
 
 use super::{OFFLINE, Waiting};
 use crate::blocking::BlockList;
+use crate::stable_id;
 
 /// Messages read from the store at once.
 const PAGE: usize = 16;
@@ -52,7 +53,13 @@ pub(super) async fn deliver(
             handed.bytes += entry.value.len() as u64;
             after = entry.id;
             // Who has been blocked since is heard no more (XEP-0191 §3.3).
-            if is_from_blocked(account, &entry.value) {
+            let message = Stanza::parse(&entry.value).ok();
+            let skipped = message.as_ref().is_some_and(|message| {
+                is_from_blocked(account, message)
+                    // XEP-0386 §3.2: what the client reads in the archive is not handed to it as well.
+                    || session.syncs() && stable_id::is_stamped(message, account.jid())
+            });
+            if skipped {
                 continue;
             }
             if !session
@@ -73,17 +80,10 @@ pub(super) async fn deliver(
     }
 }
 
-fn is_from_blocked(account: &Account, message: &[u8]) -> bool {
-    let Some(list) = account.slot::<BlockList>().filter(|l| !l.is_empty()) else {
-        return false;
-    };
-    let stanza = Stanza::parse(message);
-    stanza.is_ok_and(|s| {
-        s.from()
-            .ok()
-            .flatten()
-            .is_some_and(|from| list.blocks(from))
-    })
+fn is_from_blocked(account: &Account, message: &Stanza) -> bool {
+    let from = message.from().ok().flatten();
+    let list = account.slot::<BlockList>();
+    from.is_some_and(|from| list.is_some_and(|list| list.blocks(from)))
 }
 
 /// Waits until what was `handed` over has been written, then deletes it. False if it was not written.

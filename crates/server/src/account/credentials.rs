@@ -6,7 +6,7 @@ use tercet_core::{BareJid, JidError, StanzaError, StreamCondition, StreamError, 
 use tercet_store::{Batch, Kind, Owner, StoreError};
 use tercet_stream::sasl::{Credentials, KeyError};
 
-use super::Account;
+use super::{Account, CLIENT};
 use crate::roster::{Item, Roster, Subscription};
 use crate::route::ChangeError;
 use crate::server::{Server, store_failure};
@@ -194,7 +194,7 @@ impl Server {
         })
     }
 
-    /// Gives `account` another password. Open sessions go on.
+    /// Gives `account` another password, and takes the tokens of its clients away. Open sessions go on.
     pub async fn set_password(
         &self,
         account: &BareJid,
@@ -209,8 +209,11 @@ impl Server {
             credentials,
             ..record
         };
+        let _alone = self.accounts().alone(account.as_str()).await;
         let mut batch = Batch::new();
         batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        // Who knows the old one alone is to stay out.
+        batch.delete_all(&CLIENT, account.as_str());
         Ok(self.store().commit(batch).await?)
     }
 

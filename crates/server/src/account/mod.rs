@@ -1,9 +1,11 @@
 //! Accounts in memory: who is connected, their roster, and what modules keep beside it.
 
+mod client;
 mod credentials;
 mod guest;
 mod table;
 
+pub use client::{CLIENT, ClientRecord, Revocation, TokenLogin};
 pub use credentials::{ACCOUNT, AccountError, AccountRecord};
 pub use guest::GUEST;
 pub(crate) use guest::remove_left_guests;

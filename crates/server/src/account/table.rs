@@ -28,6 +28,8 @@ struct Shard {
     live: Mutex<Live>,
     /// Held while an account of the shard is loaded, so that nobody loads it twice.
     loading: tokio::sync::Mutex<()>,
+    /// Held while what is kept of an account's clients is read and changed.
+    clients: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -154,6 +156,11 @@ impl AccountTable {
         let alone = shard.loading.lock().await;
         shard.lock().absent.names.remove(bare.as_str());
         alone
+    }
+
+    /// To be held while what is kept of the clients of the account `bare` is read and changed.
+    pub(crate) async fn alone(&self, bare: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shard(bare).clients.lock().await
     }
 
     /// Notes that the account has no session any more.

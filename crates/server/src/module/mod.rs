@@ -12,6 +12,7 @@
 //! - [`OnEntity`]: is behind all addresses of a service, a host without accounts.
 //! - [`OnPresence`]: told whose presence is seen from now on, and by whom.
 //! - [`OnSession`]: told when a session becomes available for the first time, and when it ends.
+//! - [`OnBind`]: does what a client wants of its session at its very beginning.
 //!
 //! Modules that work together share typed values through [`Registrar::provide`] and [`VHost::provided`](crate::VHost::provided).
 
@@ -27,7 +28,7 @@ pub use cx::{
 };
 pub use entity::{EntityCx, HostMessages, OnEntity, Parked};
 pub(crate) use registrar::{
-    ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry, StageEntry,
+    BoundFn, ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry, StageEntry,
 };
 pub use registrar::{Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
@@ -233,6 +234,17 @@ pub trait OnSession: Module {
     fn lost(&self, cx: SessionCx<'_>) {
         let _ = cx;
     }
+}
+
+/// Does what a client wants of its session at its very beginning (XEP-0386).
+pub trait OnBind: Module {
+    /// The session was just bound, and its client has been told nothing yet; `request` is its `<bind/>`, with the wishes of which
+    /// the module's own may be one. What is returned, elements or nothing, is told to the client.
+    fn bound(
+        &self,
+        cx: SessionCx<'_>,
+        request: Element<'_>,
+    ) -> impl Future<Output = Vec<u8>> + Send;
 }
 
 /// A child of the stream features that clients see after login, as a value that modules provide: the XML, for this host.

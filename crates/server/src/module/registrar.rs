@@ -5,14 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tercet_core::{Stanza, StanzaError};
+use tercet_core::{Element, Stanza, StanzaError};
 use tercet_store::Batch;
 
 use super::slot::SlotDef;
 use super::{
-    AdmittedCx, EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnEntity, OnIq, OnPresence,
-    OnSession, OnStanza, OnSubscription, Payload, SessionCx, Side, Slot, Stage, StanzaCx,
-    SubscriptionCx, Target, UnknownCx,
+    AdmittedCx, EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnBind, OnEntity, OnIq,
+    OnPresence, OnSession, OnStanza, OnSubscription, Payload, SessionCx, Side, Slot, Stage,
+    StanzaCx, SubscriptionCx, Target, UnknownCx,
 };
 use crate::route::Routed;
 
@@ -72,6 +72,10 @@ pub(crate) struct PresenceEntry {
     pub(crate) admitted: Box<AdmittedFn>,
 }
 
+/// What a module does when a session begins.
+pub(crate) type BoundFn =
+    dyn for<'a> Fn(SessionCx<'a>, Element<'a>) -> BoxFuture<'a, Vec<u8>> + Send + Sync;
+
 /// What is behind the addresses of a service.
 pub(crate) type EntityFn = dyn Fn(EntityCx<'_>) -> Routed + Send + Sync;
 
@@ -82,6 +86,9 @@ pub(crate) struct Extension {
     pub(crate) stages: Vec<StageEntry>,
     pub(crate) sessions: Vec<SessionEntry>,
     pub(crate) presence: Vec<PresenceEntry>,
+    pub(crate) bound: Vec<Box<BoundFn>>,
+    /// What sessions can begin with, by its namespaces.
+    pub(crate) inline: Vec<&'static str>,
     pub(crate) subscriptions: Vec<Box<ConsentFn>>,
     pub(crate) entity: Option<Box<EntityFn>>,
     pub(crate) slots: Vec<SlotDef>,
@@ -226,6 +233,19 @@ impl<'a, M: Module> Registrar<'a, M> {
             target: Target::Host,
             features: &mut self.into.features,
         }
+    }
+
+    /// Has a part in how sessions begin; `inline` says what a client can ask for then (XEP-0386 §3.1).
+    pub fn binding(&mut self, inline: Option<&'static str>)
+    where
+        M: OnBind,
+    {
+        let module = self.module.clone();
+        self.into.bound.push(Box::new(move |cx, request| {
+            let module = module.clone();
+            Box::pin(async move { module.bound(cx, request).await })
+        }));
+        self.into.inline.extend(inline);
     }
 
     /// Is asked about requests for the presence of the host's accounts.

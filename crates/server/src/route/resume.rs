@@ -31,6 +31,25 @@ impl Server {
         enable: &Enable,
         resumable: bool,
     ) {
+        let (id, resume_ms) = self.manage(session, enable, resumable);
+        let reply = sm::enabled((resume_ms > 0).then_some((&id, resume_ms / 1000)));
+        self.count(session, &reply);
+    }
+
+    /// The same for a session that begins, in [`Server::bind_with`], whose client is told by what is returned.
+    pub fn begin_managed(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        enable: &Enable,
+        resumable: bool,
+    ) -> Vec<u8> {
+        let (id, resume_ms) = self.manage(session, enable, resumable);
+        self.count(session, b"");
+        sm::enabled((resume_ms > 0).then_some((&id, resume_ms / 1000)))
+    }
+
+    /// Gives the session its id, and says how long it can be resumed.
+    fn manage(&self, session: &Session, enable: &Enable, resumable: bool) -> (String, u64) {
         let limits = self.limits();
         let longest = match enable.resume && resumable {
             true => limits.resume_ms,
@@ -41,15 +60,19 @@ impl Server {
         let resume_ms = longest.min(wish);
         let id = Id::new(self.random());
         session.manage(Management::new(id, resume_ms, session.begun()));
-        let id = id.to_string();
-        let reply = sm::enabled((resume_ms > 0).then_some((&id, resume_ms / 1000)));
+        (id.to_string(), resume_ms)
+    }
+
+    /// What goes to the client behind `reply` is counted.
+    fn count(&self, session: &Session, reply: &[u8]) {
+        let limits = self.limits();
         let retention = Retention {
             bytes: limits.unacked_bytes,
             stanzas: limits.unacked_stanzas,
         };
         session
             .outbox()
-            .enable(retention, self.clock().clone(), &reply);
+            .enable(retention, self.clock().clone(), reply);
     }
 
     /// The connection of `session` is lost: it hibernates, or ends if it cannot be resumed. No stanza of its client is on its way

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, StanzaError, StreamCondition, StreamError, mint_resource};
+use tercet_core::{BareJid, Element, StanzaError, StreamCondition, StreamError, mint_resource};
 
 use super::{Routed, contact::plain_presence, resume::oldest_hibernating};
 use crate::account::Resource;
+use crate::module::SessionCx;
 use crate::outbox::{HoldRule, Outbox};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
@@ -20,6 +21,19 @@ impl Server {
         resource: Option<&str>,
         outbox: Arc<Outbox>,
         lang: Option<&str>,
+    ) -> Result<Arc<Session>, StanzaError> {
+        self.bind_with(account, resource, outbox, lang, |_| ())
+            .await
+    }
+
+    /// The same, with `begin` done before anybody else can find the session: nothing is in its outbox yet.
+    pub async fn bind_with(
+        self: &Arc<Self>,
+        account: &BareJid,
+        resource: Option<&str>,
+        outbox: Arc<Outbox>,
+        lang: Option<&str>,
+        begin: impl FnOnce(&Arc<Session>),
     ) -> Result<Arc<Session>, StanzaError> {
         let live = self.account(account).await.map_err(|e| store_failure(&e))?;
         // The account was removed between login and binding.
@@ -57,6 +71,7 @@ impl Server {
                         }
                     }
                     None => {
+                        begin(&session);
                         state.resources.push(Resource {
                             session: session.clone(),
                             presence: None,
@@ -73,6 +88,25 @@ impl Server {
             );
             self.unbind(&rival).wait().await;
         }
+    }
+
+    /// Does what a client wants of the session that was just bound for it, by the modules of its host (XEP-0386). `request` is its
+    /// `<bind/>`; what is returned is for the client.
+    pub async fn begin(self: &Arc<Self>, session: &Arc<Session>, request: Element<'_>) -> Vec<u8> {
+        session.set_syncs();
+        let mut told = Vec::new();
+        let Some(host) = self.host(session.jid().domain()) else {
+            return told;
+        };
+        for handler in host.bound_handlers() {
+            let cx = SessionCx {
+                server: self,
+                host: &host,
+                session,
+            };
+            told.extend(handler(cx, request).await);
+        }
+        told
     }
 
     /// The client of `session` says whether somebody looks at it (client state indication). While nobody does, what may wait

@@ -91,6 +91,8 @@ pub struct HostConfig {
     pub tls: TlsPolicy,
     /// SASL ANONYMOUS.
     pub anonymous: bool,
+    /// Tokens with which clients log in again (XEP-0484), where nobody can listen in.
+    pub tokens: bool,
     /// In-band registration (XEP-0077) before a login.
     pub registration: bool,
     /// Whether an invitation may be shown for it (XEP-0445).
@@ -109,6 +111,7 @@ impl HostConfig {
             domain: domain.into(),
             tls: TlsPolicy::Required,
             anonymous: false,
+            tokens: true,
             registration: false,
             invitations: false,
             inline: Vec::new(),

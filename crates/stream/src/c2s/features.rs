@@ -29,11 +29,11 @@ pub(super) fn write(cx: &mut Context, logged_in: bool) {
     cx.write(|_, out| out.extend_from_slice(&features));
 }
 
-/// Writes the features of a client that has bound a resource without asking for them.
-pub(super) fn write_bound(cx: &mut Context) {
+/// Writes the features of a client that has bound a resource without asking for them; `counts`: its stanzas are counted already.
+pub(super) fn write_bound(cx: &mut Context, counts: bool) {
     let mut w = XmlWriter::new();
     w.start("stream:features");
-    of_a_session(cx, &mut w);
+    of_a_session(cx, counts, &mut w);
     w.end();
     let features = w.finish();
     cx.write(|_, out| out.extend_from_slice(&features));
@@ -46,7 +46,8 @@ pub(super) fn offer(cx: &Context) -> Offer {
     }
     let host = cx.host();
     let private = cx.tls.is_some() || cx.framer.is_private();
-    Offer::new(&host.domain, host.anonymous, cx.tls.as_deref(), private)
+    let tokens = host.tokens && private;
+    Offer::new(&host.domain, host.anonymous, cx.tls.as_deref(), tokens)
 }
 
 /// What a client that has not logged in can negotiate, but for the version of that.
@@ -108,12 +109,14 @@ fn after_login(cx: &Context, w: &mut XmlWriter) {
     // RFC 3921 §3, for clients that insist; a no-op, which <optional/> says.
     w.start("session").attr("xmlns", ns::SESSION);
     w.leaf("optional", &[]).end();
-    of_a_session(cx, w);
+    of_a_session(cx, false, w);
 }
 
-fn of_a_session(cx: &Context, w: &mut XmlWriter) {
-    // XEP-0198 §3: behind the binding of a resource, or in its place.
-    w.leaf("sm", &[("xmlns", sm::NS)]);
+fn of_a_session(cx: &Context, counts: bool, w: &mut XmlWriter) {
+    // XEP-0198 §3: behind the binding of a resource, or in its place; once.
+    if !counts {
+        w.leaf("sm", &[("xmlns", sm::NS)]);
+    }
     w.raw(cx.host().features.as_bytes());
     let idle = cx.config.idle_timeout.filter(|_| !cx.framer.is_watched());
     let idle = idle.map(|timeout| timeout.as_secs());

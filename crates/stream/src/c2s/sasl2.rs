@@ -290,7 +290,7 @@ impl Finishing {
                     w.raw(&inline).end();
                     let success = self.success(cx, jid.as_str(), &w.finish())?;
                     cx.write(|_, out| out.extend_from_slice(&success));
-                    features::write_bound(cx);
+                    features::write_bound(cx, counts);
                     cx.push(Output::Bound(jid.clone()));
                     // Of use to negotiations only.
                     cx.tls = None;

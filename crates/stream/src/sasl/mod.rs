@@ -114,9 +114,9 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// What `host` offers over this TLS connection, or without TLS; tokens where nobody can listen in, which is `private`.
+    /// What `host` offers over this TLS connection, or without TLS. `tokens`: those who have one may log in with it.
     /// Whether a host allows logins without TLS at all is decided before.
-    pub(crate) fn new(host: &str, anonymous: bool, tls: Option<&TlsInfo>, private: bool) -> Self {
+    pub(crate) fn new(host: &str, anonymous: bool, tls: Option<&TlsInfo>, tokens: bool) -> Self {
         let bindings: SmallVec<[BindingKind; 2]> =
             [BindingKind::TlsExporter, BindingKind::TlsServerEndPoint]
                 .into_iter()
@@ -132,16 +132,18 @@ impl Offer {
             Mechanism::Anonymous => anonymous,
             Mechanism::TokenExporter | Mechanism::TokenEndPoint | Mechanism::TokenUnbound => false,
         };
-        let tokens = |mechanism: &Mechanism| match mechanism {
+        let takes = |mechanism: &Mechanism| match mechanism {
             Mechanism::TokenExporter => bindings.contains(&BindingKind::TlsExporter),
             Mechanism::TokenEndPoint => bindings.contains(&BindingKind::TlsServerEndPoint),
-            // XEP-0484 §6: over secure connections only.
-            Mechanism::TokenUnbound => private,
-            _ => false,
+            mechanism => mechanism.takes_token(),
         };
         Self {
             mechanisms: Mechanism::ALL.into_iter().filter(offered).collect(),
-            tokens: Mechanism::ALL.into_iter().filter(tokens).collect(),
+            // XEP-0484 §6: over secure connections only.
+            tokens: Mechanism::ALL
+                .into_iter()
+                .filter(|mechanism| tokens && takes(mechanism))
+                .collect(),
             bindings,
         }
     }

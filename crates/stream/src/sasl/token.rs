@@ -20,6 +20,16 @@ pub struct TokenProof {
 }
 
 impl TokenProof {
+    /// What a client shows: `hash` is `HMAC-SHA-256(token, "Initiator" channel)`, `channel` the data of the binding that the
+    /// mechanism names, nothing for [`Mechanism::TokenUnbound`].
+    pub fn new(mechanism: Mechanism, channel: Vec<u8>, hash: Vec<u8>) -> Self {
+        Self {
+            mechanism,
+            channel,
+            hash,
+        }
+    }
+
     /// The mechanism; a token is for one only.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
@@ -81,11 +91,7 @@ pub(crate) fn parse(
             .to_vec(),
         None => Vec::new(),
     };
-    let proof = TokenProof {
-        mechanism,
-        channel,
-        hash: hash.to_vec(),
-    };
+    let proof = TokenProof::new(mechanism, channel, hash.to_vec());
     Ok((name.to_owned(), proof))
 }
 

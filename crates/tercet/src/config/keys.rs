@@ -263,6 +263,8 @@ section! {
         outbox_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Restart;
         /// How long a client whose connection is lost may come back to its session (XEP-0198); 0 for not at all.
         resumption: Period = Period(600), in 0..=86_400 => Restart;
+        /// How long a client may log in without its password by the token that it was given last (XEP-0484); 0: no tokens.
+        login_tokens: Period = Period(21 * 86_400), in 0..=31_536_000 => Restart;
         /// Sessions of one account that may wait for their clients to come back. Of more, the one ends whose time is up first; what it was to get goes elsewhere.
         hibernating_per_account: u32 = 8, in 1..=10_000 => Restart;
         /// Bytes that may be sent to a client and not be acknowledged (XEP-0198) before it gets more.

@@ -333,16 +333,23 @@ impl Connection {
                 }
                 Output::StartTls => self.start_tls(cx, scratch, now),
                 Output::Ask(ticket, question) => {
-                    let lang = self.stream.lang();
-                    self.work =
-                        Some(
-                            self.shared
-                                .ask(ticket, question, self.peer.ip(), &self.outbox, lang),
-                        );
+                    let work = self.shared.ask(
+                        ticket,
+                        question,
+                        self.peer.ip(),
+                        &self.outbox,
+                        self.stream.lang(),
+                        self.guest.is_some(),
+                    );
+                    self.work = Some(work);
                     self.poll_work(cx, now);
                 }
                 Output::Bound(jid) => {
                     self.pass.authenticated();
+                    if self.stream.received().is_some() {
+                        // XEP-0386: stanzas are counted from the beginning.
+                        self.acks = Some(Box::default());
+                    }
                     tracing::debug!(%jid, peer = %self.peer, "session bound");
                 }
                 Output::Reply(bytes) => self.reply(&bytes),
@@ -456,8 +463,10 @@ impl Connection {
 
     /// Everything that waits in the outbox. True if there was something.
     fn poll_outbox(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
-        // A slow client's stanzas stay in the outbox, under its bound, until the socket takes what is here.
-        if self.carrier.unsent() > 0 && self.outbox.poll_end(cx).is_pending() {
+        // A slow client's stanzas stay in the outbox, under its bound, until the socket takes what is here; and nothing comes
+        // before the client knows of its session.
+        let waits = self.carrier.unsent() > 0 || !self.stream.is_bound();
+        if waits && self.outbox.poll_end(cx).is_pending() {
             return false;
         }
         let Poll::Ready(taken) = self.outbox.poll_take(cx) else {

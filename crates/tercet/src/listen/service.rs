@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use tercet_core::{
     BareJid, ErrorType, IqType, Limits, SaslFailure, Stanza, StanzaError, error_reply,
 };
-use tercet_server::{AccountError, Outbox, Server, Session, VHost};
-use tercet_stream::{Answer, C2sConfig, C2sStream, Framing, Question, Ticket};
+use tercet_server::{AccountError, Outbox, Server, Session, TokenLogin, VHost};
+use tercet_stream::sasl::Mechanism;
+use tercet_stream::{Answer, BindInline, Bound, C2sConfig, C2sStream, Framing, Question, Ticket};
 
 /// What client connections share.
 pub(super) struct C2s {
@@ -142,6 +143,7 @@ impl C2s {
         peer: IpAddr,
         outbox: &Arc<Outbox>,
         lang: Option<&str>,
+        guest: bool,
     ) -> Work {
         let server = self.server.clone();
         match question {
@@ -149,16 +151,29 @@ impl C2s {
                 account,
                 resource,
                 fallback,
+                inline,
             } => {
                 let (outbox, lang) = (outbox.clone(), lang.map(str::to_owned));
                 Work::Ask(Box::pin(async move {
-                    let resource = resource.unwrap_or(fallback);
-                    let bound = server
-                        .bind(&account, Some(&resource), outbox, lang.as_deref())
-                        .await;
-                    let jid = bound.as_ref().map(|session| session.jid().clone());
-                    let answer = Answer::Bound(jid.map_err(Clone::clone));
-                    WorkDone::Bound(ticket, bound.ok(), answer)
+                    let lang = lang.as_deref();
+                    let begun = match inline {
+                        Some(inline) => {
+                            begin(&server, &account, fallback, &inline, outbox, lang, !guest).await
+                        }
+                        None => {
+                            let resource = resource.unwrap_or(fallback);
+                            let bound = server.bind(&account, Some(&resource), outbox, lang);
+                            bound.await.map(|session| (session, Vec::new()))
+                        }
+                    };
+                    match begun {
+                        Ok((session, inline)) => {
+                            let jid = session.jid().clone();
+                            let answer = Answer::Bound(Ok(Bound { jid, inline }));
+                            WorkDone::Bound(ticket, Some(session), answer)
+                        }
+                        Err(error) => WorkDone::Bound(ticket, None, Answer::Bound(Err(error))),
+                    }
                 }))
             }
             Question::Resume {
@@ -213,8 +228,44 @@ impl C2s {
     }
 }
 
+/// Binds a session by XEP-0386 and begins it as its client wants; what comes with it is for the client.
+async fn begin(
+    server: &Arc<Server>,
+    account: &BareJid,
+    fallback: String,
+    inline: &BindInline,
+    outbox: Arc<Outbox>,
+    lang: Option<&str>,
+    resumable: bool,
+) -> Result<(Arc<Session>, Vec<u8>), StanzaError> {
+    let own = match &inline.client {
+        Some(id) => server.client_resource(account, id),
+        None => fallback,
+    };
+    let resource = match &inline.tag {
+        Some(tag) => format!("{tag}/{own}"),
+        None => own,
+    };
+    let mut told = Vec::new();
+    let count = |session: &Arc<Session>| {
+        if let Some(enable) = &inline.enable {
+            told = server.begin_managed(session, enable, resumable);
+        }
+    };
+    let session = server
+        .bind_with(account, Some(&resource), outbox, lang, count)
+        .await?;
+    if let Some(id) = &inline.client {
+        server.identify(&session, id).await;
+    }
+    if let Some(request) = inline.request() {
+        told.extend(server.begin(&session, request).await);
+    }
+    Ok((session, told))
+}
+
 /// Answers a question that needs nothing of the connection.
-async fn answer(server: &Server, question: Question) -> Answer {
+async fn answer(server: &Arc<Server>, question: Question) -> Answer {
     match question {
         Question::ScramKeys {
             host,
@@ -251,6 +302,51 @@ async fn answer(server: &Server, question: Question) -> Answer {
                 Err(error) => Err(failure(&error)),
             },
         ),
+        Question::Token {
+            host,
+            account,
+            username,
+            client,
+            proof,
+            count,
+            invalidate,
+            wants,
+        } => {
+            let login = TokenLogin {
+                account: &owner(&host, &account, &username),
+                client: &client,
+                proof: &proof,
+                count,
+                invalidate,
+                wants,
+            };
+            match server.token_login(login).await {
+                Ok((proof, token)) => Answer::Token {
+                    account: account.ok_or(SaslFailure::NotAuthorized),
+                    proof,
+                    token,
+                },
+                Err(failure) => Answer::Account(Err(failure)),
+            }
+        }
+        // Who is nobody in particular does not come back.
+        Question::Client {
+            mechanism: Mechanism::Anonymous,
+            ..
+        } => Answer::Client(None),
+        Question::Client {
+            account,
+            client,
+            wants,
+            ..
+        } => match server.note_client(&account, &client, wants).await {
+            Ok(token) => Answer::Client(token),
+            Err(error) => {
+                // It is logged in all the same.
+                tracing::error!(%account, %error, "a client could not be noted");
+                Answer::Client(None)
+            }
+        },
         Question::External { account } => Answer::Account(match server.account(&account).await {
             Ok(Some(_)) => Ok(account),
             Ok(None) => Err(SaslFailure::NotAuthorized),

@@ -168,10 +168,12 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
             false => TlsPolicy::Optional,
         };
         settings.anonymous = host.login.anonymous;
+        settings.tokens = server.limits().token_ms > 0;
         if let Some(host) = server.host(host.domain.as_str()) {
             let open = host.info().registration != Registration::Closed;
             settings.registration = open && tercet_modules::register::is_on(&host);
             settings.invitations = tercet_modules::invites::lets_register(&host);
+            settings.inline = host.inline().iter().map(|var| (*var).to_owned()).collect();
             settings.features = String::from_utf8_lossy(&host.stream_features()).into_owned();
         }
         settings
