@@ -15,8 +15,8 @@ use tercet_core::{
 use tercet_stream::c2s::sm;
 use tercet_stream::sasl::Credentials;
 use tercet_stream::{
-    Answer, C2sConfig, C2sStream, Framing, HostConfig, Input, NotResumed, Output, Question,
-    Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy, messages,
+    Answer, Bound, C2sConfig, C2sStream, Framing, HostConfig, Input, NewToken, NotResumed, Output,
+    Question, Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy, messages,
 };
 
 use crate::Target;
@@ -37,6 +37,12 @@ pub(crate) const TARGET: Target = Target {
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>",
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdWxpZXQscj14</auth>",
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>",
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABzZWNyZXQ=</initial-response>",
+        "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'><software>x</software></user-agent>",
+        "<bind xmlns='urn:xmpp:bind:0'><tag>r</tag><enable xmlns='urn:xmpp:sm:3'/></bind>",
+        "<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>",
+        "<fast xmlns='urn:xmpp:fast:0' count='1'/>",
+        "</authenticate>",
         "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>",
         "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
         "<resume xmlns='urn:xmpp:sm:3' previd='id' h='3'/>",
@@ -297,18 +303,23 @@ impl Driver {
                 account,
                 resource,
                 fallback,
+                inline,
             } => {
                 assert_eq!(
                     Some(&account),
                     self.authenticated.as_ref(),
                     "binding is for the one who logged in"
                 );
-                let resource = resource.as_deref().unwrap_or(&fallback);
-                Answer::Bound(
-                    account
-                        .with_resource(resource)
-                        .map_err(|_| StanzaError::bad_request()),
-                )
+                let tag = inline.as_ref().and_then(|inline| inline.tag.as_deref());
+                let resource = resource.as_deref().or(tag).unwrap_or(&fallback);
+                let counts = inline
+                    .as_ref()
+                    .is_some_and(|inline| inline.enable.is_some());
+                let bound = account.with_resource(resource).map(|jid| Bound {
+                    jid,
+                    inline: counts.then(|| sm::enabled(None)).unwrap_or_default(),
+                });
+                Answer::Bound(bound.map_err(|_| StanzaError::bad_request()))
             }
             Question::Resume {
                 account,
@@ -322,6 +333,18 @@ impl Driver {
                 "id" => Err(NotResumed::TooHigh { handled, sent: 9 }),
                 _ => Err(NotResumed::NotFound { handled: None }),
             }),
+            Question::Token { account, proof, .. } => match proof.answer(b"token") {
+                Some(proof) => Answer::Token {
+                    account: self.known(account),
+                    proof,
+                    token: None,
+                },
+                None => Answer::Account(Err(SaslFailure::NotAuthorized)),
+            },
+            Question::Client { wants, .. } => Answer::Client(wants.map(|_| NewToken {
+                text: "token".to_owned().into(),
+                expires_ms: 0,
+            })),
             _ => Answer::Xml(Vec::new()),
         };
         self.input(Input::Answer(ticket, answer));

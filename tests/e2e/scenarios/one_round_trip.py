@@ -28,8 +28,8 @@ async def refused(login) -> str:
 @scenario(servers=("tercet",))
 async def one_request_logs_in_and_the_next_needs_no_password(stage: Stage):
     romeo, = await pair(stage, "romeo")
-    for mechanism in ("HT-SHA-256-ENDP", "HT-SHA-256-NONE"):
-        juliet = await Swift(stage, await stage.account("juliet"), mechanism=mechanism).login()
+    for name, mechanism in ("juliet", "HT-SHA-256-ENDP"), ("rosaline", "HT-SHA-256-NONE"):
+        juliet = await Swift(stage, await stage.account(name), mechanism=mechanism).login()
         jid, first = juliet.jid, juliet.token
         assert jid.startswith(f"{juliet.account.jid}/Swift/") and juliet.agent not in jid, jid
         assert first, "it gets a token"

@@ -237,7 +237,7 @@ impl Token {
 
     /// As clients see it: 43 characters.
     pub(super) fn text(&self) -> Zeroizing<String> {
-        Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(&*self.secret))
+        Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*self.secret))
     }
 
     pub(super) fn expires_ms(&self) -> u64 {
