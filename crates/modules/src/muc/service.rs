@@ -9,6 +9,7 @@ use tercet_server::{Routed, Server};
 use tercet_store::StoreError;
 
 use super::features::Features;
+use super::occupant::Occupants;
 use super::pace::Joins;
 use super::records;
 use super::room::{Room, State};
@@ -135,6 +136,8 @@ impl Service {
         if state.locked || !state.config.persistent {
             return self.drop_room(room, state);
         }
+        // A room that was large holds nothing of that.
+        state.occupants = Occupants::default();
         self.unload_later(server, room);
     }
 
