@@ -10,7 +10,7 @@ import tempfile
 from .certs import Certificates
 from .names import Names
 from .scenario import Stage
-from .servers import Ejabberd, Prosody, Server, Tercet, free_address
+from .servers import DOMAIN, Ejabberd, Prosody, Server, Tercet, free_address
 
 _addresses = itertools.count(150)
 
@@ -36,7 +36,7 @@ daemonize = false
 pidfile = "{folder}/prosody.pid"
 data_path = "{folder / 'data'}"
 log = {{ {{ levels = {{ min = "debug" }}, to = "console" }} }}
-modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "ping", "register", "posix", "vcard_legacy", "pep", "private" }}
+modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "ping", "register", "posix", "vcard_legacy", "pep", "private", "smacks", "offline" }}
 interfaces = {{ "{self.address}" }}
 c2s_ports = {{ {self.c2s_port} }}
 c2s_direct_tls_ports = {{ {self.tls_port} }}
@@ -85,10 +85,11 @@ class EjabberdPeer(Ejabberd):
         authority = f'ca_file: "{self.trusted}"\n' if secure else ""
         self.config.write_text(f"""\
 hosts: [{self.domain}]
-loglevel: 5
+loglevel: 4
 certfiles: ["{both}"]
 {authority}s2s_use_starttls: required
 outgoing_s2s_families: [ipv4]
+s2s_max_retry_delay: 2
 outgoing_s2s_ipv4_address: "{self.address}"
 listen:
   - {{port: {self.c2s_port}, ip: "{self.address}", module: ejabberd_c2s, starttls: true}}
@@ -113,7 +114,54 @@ modules:
         Server.stop(self)
 
 
+class TercetPeer(Tercet):
+    """The server under test as one of two of its kind."""
+
+    def __init__(self, folder: pathlib.Path, address: str, binary: pathlib.Path):
+        super().__init__(folder, address, binary)
+        _identify(self)
+
+    def configure(self, names: Names, secure: bool) -> None:
+        """`secure`: certificates have to be right; else dialback is enough."""
+        self._replace(f'domain   = "{DOMAIN}"', f'domain   = "{self.domain}"')
+        self._replace("addresses = [", "s2s = 5269\ns2s_tls = 5270\naddresses = [")
+        text = self.config.read_text()
+        before = self.folder / "certificates"
+        for old, new in ((before / "chain.pem", self.certificates.chain), (before / "key.pem", self.certificates.key),
+                         (before / "ca.crt", self.trusted)):
+            assert str(old) in text
+            text = text.replace(str(old), str(new))
+        require = "\nrequire_server_certificate = true" if secure else ""
+        text = text.replace("required    = false", f"required    = false{require}")
+        text = text.replace("[archive]\nenabled = true", "[archive]\nenabled = false")
+        self.config.write_text(f'{text}\n[federation]\ndns_servers = ["{names.address}:{names.port}"]\n')
+
+
 PEERS = {"prosody": ProsodyPeer, "ejabberd": EjabberdPeer}
+
+
+def one_of_two(name: str, domain: str, folder: pathlib.Path, address: str, binary: pathlib.Path):
+    """One of two servers of the same kind, for measurements: `introduce`, `configure`, `quiet`, then `start`."""
+    kind = {**PEERS, "tercet": TercetPeer}[name]
+
+    class One(kind):
+        rooms, uploads = f"rooms.{domain}", f"uploads.{domain}"
+
+        def introduce(self, names: Names) -> None:
+            names.host(domain, address)
+            # ejabberd has the system look up what a record names, and the system knows addresses alone.
+            names.service(f"_xmpp-server._tcp.{domain}", address if name == "ejabberd" else domain, 5269)
+
+        def quiet(self) -> None:
+            """Says less in its log, and lets anybody make accounts."""
+            text = self.config.read_text().replace('min = "debug"', 'min = "warn"').replace("loglevel: 4", "loglevel: 3")
+            if name == "prosody":
+                text = text.replace("s2s_ports", "c2s_require_encryption = false\nallow_unencrypted_plain_auth = true\n"
+                                    "allow_registration = true\ns2s_ports", 1)
+            self.config.write_text(text)
+
+    One.domain = domain
+    return One(folder, address, pathlib.Path(binary).resolve()) if name == "tercet" else One(folder, address)
 
 
 def _identify(peer: Server) -> None:

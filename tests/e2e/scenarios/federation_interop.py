@@ -2,7 +2,12 @@
 
 import asyncio
 import io
+import os
 import pathlib
+import signal
+import socket
+import ssl
+import time
 import urllib.request
 
 from harness.peers import PEERS, two_servers
@@ -10,7 +15,8 @@ from harness.people import befriend, full_name, subscribe
 from harness.scenario import Account, Stage, scenario
 from harness.slix import Slix
 
-from .operations import ONLY_HERE
+from .federation_attacks import made
+from .operations import ONLY_HERE, tercet
 
 ERRORS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 ENTER = "<presence to='{}/{}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
@@ -24,7 +30,7 @@ def with_each(body):
         async def one(stage: Stage, maker=maker):
             await body(stage, maker)
         one.__name__, one.__module__ = f"{body.__name__}_with_{maker}", body.__module__
-        scenario(one, servers=ONLY_HERE)
+        scenario(one, servers=ONLY_HERE, limit=120)
     return body
 
 
@@ -177,3 +183,100 @@ async def either_server_restarts_and_nothing_is_lost_in_silence(stage: Stage, ma
         await asyncio.to_thread(here.server.start)
         again = await Slix(here, romeo.account, "again").login()
         await talk(again, back, 5)
+@scenario(servers=ONLY_HERE)
+async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage: Stage):
+    async with two_servers(stage, "prosody", secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet, 5)
+        count = 400
+
+        async def flow():
+            for number in range(count):
+                romeo.send(f"<message to='{juliet.account.jid}' type='chat' id='n{number}'><body>{number}</body></message>")
+                if number % 20 == 0:
+                    await romeo.settle()
+
+        flowing = asyncio.create_task(flow())
+        await juliet.inbox.expect("one in the middle", lambda s: s.get("id") == "n100")
+        await asyncio.to_thread(there.server.stop)
+        await flowing
+        await asyncio.to_thread(there.server.start)
+        # What came while nobody was there waits there.
+        back = await Slix(there, Account(juliet.account.jid, juliet.account.password), "back").login()
+        await romeo.fence(back.jid)
+        missing = {f"n{number}" for number in range(count)} - {"n100"}
+        for client in (juliet, back, romeo):
+            missing -= {stanza.get("id") for stanza in client.inbox.taken(lambda s: s.get("id") in missing)}
+        assert not missing, f"neither arrived nor came back: {sorted(missing)}"
+
+
+@with_each
+async def what_comes_while_this_server_restarts_arrives_or_comes_back(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet, 5)
+        count = 400
+
+        async def flow():
+            for number in range(count):
+                juliet.send(f"<message to='{romeo.account.jid}' type='chat' id='n{number}'><body>{number}</body></message>")
+                if number % 20 == 0:
+                    await juliet.settle()
+
+        flowing = asyncio.create_task(flow())
+        await romeo.inbox.expect("one in the middle", lambda s: s.get("id") == "n100")
+        await asyncio.to_thread(here.server.stop)
+        await flowing
+        await asyncio.to_thread(here.server.start)
+        back = await Slix(here, romeo.account, "back").login()
+        await juliet.fence(back.jid)
+        missing = {f"n{number}" for number in range(count)} - {"n100"}
+        for client in (romeo, back, juliet):
+            missing -= {stanza.get("id") for stanza in client.inbox.taken(lambda s: s.get("id") in missing)}
+        assert not missing, f"neither arrived nor came back: {sorted(missing)}"
+
+
+@scenario(servers=ONLY_HERE)
+async def a_renewed_certificate_is_shown_to_other_servers_and_their_streams_go_on(stage: Stage):
+    async with two_servers(stage, "prosody", secure=True) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet, 3)
+        server = here.server
+
+        def shown(name: str) -> str:
+            context = ssl.create_default_context(cafile=str(server.ca_file))
+            with socket.create_connection((server.address, 5270), 10) as plain, context.wrap_socket(plain, server_hostname=name) as wrapped:
+                return wrapped.getpeercert()["serialNumber"]
+
+        def streams() -> int:
+            return server.log_file.read_text().count("a server takes our stanzas") + server.log_file.read_text().count("a server is authenticated")
+
+        before, open_ = await asyncio.to_thread(shown, server.domain), streams()
+        chain, key = made(server.folder, "renewed", [server.domain, f"*.{server.domain}"], authority=server.certificates)
+        server.certificates.chain.write_bytes(chain.read_bytes())
+        server.certificates.key.write_bytes(key.read_bytes())
+        os.kill(server.process.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while (now := await asyncio.to_thread(shown, server.domain)) == before:
+            assert time.monotonic() < deadline, "the old certificate is still shown"
+            await asyncio.sleep(0.05)
+        # The rooms have the same one, by its wildcard.
+        assert await asyncio.to_thread(shown, server.rooms) == now
+        await talk(romeo, juliet, 3)
+        assert streams() == open_, "no stream was opened anew"
+        status, text = await tercet(server, "metrics")
+        assert status == 0 and 'tercet_s2s_streams{direction="out",state="open"} 1' in text and "tercet_certificate_remaining_seconds" in text, text
+
+
+@with_each
+async def the_way_to_the_other_server_is_explained_and_its_history_shown(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=False) as (here, there):
+        romeo, juliet = await people(here, there)
+        await talk(romeo, juliet, 3)
+        # Nobody trusts a certificate here: that the way leads there shows that our key of dialback was believed.
+        status, text = await tercet(here.server, "explain", "domain", there.server.domain)
+        assert status == 0 and f"reaches {there.server.domain}" in text, text
+        for step in ("_xmpp-server._tcp", "TCP ", "TLS ", "certificate ", "stanzas may be sent"):
+            assert step in text, (step, text)
+        status, text = await tercet(here.server, "federation", "show", there.server.domain)
+        assert status == 0 and "by dialback" in text and "1 open" in text, text

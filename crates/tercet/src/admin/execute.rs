@@ -112,6 +112,7 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
         Operation::ListPeers { domain, after } => {
             Ok(peers::list(server, domain.as_deref(), after.as_deref()))
         }
+        Operation::DialbackSecret {} => Ok(peers::dialback_secret(server)),
         Operation::Metrics {} => Ok(peers::metrics(server)),
         Operation::ListPush { jid } => push::list(server, account(server, &jid)?).await,
         Operation::TestPush { jid } => push::test(server, account(server, &jid)?).await,

@@ -178,6 +178,8 @@ pub enum Operation {
     },
     /// Figures for monitoring.
     Metrics {},
+    /// The secret of the server's dialback keys (XEP-0185), for trying them.
+    DialbackSecret {},
     /// The devices of an account that are woken by push notifications, with what came of the last ones.
     ListPush {
         /// Its bare JID.
@@ -227,6 +229,11 @@ pub enum Answer {
         peers: Vec<Peer>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// The secret of dialback keys, in hexadecimal digits.
+    DialbackSecret {
+        /// 32 bytes.
+        secret: Secret,
     },
     /// Figures, in the text form of OpenMetrics.
     Metrics {

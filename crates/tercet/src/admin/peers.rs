@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tercet_server::Server;
 
-use super::operation::Answer;
+use super::operation::{Answer, Secret};
 use crate::peers::{Peers, Totals};
 use crate::tls::Expiries;
 
@@ -26,6 +26,15 @@ pub(super) fn list(server: &Arc<Server>, domain: Option<&str>, after: Option<&st
     Answer::Peers {
         next: next.map(|peer| peer.domain.clone()),
         peers: page,
+    }
+}
+
+/// The secret of dialback keys.
+pub(super) fn dialback_secret(server: &Arc<Server>) -> Answer {
+    let secret = server.derive_secret(crate::listen::DIALBACK);
+    let digits = secret.iter().map(|byte| format!("{byte:02x}"));
+    Answer::DialbackSecret {
+        secret: Secret::new(digits.collect()),
     }
 }
 

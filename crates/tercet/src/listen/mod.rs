@@ -39,6 +39,7 @@ pub use http::{BoshLimits, HttpSettings, Times};
 use http::{Ports, Site};
 use s2s::S2s;
 use service::C2s;
+pub(crate) use settings::DIALBACK;
 pub use settings::{CertificateSettings, Settings, private_addresses};
 
 /// How often certificate files are looked at.

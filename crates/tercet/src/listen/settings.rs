@@ -205,6 +205,9 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
     streams
 }
 
+/// For what the secret of dialback keys is derived.
+pub(crate) const DIALBACK: &[u8] = b"dialback";
+
 fn servers(config: &Config, server: &Server) -> S2sConfig {
     let hosts = server.hosts();
     let hosts = hosts.iter().map(|served| {
@@ -241,7 +244,7 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
         settings
     });
     let hosts = hosts.chain(components);
-    let secret = DialbackSecret::new(&server.derive_secret(b"dialback"));
+    let secret = DialbackSecret::new(&server.derive_secret(DIALBACK));
     let mut servers = S2sConfig::new(hosts, secret);
     // Bounds and times are those of client streams.
     let clients = streams(config, server);

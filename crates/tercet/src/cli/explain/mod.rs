@@ -9,10 +9,13 @@ mod tests;
 use std::time::SystemTime;
 
 use tercet_core::Condition;
+use tercet_stream::s2s::DialbackSecret;
 
 use super::args::Explain as Command;
 use super::check::{Finding, Verdict, shown};
 use super::{Failure, output};
+use crate::admin::socket::Client;
+use crate::admin::{Answer, Operation};
 use crate::config::{Config, Domain};
 use crate::listen::CertificateSettings;
 use crate::reach::{Reach, Service, Srv, Unreachable, srv_name};
@@ -34,7 +37,9 @@ pub(super) fn run(config: &Config, command: &Command, json: bool) -> Result<(), 
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("this machine is out of resources: {error}")))?;
-    let way = way(config, from.as_str(), domain.as_str());
+    let mut findings = Vec::new();
+    let secret = secret(config, &mut findings);
+    let way = way(config, from.as_str(), domain.as_str(), secret, findings);
     let (findings, reached) = runtime.block_on(way)?;
     let (domain, from) = (domain.as_str(), from.as_str());
     if json {
@@ -59,8 +64,13 @@ pub(super) fn run(config: &Config, command: &Command, json: bool) -> Result<(), 
 }
 
 /// What is found on the way, and whether it leads there.
-async fn way(config: &Config, from: &str, domain: &str) -> Result<(Vec<Finding>, bool), Failure> {
-    let mut findings = Vec::new();
+async fn way(
+    config: &Config,
+    from: &str,
+    domain: &str,
+    secret: DialbackSecret,
+    mut findings: Vec<Finding>,
+) -> Result<(Vec<Finding>, bool), Failure> {
     let connector = connector(config, &mut findings)
         .map_err(|error| Failure::Other(format!("our own certificates: {error}")))?;
     let reach = Reach::new(&config.federation)
@@ -73,7 +83,7 @@ async fn way(config: &Config, from: &str, domain: &str) -> Result<(Vec<Finding>,
             return Ok((findings, false));
         }
     };
-    let probe = Probe::new(connector, from, domain);
+    let probe = Probe::new(connector, reach.clone(), secret, from, domain);
     let mut left = ADDRESSES;
     for target in &targets {
         let host = target.host.escape_debug();
@@ -102,6 +112,41 @@ async fn way(config: &Config, from: &str, domain: &str) -> Result<(Vec<Finding>,
         }
     }
     Ok((findings, reached))
+}
+
+/// The secret of the running server's dialback keys; any, if none runs.
+fn secret(config: &Config, findings: &mut Vec<Finding>) -> DialbackSecret {
+    let bytes = match Client::connect(&config.data_dir) {
+        Ok(Some(mut client)) => match client.ask(&Operation::DialbackSecret {}) {
+            Ok(Ok(Answer::DialbackSecret { secret })) => decoded(secret.reveal()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let secret = bytes.unwrap_or_else(|| {
+        findings.push(Finding::warning(
+            "dialback",
+            "the server does not run here, or belongs to another user, so nobody will vouch for it",
+            "Start it, or run this as its user. Where certificates do, nothing has to be done.",
+        ));
+        let mut any = [0; 32];
+        // Keys by it are known to nobody: any will do where there is no randomness.
+        let _ = aws_lc_rs::rand::fill(&mut any);
+        any
+    });
+    DialbackSecret::new(&secret)
+}
+
+fn decoded(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        let digits = digits.get(2 * place..2 * place + 2)?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// What the configuration or the DNS says.

@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 
 use super::stream;
 use crate::cli::check::Finding;
-use crate::reach::{Service, connect, told};
+use crate::reach::{Reach, Service, connect, told};
+use crate::tls::dane::Tlsa;
 use crate::tls::{
     Doubt, PeerCertificate, TlsConnector, TlsError, TlsEvent, TlsInfo, TlsSession, TlsVersion,
 };
@@ -28,6 +29,7 @@ const READ: usize = 17 * 1024;
 /// Looks at addresses for one pair of domains.
 pub(super) struct Probe {
     connector: TlsConnector,
+    reach: Reach,
     config: Arc<S2sConfig>,
     pair: DomainPair,
 }
@@ -38,6 +40,9 @@ struct Visit<'a> {
     socket: TcpStream,
     tls: Option<TlsSession>,
     certificate: Option<Box<PeerCertificate>>,
+    /// Where, and what the DNS says of the certificate there.
+    host: &'a str,
+    named: Vec<Tlsa>,
     stream: S2sStream,
     /// Bytes for the socket.
     out: Vec<u8>,
@@ -57,19 +62,24 @@ enum Turn {
 }
 
 impl Probe {
-    pub(super) fn new(connector: TlsConnector, from: &str, to: &str) -> Self {
-        let mut secret = [0; 32];
-        // Keys by it are known to nobody else: any will do where there is no randomness.
-        let _ = aws_lc_rs::rand::fill(&mut secret);
+    /// `secret`: that of the running server, so that it knows the keys that are shown in its name.
+    pub(super) fn new(
+        connector: TlsConnector,
+        reach: Reach,
+        secret: DialbackSecret,
+        from: &str,
+        to: &str,
+    ) -> Self {
         let host = S2sHost {
             tls: TlsPolicy::Required,
             ..S2sHost::new(from)
         };
-        let mut config = S2sConfig::new([host], DialbackSecret::new(&secret));
+        let mut config = S2sConfig::new([host], secret);
         (config.bidi, config.management) = (false, false);
         config.negotiation_timeout = TIME;
         Probe {
             connector,
+            reach,
             config: Arc::new(config),
             pair: DomainPair::new(from, to),
         }
@@ -104,6 +114,14 @@ impl Probe {
             format!("TCP {place}"),
             format!("connected in {millis} ms"),
         ));
+        let named = match self.reach.tlsa(&self.pair.remote, target).await {
+            Ok(named) => named,
+            Err(error) => {
+                let mend = "Nothing is sent while that is so. Its operator has to mend its DNSSEC.";
+                findings.push(Finding::fault(format!("DANE {place}"), error.text, mend));
+                return false;
+            }
+        };
         let mut seed = [0; 32];
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let mut visit = Visit {
@@ -111,6 +129,8 @@ impl Probe {
             socket,
             tls: None,
             certificate: None,
+            host: &target.host,
+            named,
             stream: S2sStream::initiating(
                 self.config.clone(),
                 self.pair.clone(),
@@ -194,7 +214,10 @@ impl Visit<'_> {
                 }
                 Output::Ask(ticket, Question::Certificate(pair)) => {
                     let certificate = self.certificate.as_ref();
-                    let proved = certificate.is_some_and(|c| c.proves(&pair.remote).is_ok());
+                    let proved = certificate.is_some_and(|c| {
+                        let named = c.is_named(&self.named, &pair.remote, self.host);
+                        named.unwrap_or_else(|| c.proves(&pair.remote).is_ok())
+                    });
                     let answer = Input::Answer(ticket, Answer::Certificate(proved));
                     self.stream.handle(now, answer);
                 }
@@ -267,14 +290,14 @@ impl Visit<'_> {
         let subject = self.subject("TLS");
         self.findings.push(Finding::ok(subject, version));
         let subject = self.subject("certificate");
-        let remote = &self.probe.pair.remote;
-        self.findings.push(match &info.peer {
+        let remote = &*self.probe.pair.remote;
+        let finding = match &info.peer {
             None => Finding::warning(
                 subject,
                 "it shows none",
                 "Dialback has to do. Its operator has to give it a certificate.",
             ),
-            Some(peer) => match peer.proves(remote) {
+            Some(peer) => match self.judge(peer) {
                 Ok(()) => {
                     let issuer = peer.issuer.escape_debug();
                     let until = tercet_core::time::format(peer.not_after.saturating_mul(1000));
@@ -282,8 +305,30 @@ impl Visit<'_> {
                 }
                 Err(doubt) => Finding::warning(subject, doubt.to_string(), mend(&doubt)),
             },
-        });
+        };
+        self.findings.push(finding);
         self.certificate = info.peer;
+    }
+
+    /// What the certificate is worth, after DANE has had its say.
+    fn judge(&mut self, peer: &PeerCertificate) -> Result<(), Doubt> {
+        let remote = &self.probe.pair.remote;
+        let named = peer.is_named(&self.named, remote, self.host);
+        let subject = format!("DANE {}", self.place);
+        match named {
+            None => {}
+            Some(true) => {
+                let message = "the DNS names this certificate";
+                self.findings.push(Finding::ok(subject, message));
+                return Ok(());
+            }
+            Some(false) => {
+                let message = "the DNS names other certificates";
+                let mend = "Nothing is sent while that is so. Its operator has to mend its TLSA records, or somebody else is there.";
+                self.findings.push(Finding::fault(subject, message, mend));
+            }
+        }
+        peer.proves(remote)
     }
 
     async fn flush(&mut self) -> io::Result<()> {

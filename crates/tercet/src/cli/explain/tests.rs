@@ -16,7 +16,15 @@ fn explained(config: &Config, domain: &str) -> (Vec<String>, bool) {
         .enable_all()
         .build()
         .unwrap();
-    let (findings, reached) = runtime.block_on(way(config, "localhost", domain)).unwrap();
+    let (findings, reached) = runtime
+        .block_on(way(
+            config,
+            "localhost",
+            domain,
+            DialbackSecret::new(b"any"),
+            Vec::new(),
+        ))
+        .unwrap();
     (findings.iter().map(shown).collect(), reached)
 }
 
