@@ -93,7 +93,8 @@ async def enter(client: Slix, room: str, nick: str, **how) -> Entered:
             if 110 in codes(stanza):
                 own = stanza
             elif own is None:
-                others[stanza.get("from").split("/", 1)[1]] = stanza
+                # The room's own presence stands under the nick that nobody has.
+                others[stanza.get("from").partition("/")[2]] = stanza
         elif stanza.find(CLIENT + "subject") is not None and stanza.find(CLIENT + "body") is None:
             assert own is not None, "the subject came before the own presence"
             return Entered(others, own, history, stanza)

@@ -182,6 +182,11 @@ impl Module for Muc {
         xep(486, "0.1.0", Coverage::Complete),
         xep(500, "0.1.1", Coverage::Complete),
         xep(502, "0.1.0", Coverage::Complete),
+        xep(
+            513,
+            "0.1.0",
+            Coverage::Partial("spaces and servers are no groups for rooms"),
+        ),
     ];
     type Config = ();
 

@@ -55,6 +55,7 @@ pub fn features(host: &HostInfo) -> Features {
         Box::new(activity::ActivityIndicator),
         Box::new(avatar::Avatar),
         Box::new(hats::Wardrobe),
+        Box::new(mentions::MentionsAllowed),
         Box::new(retract::Retract::new(host.archive.enabled)),
         Box::new(archive::Archive::new(host.archive.enabled)),
         Box::new(mentions::Mentions),

@@ -62,8 +62,13 @@ impl RoomFeature for OccupantIds {
 pub(in crate::muc) struct RoomKey([u8; 32]);
 
 impl RoomKey {
+    #[cfg(test)]
+    pub(super) fn of(bytes: [u8; 32]) -> RoomKey {
+        RoomKey(bytes)
+    }
+
     /// The id of the user with this bare JID.
-    fn id(&self, user: &str) -> String {
+    pub(super) fn id(&self, user: &str) -> String {
         let tag = self.sign(user.as_bytes());
         let mut id = String::with_capacity(2 * SHOWN);
         for byte in tag.as_ref().iter().take(SHOWN) {

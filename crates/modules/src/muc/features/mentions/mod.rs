@@ -1,16 +1,21 @@
 //! XEP-0452 MUC Mention Notifications 0.2.2: who is mentioned and is not in the room gets the message nevertheless, if the owners want
-//! it and the user belongs to the room. Gaps: of XEP-0513 mentions by address are understood, those of groups are not.
+//! it and the user belongs to the room. Gaps: occupant ids are looked for among 5,000 members at the most.
 //!
-//! Mentioned is who is named by address, or by the nick that is kept for it.
+//! Mentioned is who is named by address, by the nick that is kept for it, or by its occupant id (XEP-0513); groups are of those who are
+//! here, and get the message as it is. Who may mention whom is in [`allowed`].
+
+mod allowed;
 
 use tercet_core::forms::Form;
-use tercet_core::{BareJid, Edit, Head, Jid, Stanza, StanzaError, XmlWriter, delay, ns};
+use tercet_core::{BareJid, Edit, Element, Head, Jid, Stanza, StanzaError, XmlWriter, delay, ns};
 
 use super::RoomFeature;
+use super::occupant_id::RoomKey;
 use crate::muc::affiliation::Affiliation;
 use crate::muc::config::{Place, Setting};
 use crate::muc::message::Speech;
-use crate::muc::room::{Data, Roll, State};
+use crate::muc::room::{Data, Enrolled, Roll, State};
+pub(super) use allowed::MentionsAllowed;
 
 const NS: &str = "urn:xmpp:mmn:0";
 const REFERENCE: &str = "urn:xmpp:reference:0";
@@ -18,6 +23,8 @@ const MENTION: &str = "urn:xmpp:mentions:0";
 const FORWARD: &str = "urn:xmpp:forward:0";
 /// Users that hear of one message.
 const MOST: usize = 20;
+/// Members among whom an occupant id is looked for.
+const KNOWN: usize = 5_000;
 
 /// What a room's owners have decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +74,8 @@ impl RoomFeature for Mentions {
         }
         let entity = cx.call.entity;
         let room = &cx.call.room.jid;
-        let mut users = mentioned(entity.stanza, room, &cx.state.roll);
+        let key = cx.state.data.get::<RoomKey>();
+        let mut users = mentioned(entity.stanza, &cx.leave_out, room, &cx.state.roll, key);
         users.retain(|user| cx.state.occupants.of_user(user.as_str()).next().is_none());
         if users.is_empty() {
             return Ok(());
@@ -85,12 +93,18 @@ impl RoomFeature for Mentions {
     }
 }
 
-/// Who is mentioned in a message and belongs to the room.
-fn mentioned(message: &Stanza, room: &BareJid, roll: &Roll) -> Vec<BareJid> {
-    let mut users: Vec<BareJid> = Vec::new();
-    for child in message.children() {
+/// Who is mentioned in a message, but for the children at the places `leave_out`, and belongs to the room.
+fn mentioned(
+    message: &Stanza,
+    leave_out: &[u32],
+    room: &BareJid,
+    roll: &Roll,
+    key: Option<&RoomKey>,
+) -> Vec<BareJid> {
+    let (mut users, mut ids): (Vec<BareJid>, Vec<String>) = (Vec::new(), Vec::new());
+    for (place, child) in (0_u32..).zip(message.children()) {
         let is_reference = child.is("reference", REFERENCE);
-        if !is_reference && !child.is("mention", MENTION) {
+        if leave_out.contains(&place) || !is_reference && !child.is("mention", MENTION) {
             continue;
         }
         let child = child.parse();
@@ -98,23 +112,43 @@ fn mentioned(message: &Stanza, room: &BareJid, roll: &Roll) -> Vec<BareJid> {
         let address = match is_reference {
             true if attr("type").as_deref() != Some("mention") => None,
             true => attr("uri"),
-            // XEP-0513 §3.4.2: who is named so is not to be told.
-            false if child.root().child("noping", MENTION).is_some() => None,
-            false => attr("jid"),
+            false if is_for_others(child.root()) => None,
+            false => {
+                let id = attr("occupantid").filter(|_| ids.len() < MOST);
+                ids.extend(id.map(|id| id.into_owned()));
+                attr("jid")
+            }
         };
         let Some(address) = address else { continue };
         let address = address.strip_prefix("xmpp:").unwrap_or(&address);
         let Ok(jid) = Jid::parse(address) else {
             continue;
         };
-        if let Some(user) = member(&jid, room, roll)
-            && !users.contains(&user)
-            && users.len() < MOST
-        {
-            users.push(user);
-        }
+        users.extend(member(&jid, room, roll));
     }
+    if let Some(key) = key.filter(|_| !ids.is_empty()) {
+        let members = roll.iter().filter(|(_, e)| is_member(e));
+        let known = members.take(KNOWN).map(|(user, _)| user);
+        users.extend(
+            known
+                .filter(|user| ids.contains(&key.id(user.as_str())))
+                .cloned(),
+        );
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    users.retain(|user| seen.insert(user.clone()));
+    users.truncate(MOST);
     users
+}
+
+/// Whether a mention says nothing to who is away: XEP-0513 §3.2, a group; §3.5.1, those who are active; §3.5.2, nobody is to be told.
+fn is_for_others(mention: Element<'_>) -> bool {
+    let has = |name| mention.child(name, MENTION).is_some();
+    mention.attr("mentions").is_some() || has("active") || has("noping")
+}
+
+fn is_member(enrolled: &Enrolled) -> bool {
+    enrolled.affiliation >= Affiliation::Member
 }
 
 /// The user who is meant by an address, or by the nick that is kept for it in the room.
@@ -126,7 +160,7 @@ fn member(jid: &Jid, room: &BareJid, roll: &Roll) -> Option<BareJid> {
         }
         _ => roll.get_key_value(jid.bare_str())?,
     };
-    (enrolled.affiliation >= Affiliation::Member).then(|| user.clone())
+    is_member(enrolled).then(|| user.clone())
 }
 
 /// The whole message, as it goes out to those who are in the room.
@@ -162,7 +196,6 @@ fn notice(cx: &mut Speech<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::muc::room::Enrolled;
 
     #[test]
     fn members_are_mentioned_by_address_or_by_the_nick_that_is_kept_for_them() {
@@ -181,7 +214,8 @@ mod tests {
         let check = |content: &str, expected: &[&str]| {
             let xml = format!("<message>{content}</message>");
             let message = Stanza::parse(xml.as_bytes()).unwrap();
-            let users = mentioned(&message, &room, &roll);
+            let key = RoomKey::of([7; 32]);
+            let users = mentioned(&message, &[], &room, &roll, Some(&key));
             let users: Vec<&str> = users.iter().map(|u| u.as_str()).collect();
             assert_eq!(users, expected, "{content}");
         };
@@ -204,5 +238,26 @@ mod tests {
         };
         check(&mention(""), &["crone1@a"]);
         check(&mention("<noping/>"), &[]);
+        check(&mention("<active/>"), &[]);
+        let by_id = |user: &str, more: &str| {
+            let id = RoomKey::of([7; 32]).id(user);
+            format!("<mention xmlns='{MENTION}' occupantid='{id}'{more}/>")
+        };
+        check(&by_id("hag66@a", ""), &["hag66@a"]);
+        check(&by_id("guest@a", ""), &[]);
+        check(&by_id("stranger@a", ""), &[]);
+        check(
+            &by_id("hag66@a", " mentions='urn:xmpp:mentions:0#channel'"),
+            &[],
+        );
+        check(
+            &(by_id("hag66@a", "") + &mention("")),
+            &["crone1@a", "hag66@a"],
+        );
+        let xml = format!("<message><body/>{}</message>", by_id("hag66@a", ""));
+        let message = Stanza::parse(xml.as_bytes()).unwrap();
+        let key = RoomKey::of([7; 32]);
+        let left_out = mentioned(&message, &[1], &room, &roll, Some(&key));
+        assert!(left_out.is_empty(), "what nobody gets mentions nobody");
     }
 }
