@@ -96,6 +96,9 @@ async def people(here: Stage, there: Stage) -> tuple[Slix, Slix]:
 
 async def talk(romeo: Slix, juliet: Slix) -> None:
     """Messages both ways, in their order, and a request each way."""
+    # Prosody puts what comes while it is being authenticated before what waited for that.
+    await juliet.fence(romeo.jid)
+    await romeo.fence(juliet.jid)
     for turn in range(30):
         romeo.message(juliet.jid, f"from here {turn}")
         juliet.message(romeo.jid, f"from there {turn}")
@@ -192,9 +195,9 @@ async def either_server_may_restart(stage: Stage):
         await romeo.inbox.message("here I am", from_=back.jid)
 
 
-@scenario(servers=ONLY_HERE)
-async def when_a_server_dies_every_message_for_it_has_arrived_or_comes_back(stage: Stage):
-    async with two_servers(stage, secure=True, managed=True) as (here, there):
+async def a_server_dies(stage: Stage, counts: bool) -> None:
+    """In the middle of 600 messages to it. It counts them only where certificates prove the domains."""
+    async with two_servers(stage, secure=counts, managed=counts) as (here, there):
         romeo, juliet = await people(here, there)
         await talk(romeo, juliet)
 
@@ -216,3 +219,13 @@ async def when_a_server_dies_every_message_for_it_has_arrived_or_comes_back(stag
                 assert error.find(".//{urn:ietf:params:xml:ns:xmpp-stanzas}remote-server-timeout") is not None
                 returned += 1
         assert returned > 0, "the server died in the middle"
+
+
+@scenario(servers=ONLY_HERE)
+async def when_a_server_dies_that_counts_every_message_for_it_has_arrived_or_comes_back(stage: Stage):
+    await a_server_dies(stage, counts=True)
+
+
+@scenario(servers=ONLY_HERE)
+async def when_a_server_dies_that_does_not_count_every_message_for_it_has_arrived_or_comes_back(stage: Stage):
+    await a_server_dies(stage, counts=False)

@@ -113,7 +113,8 @@ class Other:
                 line.send("</stream:stream>")
                 return
             else:
-                self.stanzas.put_nowait(found[0])
+                if "urn:xmpp:ping" not in found[0]:
+                    self.stanzas.put_nowait(found[0])
 
     def says(self, verify: str) -> str:
         """Whether a key is its own: the one that it uses is `my-key`."""

@@ -53,6 +53,11 @@ impl Letter {
             quiet: false,
         })
     }
+
+    /// Whether somebody hears of it if it cannot be brought there.
+    pub fn may_bounce(&self) -> bool {
+        !self.quiet && self.stanza.may_bounce()
+    }
 }
 
 impl Server {

@@ -21,7 +21,8 @@ pub struct S2sConfig {
     pub negotiation_timeout: Duration,
     /// Silence of the peer after which white space is sent to it, and again after as long.
     pub keep_alive_after: Option<Duration>,
-    /// Silence of the peer after which the stream ends with `connection-timeout`. Announced by XEP-0478.
+    /// Time without anything from the peer and stanzas for it after which a stream that we have opened ends in good order; one
+    /// that the peer has opened ends after twice as long, as is announced by XEP-0478.
     pub idle_timeout: Option<Duration>,
     /// Time for the peer to close the connection after the stream's end.
     pub close_timeout: Duration,

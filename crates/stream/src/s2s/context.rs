@@ -145,6 +145,15 @@ impl Context {
             .is_none_or(|host| host.require_certificate)
     }
 
+    /// After which time without a stanza the stream ends. Who has opened it ends it first, so that nothing is under way then.
+    pub(super) fn idle_timeout(&self) -> Option<Duration> {
+        let timeout = self.config.idle_timeout?;
+        Some(match self.is_receiving() {
+            true => timeout.saturating_mul(2),
+            false => timeout,
+        })
+    }
+
     pub(super) fn write(&mut self, write: impl FnOnce(&Framer, &mut Vec<u8>)) {
         if !matches!(self.outputs.back(), Some(Output::Write(_))) {
             self.outputs.push_back(Output::Write(Vec::new()));

@@ -99,7 +99,7 @@ pub(super) fn on_features(cx: &mut Context, element: Element<'_>) -> Result<Stat
     if cx.config.bidi && feature("bidi", BIDI_FEATURE).is_some() {
         cx.bidi = true;
         let max_bytes = cx.config.after_login.stanza_bytes;
-        let idle = cx.config.idle_timeout.map(|timeout| timeout.as_secs());
+        let idle = cx.idle_timeout().map(|timeout| timeout.as_secs());
         // XEP-0288 §2: behind TLS and before the authentication.
         cx.write_xml(|w| {
             w.start("bidi").attr("xmlns", BIDI);

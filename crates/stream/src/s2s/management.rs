@@ -29,6 +29,14 @@ impl Counting {
             *received = received.wrapping_add(1);
         }
     }
+
+    /// The stream ends in good order.
+    pub(super) fn conclude(&self, cx: &mut Context) {
+        if let Counting::On(received) = self {
+            // XEP-0198 §4: the peer is told what has been handled.
+            cx.push(Output::AckRequested(*received));
+        }
+    }
 }
 
 /// Has our stanzas acknowledged. False if that is not possible now.

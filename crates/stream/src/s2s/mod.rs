@@ -111,6 +111,7 @@ impl S2sStream {
             timers: Timers {
                 opened,
                 last_received: opened,
+                last_sent: opened,
                 last_keep_alive: opened,
             },
             counting: Counting::Off,
@@ -151,21 +152,27 @@ impl S2sStream {
                         counting,
                         ..
                     } = self;
-                    advance(cx, state, counting, |state, cx, _| {
-                        state.on_tick(cx, timers)
+                    advance(cx, state, counting, |state, cx, counting| {
+                        state.on_tick(cx, counting, timers)
                     });
                 }
             }
-            Input::Close(error) => self.advance(|state, cx, _| match state {
+            Input::Close(error) => self.advance(|state, cx, counting| match state {
                 State::Closing { .. } | State::Closed => Ok(state),
                 // Nothing may be written in the clear any more.
                 State::TlsHandshake => Ok(cx.hang_up(S2sEnding::Error(error.condition))),
-                _ => Err(error),
+                _ => {
+                    counting.conclude(cx);
+                    Err(error)
+                }
             }),
-            Input::End => self.advance(|state, cx, _| {
+            Input::End => self.advance(|state, cx, counting| {
                 Ok(match state {
                     State::Closing { .. } | State::Closed => state,
-                    _ if cx.has_begun() => cx.end(S2sEnding::ByUs),
+                    _ if cx.has_begun() => {
+                        counting.conclude(cx);
+                        cx.end(S2sEnding::ByUs)
+                    }
                     _ => cx.hang_up(S2sEnding::ByUs),
                 })
             }),
@@ -242,6 +249,26 @@ impl S2sStream {
         matches!(self.state, Some(State::Open))
             && matches!(self.counting, Counting::Off)
             && management::can_manage(&self.cx)
+    }
+
+    /// Stanzas were written at `now`: the stream is in use.
+    pub fn wrote(&mut self, now: Instant) {
+        self.timers.last_sent = now;
+    }
+
+    /// Whether stanzas go both ways (XEP-0288).
+    pub fn is_two_way(&self) -> bool {
+        self.cx.bidi
+    }
+
+    /// Whether SASL has proved one side to the other.
+    pub fn is_logged_in(&self) -> bool {
+        self.cx.logged_in
+    }
+
+    /// Whether the peer may be asked to take stanzas for other domains of its machine, too ([`Input::Authenticate`]).
+    pub fn takes_targets(&self) -> bool {
+        self.cx.offer.errors
     }
 
     /// How many stanzas of the peer have come since they are counted (XEP-0198), modulo 2^32; `None` if they are not.

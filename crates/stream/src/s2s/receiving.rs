@@ -82,11 +82,13 @@ fn write_features(cx: &mut Context, pair: &DomainPair) {
     let (bidi, dialback) = (cx.config.bidi, !cx.requires_certificate(&pair.local));
     let (external, logged_in) = (may_log_in(cx), cx.logged_in);
     let (starttls, management) = (may_start_tls(cx, pair), cx.config.management);
-    let now = match logged_in {
+    // Behind dialback nothing more can be said.
+    let last = logged_in || secure && dialback && !external;
+    let now = match last {
         true => cx.config.after_login,
         false => cx.config.before_login,
     };
-    let idle = cx.config.idle_timeout.map(|timeout| timeout.as_secs());
+    let idle = cx.idle_timeout().map(|timeout| timeout.as_secs());
     cx.write_xml(|w| {
         w.start("stream:features");
         if starttls {
@@ -109,7 +111,7 @@ fn write_features(cx: &mut Context, pair: &DomainPair) {
         if secure && bidi && !logged_in {
             w.leaf("bidi", &[("xmlns", BIDI_FEATURE)]);
         }
-        if management && (logged_in || secure && dialback && !external) {
+        if management && last {
             // XEP-0198 §3: behind the authentication. Dialback is not followed by other features: it is said before, though it
             // cannot be had before.
             w.leaf("sm", &[("xmlns", sm::NS)]);

@@ -56,7 +56,15 @@ pub(super) enum State {
 pub(super) struct Timers {
     pub(super) opened: Instant,
     pub(super) last_received: Instant,
+    pub(super) last_sent: Instant,
     pub(super) last_keep_alive: Instant,
+}
+
+impl Timers {
+    /// When a stream that nobody uses ends.
+    fn idle(&self, cx: &Context) -> Option<Instant> {
+        Some(self.last_received.max(self.last_sent) + cx.idle_timeout()?)
+    }
 }
 
 impl State {
@@ -75,10 +83,7 @@ impl State {
             Frame::Whitespace => return Ok(self),
             // RFC 6120 §4.4: the other side closes its stream, so we close ours.
             Frame::End => {
-                if let Counting::On(received) = counting {
-                    // XEP-0198 §4: it is told what has been handled.
-                    cx.push(Output::AckRequested(*received));
-                }
+                counting.conclude(cx);
                 return Ok(cx.end(S2sEnding::ByPeer));
             }
             Frame::Element(element) if element.root().is("error", ns::STREAMS) => {
@@ -183,7 +188,7 @@ impl State {
                     .config
                     .keep_alive_after
                     .map(|after| timers.last_received.max(timers.last_keep_alive) + after);
-                let idle = cx.config.idle_timeout.map(|t| timers.last_received + t);
+                let idle = timers.idle(cx);
                 keep_alive.into_iter().chain(idle).min()
             }
             State::Closing { until } => Some(*until),
@@ -199,6 +204,7 @@ impl State {
     pub(super) fn on_tick(
         self,
         cx: &mut Context,
+        counting: &Counting,
         timers: &mut Timers,
     ) -> Result<State, StreamError> {
         let timeout = |text: &'static str| {
@@ -206,9 +212,9 @@ impl State {
         };
         match self {
             State::Open if cx.is_established() => {
-                let idle = cx.config.idle_timeout.map(|t| timers.last_received + t);
-                if idle.is_some_and(|idle| idle <= cx.now) {
-                    return timeout("silent for too long");
+                if timers.idle(cx).is_some_and(|idle| idle <= cx.now) {
+                    counting.conclude(cx);
+                    return Ok(cx.end(S2sEnding::ByUs));
                 }
                 timers.last_keep_alive = cx.now;
                 cx.event(S2sEvent::Silent);

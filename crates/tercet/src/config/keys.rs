@@ -71,10 +71,11 @@ section! {
         c2s: Port = Port::At(5222) => Restart;
         /// Clients, with TLS from the first byte (XEP-0368).
         c2s_tls: Port = Port::At(5223) => Restart;
-        /// Other servers, with STARTTLS; usually 5269. While neither this nor `s2s_tls` is open, no other server is reached.
-        s2s: Port = Port::Off, like "5269" => Restart;
-        /// Other servers, with TLS from the first byte (XEP-0368); usually 5270.
-        s2s_tls: Port = Port::Off, like "5270" => Restart;
+        /// Other servers, with STARTTLS. Left out, it is 5269, and none while every domain is `localhost`. While neither this nor `s2s_tls` is open, no other
+        /// server is reached.
+        s2s: Option<Port> = None, like "5269" => Restart;
+        /// Other servers, with TLS from the first byte (XEP-0368). Left out, it is 5270, and none while every domain is `localhost`.
+        s2s_tls: Option<Port> = None, like "5270" => Restart;
         /// HTTP without TLS: pages for people at `/`, WebSocket at `/ws`, discovery at `/.well-known/host-meta`, health at `/status`. Open on this machine's own addresses only:
         /// on those of `addresses` that are, or on `127.0.0.1` and `::1`.
         http: Port = Port::At(5280) => Restart;
@@ -157,10 +158,14 @@ section! {
         queue_time: Period = Period(120), in 5..=86_400 => Restart;
         /// Bytes that may be sent on a stream and not be acknowledged (XEP-0198) before more is sent there.
         unacknowledged_bytes: Size = Size(1 << 20), in 65_536..=1 << 30 => Restart;
+        /// After which time a stream to another server ends that carries nothing; one that the other server has opened, after twice as long.
+        idle: Period = Period(900), in 60..=86_400 => Live;
         /// Pairs of a host here and a domain elsewhere that something is sent for, or was a while ago.
         queues: u32 = 20_000, in 100..=1_000_000 => Restart;
         /// Streams to other servers that may be on their way to being opened at a time.
         connecting: u32 = 256, in 1..=10_000 => Restart;
+        /// Other servers that one sender may have looked for in a minute, of those that nothing was sent to of late. Of what goes beyond, the sender is told.
+        searches_per_minute: u32 = 60, in 1..=100_000 => Restart;
         /// How long a server that was out of reach is left alone; twice as long after each further failure.
         rest: Period = Period(2), in 1..=600 => Restart;
         /// The longest of these times.

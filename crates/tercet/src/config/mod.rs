@@ -217,6 +217,16 @@ impl Config {
         (both.into(), false)
     }
 
+    /// The ports for other servers: with STARTTLS, and with TLS from the first byte.
+    pub fn server_ports(&self) -> (Port, Port) {
+        let alone = self.hosts.iter().all(|host| host.domain.is_local());
+        let usual = |port| if alone { Port::Off } else { Port::At(port) };
+        (
+            self.listen.s2s.unwrap_or(usual(5269)),
+            self.listen.s2s_tls.unwrap_or(usual(5270)),
+        )
+    }
+
     /// Where browsers reach the pages of `host`, without a slash at the end; `None` if nowhere, or on a port that only the running server knows.
     pub fn public_url(&self, host: &Host) -> Option<String> {
         let domain = host.domain.as_str();

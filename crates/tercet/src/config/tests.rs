@@ -93,6 +93,17 @@ fn a_public_domain_alone_opens_every_address() {
 }
 
 #[test]
+fn other_servers_are_reached_unless_every_domain_is_localhost() {
+    let usual = (Port::At(5269), Port::At(5270));
+    assert_eq!(good("domain = \"example.org\"").server_ports(), usual);
+    assert_eq!(Config::default().server_ports(), (Port::Off, Port::Off));
+    let config = good("domain = \"example.org\"\nlisten.s2s = false\nlisten.s2s_tls = 0");
+    assert_eq!(config.server_ports(), (Port::Off, Port::At(0)));
+    let config = good("listen.s2s = 5269");
+    assert_eq!(config.server_ports(), (Port::At(5269), Port::Off));
+}
+
+#[test]
 fn the_lab_profile_means_what_it_says() {
     let config = good(
         r#"

@@ -71,13 +71,14 @@ impl Settings {
     /// The settings that `config` means for the hosts of `server`, which has been configured with it.
     pub fn new(config: &Config, server: &Server) -> Self {
         let (addresses, every_address) = config.addresses();
+        let (s2s, s2s_tls) = config.server_ports();
         Settings {
             addresses,
             every_address,
             c2s: port(&config.listen.c2s),
             c2s_tls: port(&config.listen.c2s_tls),
-            s2s: port(&config.listen.s2s),
-            s2s_tls: port(&config.listen.s2s_tls),
+            s2s: port(&s2s),
+            s2s_tls: port(&s2s_tls),
             component: port(&config.listen.component).filter(|_| !config.components.is_empty()),
             component_addresses: config.listen.component_addresses.clone(),
             http: port(&config.listen.http),
@@ -251,10 +252,9 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
     servers.before_login = clients.before_login;
     servers.after_login = clients.after_login;
     servers.negotiation_timeout = clients.login_timeout;
-    servers.idle_timeout = clients.idle_timeout;
-    servers.keep_alive_after = clients.keep_alive_after;
-    // The program does not do that yet: nothing may offer it.
-    servers.bidi = false;
+    let idle = Duration::from_secs(config.federation.idle.0);
+    servers.idle_timeout = Some(idle);
+    servers.keep_alive_after = Some(idle / 3);
     servers
 }
 

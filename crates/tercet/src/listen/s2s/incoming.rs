@@ -32,7 +32,10 @@ pub(in crate::listen) async fn serve(
     loop {
         match link.next().await {
             Told::Authenticated => pass.authenticated(),
-            Told::Ended(_) => return Ok(()),
+            Told::Ended(ending) => {
+                link.leave(&ending);
+                return Ok(());
+            }
             _ => {}
         }
     }

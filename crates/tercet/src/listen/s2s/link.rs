@@ -1,5 +1,7 @@
 //! One connection with another server: its socket, its TLS, its stream, whoever opened it.
 
+mod carrying;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -9,20 +11,21 @@ use std::time::{Duration, Instant};
 
 use tercet_core::{Stanza, StreamCondition, StreamError};
 use tercet_stream::s2s::{
-    Answer, DomainPair, Input, Manage, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream,
-    Verdict,
+    Answer, DomainPair, Input, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream, Verdict,
 };
 use tercet_stream::{Ticket, sm};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::dane::Named;
-use super::outbox::{Outbox, Session};
+use super::desk::Desk;
+use super::outbox::{Left, Outbox};
 use super::witness::Witness;
 use super::{AtWork, S2s};
 use crate::listen::wire::{Scratch, Wire, WireError};
-use crate::reach::queue::TooHigh;
 use crate::tls::{PeerCertificate, TlsSession};
+use carrying::Found;
 
 /// Bytes that are written at once.
 const SENT_AT_ONCE: usize = 256 << 10;
@@ -40,7 +43,7 @@ pub(super) enum Told {
     /// Stanzas of this pair may be written.
     Authorized(DomainPair),
     /// Those of a pair that was asked for may not.
-    Refused(Refusal),
+    Refused(DomainPair, Refusal),
     /// The peer counts our stanzas from now on (XEP-0198); by this name it goes on with that over another connection.
     Counted(Option<Box<str>>),
     /// It goes on with the session that it was asked for, and has handled so many of its stanzas.
@@ -66,7 +69,7 @@ pub(super) struct Link {
     peer: SocketAddr,
     out: Vec<u8>,
     told: VecDeque<Told>,
-    keys: JoinSet<(Ticket, Answer)>,
+    found: JoinSet<Found>,
     ending: Option<S2sEnding>,
     /// The stream is over: what is written has to leave, and nothing more comes.
     closing: bool,
@@ -76,12 +79,24 @@ pub(super) struct Link {
     stopped: bool,
     /// The stream is closed then, or when all is acknowledged.
     ending_at: Option<Instant>,
-    /// Stanzas of the peer that it counts, at the last look.
-    received: u32,
     /// The connection has broken, with what was to be sent.
     lost: bool,
+    /// Where others leave word for it.
+    desk: Arc<Desk>,
     /// What it takes stanzas from.
     outbox: Option<Outbox>,
+    /// The domains of the peer under which others find it.
+    entered: Vec<Box<str>>,
+    /// Pairs that others want it to carry, too, and that the peer is asked about.
+    wanted: Vec<(DomainPair, oneshot::Sender<bool>)>,
+    /// The first pair that the peer has proved: whose session it is.
+    first: Option<DomainPair>,
+    /// The name of the session of a peer that has opened the stream, if it can go on over another one.
+    session: Option<Box<str>>,
+    /// What has gone over to this stream.
+    taken_over: Option<Left>,
+    /// Dropped when all is handled.
+    letting_go: Option<oneshot::Sender<()>>,
     witness: Witness,
     _open: AtWork,
 }
@@ -108,16 +123,22 @@ impl Link {
             peer,
             out: Vec::new(),
             told: VecDeque::new(),
-            keys: JoinSet::new(),
+            found: JoinSet::new(),
             ending: None,
             closing: false,
             stalled: None,
             paused: None,
             stopped: false,
             ending_at: None,
-            received: 0,
             lost: false,
+            desk: Arc::default(),
             outbox: None,
+            entered: Vec::new(),
+            wanted: Vec::new(),
+            first: None,
+            session: None,
+            taken_over: None,
+            letting_go: None,
         }
     }
 
@@ -126,52 +147,22 @@ impl Link {
         self.named = Some(named);
     }
 
-    /// Writes what waits there, from now on.
-    pub(super) fn carry(&mut self, mut outbox: Outbox) {
-        outbox.again(&mut self.out);
-        self.outbox = Some(outbox);
-    }
-
-    /// The stream has ended like this. What is returned can go on over another.
-    pub(super) fn leave(mut self, ending: &S2sEnding) -> Option<Session> {
-        let broken = *ending == S2sEnding::Lost && !self.stopped;
-        let received = self.received;
-        self.outbox.take()?.end(broken, received)
-    }
-
-    /// Asks the peer to count our stanzas: those that `left` has, or from now on. False if it does not count.
-    pub(super) fn manage(&mut self, left: Option<&Session>) -> bool {
-        if !self.stream.can_manage() {
-            return false;
-        }
-        let manage = match left.and_then(|left| left.id.clone().zip(Some(left.received))) {
-            Some((previd, handled)) => Manage::Resume { previd, handled },
-            None => Manage::Enable,
-        };
-        self.stream.handle(Instant::now(), Input::Manage(manage));
-        true
-    }
-
     /// Why the connection broke, if it did and that is known.
     pub(super) fn why_lost(&self) -> Option<&str> {
         self.witness.why_lost()
     }
 
-    /// Ends the stream: the peer has acknowledged what it was not sent.
-    pub(super) fn refuse(&mut self, error: &TooHigh) {
-        tracing::warn!(peer = %self.peer, %error, "a server acknowledges what it was not sent");
-        // XEP-0198 §4: not more than was sent.
-        let error = sm::too_high(error.acknowledged, error.sent);
-        self.stream.handle(Instant::now(), Input::Close(error));
-    }
-
     /// Goes on until there is something to tell. To be given up at any time.
     pub(super) async fn next(&mut self) -> Told {
         loop {
+            self.obey();
             self.stop_if_settled();
             if let Err(error) = self.outputs().await {
                 self.lose(&error);
                 continue;
+            }
+            if let Some(left) = self.taken_over.take() {
+                self.resume(left);
             }
             if let Err(error) = self.send().await {
                 self.lose(&error);
@@ -181,10 +172,14 @@ impl Link {
                 return told;
             }
             if self.closing {
-                self.close().await;
+                if !self.lost {
+                    self.close().await;
+                }
                 return Told::Ended(self.ending.take().unwrap_or(S2sEnding::Lost));
             }
-            self.wait().await;
+            if self.wire.unsent() > 0 || !self.take(SENT_AT_ONCE) {
+                self.wait().await;
+            }
         }
     }
 
@@ -229,18 +224,17 @@ impl Link {
     async fn wait(&mut self) {
         self.paused = self.paused.filter(|until| *until > Instant::now());
         let overdue = self.outbox.as_ref().and_then(Outbox::overdue);
-        let stalled = self.stalled.into_iter().chain(overdue).min();
         let deadlines = self.stream.deadline().into_iter().chain(self.ending_at);
         let deadlines = deadlines.chain(self.paused);
-        let deadline = deadlines.chain(stalled).min();
+        let deadline = deadlines.chain(self.stalled).chain(overdue).min();
         let deadline = deadline.unwrap_or_else(|| Instant::now() + STALLED);
         let mut stopped = self.s2s.stopped.clone();
-        let ready = self.wire.unsent() == 0;
         let Link {
             wire,
             stream,
-            keys,
+            found,
             outbox,
+            desk,
             ..
         } = self;
         let waiting = stream.is_waiting() || self.paused.is_some();
@@ -257,13 +251,17 @@ impl Link {
                 }
                 Err(error) => self.lose(&error),
             },
-            Some(Ok((ticket, answer))) = keys.join_next() => {
-                stream.handle(Instant::now(), Input::Answer(ticket, answer));
+            Some(Ok(found)) = found.join_next() => self.on_found(found),
+            () = desk.ready.notified() => {
+                if let Some(outbox) = outbox {
+                    outbox.filled();
+                }
             }
-            () = filled(outbox.as_mut()), if ready => self.take(SENT_AT_ONCE),
             () = tokio::time::sleep_until(deadline.into()) => {
                 let now = Instant::now();
-                if stalled.is_some_and(|at| at <= now) {
+                let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+                let dead = due(overdue) && !outbox.as_mut().is_some_and(Outbox::give_up);
+                if dead || due(self.stalled) {
                     self.closing = true;
                     stream.handle(now, Input::PeerClosed);
                 }
@@ -278,16 +276,21 @@ impl Link {
         }
     }
 
-    fn take(&mut self, most: usize) {
-        if let Some(outbox) = &mut self.outbox {
-            outbox.take(&mut self.out, most, self.stream.peer_limit());
+    /// Takes what waits. False if there is nothing, or it may not be taken.
+    fn take(&mut self, most: usize) -> bool {
+        let Some(outbox) = self.outbox.as_mut().filter(|outbox| outbox.is_ready()) else {
+            return false;
+        };
+        outbox.take(&mut self.out, most, self.stream.peer_limit());
+        if !self.out.is_empty() {
+            self.stream.wrote(Instant::now());
         }
+        true
     }
 
     /// Does what the stream asks for.
     async fn outputs(&mut self) -> Result<(), WireError> {
         while let Some(output) = self.stream.poll_output() {
-            self.received = self.stream.received().unwrap_or(self.received);
             match output {
                 Output::Write(bytes) => self.out.extend_from_slice(&bytes),
                 Output::StartTls => {
@@ -295,19 +298,29 @@ impl Link {
                     self.start_tls().await?;
                 }
                 Output::Ask(ticket, question) => self.ask(ticket, question),
+                Output::Stanza(stanza) if self.s2s.echoes.is_answer(&stanza) => {}
                 Output::Stanza(stanza) => {
                     self.count(&stanza);
                     self.s2s.server.accept_from_elsewhere(stanza).wait().await;
                 }
                 Output::Authenticated(pair, proof) => {
                     self.witness.authenticated(&pair, proof);
+                    self.first.get_or_insert(pair);
                     self.told.push_back(Told::Authenticated);
                 }
                 Output::Authorized(pair, proof) => {
                     self.witness.authorized(&pair, proof);
-                    self.told.push_back(Told::Authorized(pair));
+                    if self.outward.is_none() {
+                        self.both_ways(&pair);
+                    } else if !self.answer_wanted(&pair, true) {
+                        self.told.push_back(Told::Authorized(pair));
+                    }
                 }
-                Output::Refused(_, refusal) => self.told.push_back(Told::Refused(refusal)),
+                Output::Refused(pair, refusal) => {
+                    if !self.answer_wanted(&pair, false) {
+                        self.told.push_back(Told::Refused(pair, refusal));
+                    }
+                }
                 Output::Verified(_, verdict) => self.told.push_back(Told::Verified(verdict)),
                 Output::Event(event) => {
                     self.witness.event(&event, self.stream.pair());
@@ -316,8 +329,7 @@ impl Link {
                     }
                 }
                 Output::Close => self.closing = true,
-                // Sessions are kept for those who wait for what they have sent; who connects to us gets nothing on that stream.
-                Output::Enable(_) => self.out.extend_from_slice(&sm::enabled(None)),
+                Output::Enable(enable) => self.enable(enable),
                 // XEP-0198 §4: all that came before has been handled by now.
                 Output::AckRequested(handled) => sm::ack(handled, &mut self.out),
                 Output::Acked(handled) => {
@@ -379,10 +391,10 @@ impl Link {
                     && self.outward.is_none()
                 {
                     let (s2s, certificate) = (self.s2s.clone(), certificate.clone());
-                    self.keys.spawn(async move {
+                    self.found.spawn(async move {
                         let named = s2s.is_named(certificate, pair.remote);
                         let named = tokio::time::timeout(DIALBACK, named).await;
-                        (ticket, Answer::Certificate(named.unwrap_or(false)))
+                        Found::Answer(ticket, Answer::Certificate(named.unwrap_or(false)))
                     });
                     return;
                 }
@@ -391,17 +403,23 @@ impl Link {
             }
             Question::Key(claim) => {
                 let s2s = self.s2s.clone();
-                self.keys.spawn(async move {
+                self.found.spawn(async move {
                     let verdict = tokio::time::timeout(DIALBACK, s2s.verify(claim)).await;
                     let timeout =
                         || Verdict::Unknown(tercet_core::StanzaError::remote_server_timeout());
-                    (ticket, Answer::Key(verdict.unwrap_or_else(|_| timeout())))
+                    Found::Answer(ticket, Answer::Key(verdict.unwrap_or_else(|_| timeout())))
                 });
             }
-            Question::Resume { .. } => {
-                let none = tercet_stream::NotResumed::NotFound { handled: None };
-                self.stream
-                    .handle(now, Input::Answer(ticket, Answer::Resumed(Err(none))));
+            Question::Resume {
+                pair,
+                previd,
+                handled,
+            } => {
+                let s2s = self.s2s.clone();
+                self.found.spawn(async move {
+                    let left = s2s.sessions.take(&previd, &pair).await;
+                    Found::Session(ticket, previd, handled, left)
+                });
             }
         }
     }
@@ -464,13 +482,6 @@ impl Link {
         self.out.clear();
         self.lost = true;
         self.closing = true;
-    }
-}
-
-async fn filled(outbox: Option<&mut Outbox>) {
-    match outbox {
-        Some(outbox) => outbox.filled().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -6,22 +6,26 @@
 //! the other server --> Link -- Server::accept_from_elsewhere --> Server
 //!                       '-- a key of dialback --> a connection back, for the question alone
 //! ```
-//! - Each pair of domains has a connection of its own, made when there is something to send. So the order of its stanzas is
-//!   that of the calls. What waits, for how long, and when another attempt is made is [`reach::queue`](crate::reach::queue)'s.
+//! - Each pair of domains is carried by one stream at a time, made or found when there is something to send: so the order of
+//!   its stanzas is that of the calls. What waits, for how long, and when another attempt is made is
+//!   [`reach::queue`](crate::reach::queue)'s. Several pairs may be carried by one stream (XEP-0220 §2.5), and one that the peer
+//!   has opened may carry ours (XEP-0288).
+//! - What cannot be brought there goes back to its senders, with the reason; at the server's end too. That goes for what a broken
+//!   connection has lost: where the peer counts stanzas (XEP-0198), the session goes on over another one if the peer lets it,
+//!   else what it surely has not handled waits again, and what nobody knows of goes back. Where it does not count, a request
+//!   is sent behind them, whose answer tells that they have been taken (`echoes`).
 //! - A domain that sends faster than it may (`pace`) is read no further for a while.
-//! - What cannot be brought there goes back to its senders, with the reason; at the server's end too. Where the peer counts
-//!   what it handles (XEP-0198), that goes for what a broken connection has lost: the session goes on over another one if
-//!   the peer lets it, else what it surely has not handled waits again, and what nobody knows of goes back.
-//! - Left out so far: sessions of those who connect to us, whose stanzas are acknowledged, do not outlive a connection;
-//!   connections are not shared by several pairs, nor used in both directions.
 
 mod dane;
+mod desk;
+mod echoes;
 mod incoming;
 mod link;
 mod outbox;
 mod outgoing;
 mod pace;
 mod post;
+mod sessions;
 mod witness;
 mod words;
 
@@ -41,8 +45,11 @@ use crate::reach::Reach;
 use crate::reach::queue::QueueLimits;
 use crate::runtime::Cores;
 use crate::tls::{Certificates, PeerCertificate, TlsAcceptor, TlsConnector, TlsError};
+use desk::Carriers;
+use echoes::Echoes;
 use pace::Pace;
 use post::{Errand, Post};
+use sessions::Sessions;
 
 pub(super) use incoming::serve;
 
@@ -67,6 +74,12 @@ pub(super) struct S2s {
     dane: bool,
     /// Ends when every stream has to.
     stopped: watch::Receiver<()>,
+    /// Streams that may carry further pairs.
+    carriers: Carriers,
+    /// Requests behind what is sent, where nothing is counted.
+    echoes: Echoes,
+    /// Sessions of those who connect to us.
+    sessions: Sessions,
     /// Connections there are.
     open: Busy,
     /// Stanzas that are on their way back.
@@ -125,7 +138,8 @@ impl S2s {
         let (errands, work) = (jobs.clone(), returning.clone());
         let limits = QueueLimits::new(&federation);
         let patience = limits.wait;
-        let post = Post::new(limits, move |errand| {
+        let searches = federation.searches_per_minute;
+        let post = Post::new(limits, searches, move |errand| {
             // Without anybody to do it, the server has ended.
             let _ = errands.send(match errand {
                 Errand::Connect(pair) => Job::Bring(pair),
@@ -144,6 +158,9 @@ impl S2s {
             jobs,
             dane: federation.dnssec,
             stopped,
+            carriers: Carriers::default(),
+            echoes: Echoes::default(),
+            sessions: Sessions::default(),
             open: Busy::default(),
             returning,
             server: server.clone(),

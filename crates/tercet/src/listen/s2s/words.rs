@@ -15,6 +15,13 @@ pub(super) fn too_long(domain: &str) -> StanzaError {
     ))
 }
 
+/// A stanza of a sender who has had too many servers looked for.
+pub(super) fn too_many(domain: &str) -> StanzaError {
+    StanzaError::resource_constraint().text(format!(
+        "too many servers in one minute; try {domain} again later"
+    ))
+}
+
 /// A stanza that was on its way when the connection broke.
 pub(super) fn broken(domain: &str) -> StanzaError {
     StanzaError::remote_server_timeout().text(format!(

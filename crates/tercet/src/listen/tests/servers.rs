@@ -15,23 +15,31 @@ use tercet_stream::s2s::{
 use tercet_stream::{NotResumed, TlsPolicy, sm};
 
 const OTHER: &str = "other.test";
+const ROOMS: &str = "rooms.other.test";
 
 fn config(domain: &str, secret: &[u8]) -> S2sConfig {
-    let mut host = S2sHost::new(domain);
-    host.tls = TlsPolicy::Absent;
-    let mut config = S2sConfig::new([host], DialbackSecret::new(secret));
+    let hosts = [domain.to_owned(), format!("rooms.{domain}")].map(|domain| S2sHost {
+        tls: TlsPolicy::Absent,
+        ..S2sHost::new(domain)
+    });
+    let mut config = S2sConfig::new(hosts, DialbackSecret::new(secret));
     (config.bidi, config.management) = (false, false);
     config
 }
 
 /// `localhost` without TLS between servers, which finds `other.test` at `port`.
 fn scene(port: u16) -> Scene {
+    scene_with(port, |_| {})
+}
+
+fn scene_with(port: u16, configure: impl FnOnce(&mut Settings)) -> Scene {
     Scene::new(|settings| {
         settings.s2s = Some(0);
         settings.servers = config("localhost", b"ours");
-        settings.servers.management = true;
-        let route = format!("{OTHER}=127.0.0.1:{port}");
-        settings.federation.routes = vec![Route::parse(&route).unwrap()];
+        (settings.servers.management, settings.servers.bidi) = (true, true);
+        let route = |domain| Route::parse(&format!("{domain}=127.0.0.1:{port}")).unwrap();
+        settings.federation.routes = vec![route(OTHER), route(ROOMS)];
+        configure(settings);
     })
 }
 
@@ -51,6 +59,12 @@ struct End {
     resumed: Result<u32, NotResumed>,
     /// What it was told of its own stanzas.
     acked: Option<u32>,
+    /// What its session can go on by.
+    named: Option<Box<str>>,
+    /// How many of its stanzas the other side has handled of a session that goes on, or that it does not.
+    goes_on: Option<Result<u32, Option<u32>>>,
+    /// The ids of requests that asked for nothing but an answer.
+    pings: Vec<String>,
 }
 
 impl End {
@@ -68,6 +82,9 @@ impl End {
             acknowledges: true,
             resumed: Err(NotResumed::NotFound { handled: None }),
             acked: None,
+            named: None,
+            goes_on: None,
+            pings: Vec::new(),
         }
     }
 
@@ -126,12 +143,18 @@ impl End {
                         self.write(&ack);
                     }
                     Output::Acked(handled) => self.acked = Some(handled),
+                    Output::Enabled { id, .. } => self.named = id,
+                    Output::Resumed(handled) => self.goes_on = Some(Ok(handled)),
+                    Output::NotManaged(handled) => self.goes_on = Some(Err(handled)),
                     Output::Ask(ticket, Question::Key(_)) => {
                         let valid = Answer::Key(Verdict::Valid);
                         let now = Instant::now();
                         self.stream.handle(now, Input::Answer(ticket, valid));
                     }
                     Output::Authorized(..) | Output::Authenticated(..) => self.ready = true,
+                    Output::Stanza(stanza) if stanza.child("ping", "urn:xmpp:ping").is_some() => {
+                        self.pings.extend(stanza.id().map(String::from));
+                    }
                     Output::Stanza(stanza) => self.stanzas.push(format!("{stanza:?}")),
                     Output::Event(S2sEvent::Ended(ending)) => self.ending = Some(ending),
                     _ => {}
@@ -391,6 +414,193 @@ fn stanzas_of_another_server_are_acknowledged_where_it_wants_that() {
     end.run(|end| end.acked.is_some());
     assert_eq!(end.acked, Some(1));
     romeo.expect("<body>ho</body>");
+}
+
+/// A message from there to Romeo.
+fn message(id: u32) -> String {
+    format!(
+        "<message from='x@other.test/r' to='romeo@localhost/romeo' id='{id}'><body>ho</body></message>"
+    )
+}
+
+/// A stream to `scene` whose stanzas are counted; with `previd`, of a session that is to go on, so many of whose are handled.
+fn counted(scene: &Scene, previd: Option<Box<str>>) -> End {
+    let mut end = End::to(scene.address(Purpose::S2s), b"theirs");
+    end.run(|end| end.ready);
+    let manage = match previd {
+        None => Manage::Enable,
+        Some(previd) => Manage::Resume { previd, handled: 0 },
+    };
+    end.stream.handle(Instant::now(), Input::Manage(manage));
+    end.run(|end| end.named.is_some() || end.goes_on.is_some());
+    end
+}
+
+#[test]
+fn a_session_of_another_server_goes_on_here_and_nothing_is_doubled() {
+    let (port, _stanzas) = other();
+    let scene = scene(port);
+    let mut romeo = scene.session("romeo");
+    let mut first = counted(&scene, None);
+    first.write((message(1) + &message(2)).as_bytes());
+    for id in 1..=2 {
+        assert!(romeo.expect("</message>").contains(&format!("id='{id}'")));
+    }
+    // While the old connection is still there, and when it is not.
+    let id = first.named.clone().unwrap();
+    let mut second = counted(&scene, Some(id.clone()));
+    assert_eq!(second.goes_on, Some(Ok(2)));
+    second.write(message(3).as_bytes());
+    assert!(romeo.expect("</message>").contains("id='3'"));
+    drop(second);
+    let third = counted(&scene, Some(id));
+    assert_eq!(third.goes_on, Some(Ok(3)));
+}
+
+#[test]
+fn a_session_that_is_not_there_or_has_ended_does_not_go_on() {
+    let (port, _stanzas) = other();
+    let scene = scene(port);
+    let mut first = counted(&scene, None);
+    let id = first.named.clone().unwrap();
+    first.stream.handle(Instant::now(), Input::End);
+    first.run(|_| false);
+    drop(first);
+    for id in [id, "0".repeat(32).into()] {
+        assert_eq!(counted(&scene, Some(id)).goes_on, Some(Err(None)));
+    }
+}
+
+#[test]
+fn other_domains_of_the_same_machine_share_a_stream_and_its_session() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scene = scene(listener.local_addr().unwrap().port());
+    let mut romeo = scene.session("romeo");
+    let mut first = None;
+    for (id, to) in [(1, OTHER), (2, ROOMS)] {
+        romeo.send(&format!(
+            "<message to='x@{to}' id='{id}'><body>hi</body></message>"
+        ));
+        let first = first.get_or_insert_with(|| {
+            let mut end = End::accept(&listener);
+            (end.session, end.acknowledges) = (Some("s"), false);
+            end
+        });
+        if id == 2 {
+            // It connects, and finds that it need not.
+            next(&listener);
+        }
+        first.run(|end| end.stanzas.len() == id);
+    }
+    assert_eq!(first.unwrap().ids(), ["1", "2"]);
+    let mut second = End::accept(&listener);
+    second.resumed = Ok(0);
+    second.run(|end| end.stanzas.len() == 2);
+    assert_eq!(second.ids(), ["1", "2"]);
+}
+
+#[test]
+fn a_stream_that_goes_both_ways_is_used_for_answers_and_loses_nothing() {
+    // Nobody can be reached there, but for questions about keys.
+    let (port, _stanzas) = other();
+    let scene = scene(port);
+    let mut romeo = scene.session("romeo");
+    let both_ways = |previd: Option<Box<str>>| {
+        let mut config = config(OTHER, b"theirs");
+        (config.management, config.bidi) = (true, true);
+        let pair = DomainPair::new(OTHER, "localhost");
+        let now = Instant::now();
+        let config = Arc::new(config);
+        let stream = S2sStream::initiating(config, pair, Goal::Stanzas, false, now, [3; 32]);
+        let socket = TcpStream::connect(scene.address(Purpose::S2s)).unwrap();
+        let mut end = End::new(socket, stream);
+        end.acknowledges = false;
+        end.run(|end| end.ready && end.stream.can_manage());
+        let manage = match previd {
+            None => Manage::Enable,
+            Some(previd) => Manage::Resume { previd, handled: 1 },
+        };
+        end.stream.handle(Instant::now(), Input::Manage(manage));
+        end.run(|end| end.named.is_some() || end.goes_on.is_some());
+        end
+    };
+    let mut there = both_ways(None);
+    there.write(message(1).as_bytes());
+    romeo.expect("id='1'");
+    for id in 1..=3 {
+        romeo.send(&format!(
+            "<message to='x@other.test' id='{id}'><body>hi</body></message>"
+        ));
+    }
+    there.run(|end| end.stanzas.len() == 3);
+    assert_eq!(there.ids(), ["1", "2", "3"]);
+    let id = there.named.clone();
+    drop(there);
+    // What comes meanwhile waits behind.
+    romeo.send("<message to='x@other.test' id='4'><body>hi</body></message>");
+    let mut there = both_ways(id);
+    assert_eq!(there.goes_on, Some(Ok(1)));
+    there.run(|end| end.stanzas.len() == 3);
+    assert_eq!(there.ids(), ["2", "3", "4"]);
+}
+
+#[test]
+fn where_nothing_is_counted_a_request_tells_what_has_arrived_and_the_rest_goes_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scene = scene(listener.local_addr().unwrap().port());
+    let mut romeo = scene.session("romeo");
+    romeo.send("<message to='x@other.test' id='1'><body>hi</body></message>");
+    let config = Arc::new(config(OTHER, b"theirs"));
+    let stream = S2sStream::receiving(config, Instant::now(), [4; 32]);
+    let mut there = End::new(next(&listener), stream);
+    there.run(|end| !end.pings.is_empty());
+    assert_eq!(there.ids(), ["1"]);
+    // The answer comes on a stream of the other's own.
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let mut verifying = End::accept(&listener);
+            verifying.run(|end| end.ending.is_some());
+        });
+        let mut back = End::to(scene.address(Purpose::S2s), b"theirs");
+        back.run(|end| end.ready);
+        asked.join().unwrap();
+        let ping = &there.pings[0];
+        for from in ["x@other.test", OTHER] {
+            let answer = format!("<iq type='result' from='{from}' to='localhost' id='{ping}'/>");
+            back.write(answer.as_bytes());
+        }
+        back.write(message(9).as_bytes());
+        assert!(romeo.expect("</message>").contains("id='9'"));
+    });
+    romeo.send("<message to='x@other.test' id='2'><body>hi</body></message>");
+    there.run(|end| end.pings.len() == 2);
+    drop(there);
+    let error = romeo.expect("</message>");
+    assert!(error.contains("id='2'"), "{error}");
+    assert!(error.contains("may or may not have arrived"), "{error}");
+}
+
+#[test]
+fn one_sender_has_no_more_servers_looked_for_than_may_be() {
+    let (port, stanzas) = other();
+    let scene = scene_with(port, |settings| settings.federation.searches_per_minute = 1);
+    let mut romeo = scene.session("romeo");
+    let to =
+        |domain| format!("<message to='x@{domain}' id='to-{domain}'><body>hi</body></message>");
+    for domain in [OTHER, ROOMS, OTHER] {
+        romeo.send(&to(domain));
+    }
+    let error = romeo.expect("</message>");
+    assert!(error.contains("id='to-rooms.other.test'"), "{error}");
+    assert!(error.contains("<resource-constraint"), "{error}");
+    for _ in 0..2 {
+        let stanza = stanzas.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(stanza.contains("id='to-other.test'"), "{stanza}");
+    }
+    let mut juliet = scene.session("juliet");
+    juliet.send(&to(ROOMS));
+    let stanza = stanzas.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(stanza.contains("id='to-rooms.other.test'"), "{stanza}");
 }
 
 #[test]

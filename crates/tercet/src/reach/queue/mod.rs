@@ -130,6 +130,11 @@ impl<L> Queues<L> {
         }
     }
 
+    /// Whether there is a line for `pair`: something is sent there, or was a while ago.
+    pub fn knows(&self, pair: &DomainPair) -> bool {
+        self.lines.contains_key(pair)
+    }
+
     /// Appends a letter of so many bytes to the line of `pair`.
     pub fn push(&mut self, pair: &DomainPair, letter: L, bytes: usize, now: Instant) {
         if !self.lines.contains_key(pair) && !self.make_room() {

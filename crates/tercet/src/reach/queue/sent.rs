@@ -87,11 +87,9 @@ impl<L> Sent<L> {
         Ok(())
     }
 
-    /// There is no telling what the peer has handled, and nobody waits for it: as if it were all.
-    pub fn all(&mut self) {
-        self.acked = self.sent();
-        self.items.clear();
-        self.bytes = 0;
+    /// Of which pair the last one is that is not acknowledged.
+    pub fn last(&self) -> Option<&DomainPair> {
+        self.items.back().map(|(pair, _)| pair)
     }
 
     /// What has to be written again on a stream that goes on with this session, once [`ack`](Self::ack) has taken its
@@ -108,7 +106,8 @@ impl<L> Sent<L> {
         }
     }
 
-    fn sent(&self) -> u32 {
+    /// How many were sent in all, modulo 2³².
+    pub fn sent(&self) -> u32 {
         // What is kept is bounded in bytes, far below this.
         let kept = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
         self.acked.wrapping_add(kept)
