@@ -12,6 +12,7 @@ mod elsewhere;
 mod horizon;
 mod hostile;
 mod in_process;
+mod interests;
 mod invites;
 mod large_rooms;
 mod mam;
