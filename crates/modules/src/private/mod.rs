@@ -1,6 +1,9 @@
 //! XEP-0049 Private XML Storage 1.2. Gaps: one element a request, as all clients ask.
 //!
-//! Each element is a record of its own, keyed by its name and namespace.
+//! Each element is a record of its own, keyed by its name and namespace. One that a module of the host has in another format, too,
+//! is shown as that has it ([`Mirror`]).
+
+use std::pin::Pin;
 
 use tercet_core::{Element, StanzaError, XmlWriter};
 use tercet_server::module::{
@@ -22,6 +25,24 @@ pub static PRIVATE: Kind = Kind {
 const ELEMENTS: usize = 200;
 /// How many bytes they may have together.
 const BYTES: usize = 1 << 20;
+
+/// Somebody who has an element in another format: what is provided as this type is asked.
+pub struct Mirror {
+    /// The element: its namespace and name, with a space between.
+    pub key: &'static str,
+    /// Says what the element is now, if not what was kept.
+    pub read: Box<ReadFn>,
+    /// Takes what is written.
+    pub write: Box<WriteFn>,
+}
+
+/// See [`Mirror::read`].
+pub type ReadFn =
+    dyn for<'a> Fn(IqCx<'a>, Option<&'a [u8]>) -> MirrorFuture<'a, Option<Vec<u8>>> + Send + Sync;
+/// See [`Mirror::write`].
+pub type WriteFn = dyn for<'a> Fn(IqCx<'a>, &'a [u8]) -> MirrorFuture<'a, ()> + Send + Sync;
+/// The error is for the client.
+pub type MirrorFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StanzaError>> + Send + 'a>>;
 
 /// `<query/>` with one element in a namespace of its own.
 pub struct Query {
@@ -83,6 +104,7 @@ impl OnIq<Query> for Private {
     async fn on_iq(&self, cx: IqCx<'_>, query: Query) -> IqResult {
         let account = cx.require_account()?;
         let owner = account.jid().as_str();
+        let mirror = cx.host.provided::<Mirror>().find(|m| m.key == query.key);
         if cx.stanza.iq_type() == Some(tercet_core::IqType::Set) {
             let kept = cx
                 .store()
@@ -100,8 +122,11 @@ impl OnIq<Query> for Private {
                 return Err(StanzaError::resource_constraint().text("too much private data"));
             }
             let mut batch = Batch::new();
-            batch.put(&PRIVATE, owner, &query.key, query.xml);
+            batch.put(&PRIVATE, owner, &query.key, query.xml.clone());
             cx.commit(batch).await?;
+            if let Some(mirror) = mirror {
+                (mirror.write)(cx, &query.xml).await?;
+            }
             return Ok(Reply::Empty);
         }
         let kept = cx
@@ -109,6 +134,10 @@ impl OnIq<Query> for Private {
             .get(&PRIVATE, owner, &query.key)
             .await
             .map_err(|e| store_failure(&e))?;
+        let kept = match mirror {
+            Some(mirror) => (mirror.read)(cx, kept.as_deref()).await?.or(kept),
+            None => kept,
+        };
         let mut w = XmlWriter::new();
         w.start("query").attr("xmlns", NS);
         match kept {

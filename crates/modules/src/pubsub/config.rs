@@ -266,6 +266,17 @@ impl NodeConfig {
             })
     }
 
+    /// What is told of it when it has changed (§8.2.5): nothing in it is to be filled in.
+    pub fn told(&self) -> Form {
+        let mut form = self.form();
+        form.kind = FormKind::Result;
+        form.title = None;
+        form.fields
+            .iter_mut()
+            .for_each(|field| field.options.clear());
+        form
+    }
+
     /// The same after a submission; `most` items are the most there may be.
     ///
     /// # Errors
@@ -317,7 +328,9 @@ impl NodeConfig {
         for name in told {
             let setting = FIELDS.iter().find(|s| &s.var["pubsub#".len()..] == *name);
             let field = setting.map(|s| s.field(self));
-            if let Some(field) = field.filter(|f| !f.values.is_empty()) {
+            if let Some(mut field) = field.filter(|f| !f.values.is_empty()) {
+                // Nothing is to be filled in.
+                field.options.clear();
                 form = form.field(field);
             }
         }

@@ -133,12 +133,7 @@ pub async fn configure(place: &Place, from: &Jid, name: &str, form: Option<Form>
         let mut w = XmlWriter::new();
         w.start("configuration").attr("node", name);
         if config.payloads {
-            Form {
-                kind: FormKind::Result,
-                title: None,
-                ..config.form()
-            }
-            .write(&mut w);
+            config.told().write(&mut w);
         }
         w.end();
         notify::tell(place, &node, &w.finish()).await?;

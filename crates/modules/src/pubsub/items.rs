@@ -11,7 +11,7 @@ use super::access::may_read;
 use super::node::{Entry, Node};
 use super::place::Place;
 use super::xml::{NS, Wanted};
-use super::{notify, records};
+use super::{bookmarks, notify, records};
 
 /// Payload bytes in one answer, unless one item has more: far below what a session's outbox holds.
 const ANSWER_BYTES: u64 = 1 << 20;
@@ -22,7 +22,13 @@ const FEW: usize = 8;
 
 /// Answers with items: those that are named, the latest, a page, or all. Where there are too many for one answer it is a page, too.
 pub async fn items(place: &Place, from: &Jid, name: &str, wanted: Wanted) -> IqResult {
-    let node = place.node(name).await?;
+    let node = match place.look(name).await? {
+        None if name == bookmarks::NS && place.is_own(from) => {
+            bookmarks::adopt(place, from).await?;
+            place.node(name).await?
+        }
+        found => found.ok_or_else(StanzaError::item_not_found)?,
+    };
     let asker = place.asker(&node, from).await?;
     let entries = {
         let state = node.lock();

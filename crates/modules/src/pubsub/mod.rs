@@ -7,6 +7,7 @@
 //! it is told (`notify`), then the one who asked gets an answer. `pep` knows what clients want to hear of.
 
 pub mod access;
+pub mod bookmarks;
 pub mod config;
 pub mod create;
 pub mod disco;
@@ -37,6 +38,7 @@ use tercet_server::module::{
 use tercet_server::{HostInfo, Role};
 
 use crate::disco::{AccountItems, Identity, Items, Node as DiscoNode};
+use crate::private::Mirror;
 use place::Place;
 
 /// Nodes of the host's accounts, or of a service.
@@ -84,6 +86,11 @@ impl Module for PubSub {
         xep(163, "1.2.2", Coverage::Complete),
         xep(222, "1.0.1", Coverage::Complete),
         xep(223, "1.1.1", Coverage::Complete),
+        xep(
+            402,
+            "1.2.0",
+            Coverage::Partial("the same in private storage, not at the older node of bookmarks"),
+        ),
     ];
     type Config = ();
 
@@ -111,6 +118,10 @@ impl Module for PubSub {
         }
         for feature in PERSONAL.iter().filter(|_| personal) {
             handle = handle.feature(feature);
+        }
+        if personal {
+            // Clients look on their server whether it has what device keys need.
+            handle.host_feature(xml::NS);
         }
         r.iq::<Request>(IqKind::Set, target).feature(xml::NS);
         r.iq::<OwnerRequest>(IqKind::Get, target).feature(xml::NS);
@@ -140,6 +151,7 @@ impl Module for PubSub {
                 Box::pin(async move { disco::personal(&Place::of(&cx, &core)?, &cx).await })
             }));
             r.provide(target, items).silent("items");
+            offer_bookmarks(r);
             r.needs::<shelf::Personal>();
             r.presence().silent("shown by what accounts do");
             r.sessions().silent("shown by what accounts do");
@@ -153,6 +165,24 @@ impl Module for PubSub {
             r.provide(target, items).silent("items");
         }
     }
+}
+
+/// Bookmarks are the same in private storage.
+fn offer_bookmarks(r: &mut Registrar<'_, PubSub>) {
+    let (reading, writing) = (r.module().core.clone(), r.module().core.clone());
+    let mirror = Mirror {
+        key: bookmarks::LIST,
+        read: Box::new(move |cx, kept| {
+            let core = reading.clone();
+            Box::pin(async move { bookmarks::list(&Place::of(&cx, &core)?, kept).await })
+        }),
+        write: Box::new(move |cx, list| {
+            let core = writing.clone();
+            Box::pin(async move { bookmarks::take(&Place::of(&cx, &core)?, cx.from, list).await })
+        }),
+    };
+    r.provide(Target::Account, mirror)
+        .feature("urn:xmpp:bookmarks:1#compat");
 }
 
 impl OnIq<Request> for PubSub {

@@ -164,6 +164,7 @@ const PROMISES: &[(&str, &str)] = &[
     ),
     ("jid\\20escaping", "src/escape/escape.scs"),
     ("msgoffline", "src/offline/offline.scs"),
+    ("urn:xmpp:bookmarks:1#compat", "src/pubsub/bookmarks.scs"),
     ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
     (

@@ -10,6 +10,8 @@ use super::caps::{Caps, Interests};
 
 /// Parts of the table of sessions, each behind a lock of its own.
 const SHARDS: usize = 16;
+/// Clients that are asked at a time what one hash means: one may go without an answer.
+const ASKED: usize = 3;
 /// Capabilities that are remembered by their hash.
 const KNOWN: usize = 4096;
 
@@ -130,7 +132,7 @@ impl Clients {
             .is_some_and(|interests| interests.has(node))
     }
 
-    /// Notes that somebody waits for what `caps` mean; true if it is to be asked: nobody else is.
+    /// Notes that somebody waits for what `caps` mean; true if it is to be asked: few others are.
     pub fn wait(&self, caps: &Caps, asked: Asked) -> bool {
         let mut hashes = locked(&self.hashes);
         // What cannot be verified is asked of each.
@@ -139,7 +141,7 @@ impl Clients {
         }
         let waiting = hashes.asked.entry(caps.clone()).or_default();
         waiting.push(asked);
-        waiting.len() == 1
+        waiting.len() <= ASKED
     }
 
     /// What `caps` mean has been verified: all who have waited for it.
@@ -185,16 +187,24 @@ mod tests {
     }
 
     #[test]
-    fn one_of_many_with_the_same_hash_is_asked_and_the_next_if_it_is_silent() {
+    fn few_of_many_with_the_same_hash_are_asked_and_the_next_if_it_is_silent() {
         let clients = Clients::default();
         let asked = |name: &str| Asked {
             jid: jid(name),
             by: None,
         };
-        assert!(clients.wait(&caps("1"), asked("romeo")));
+        for name in ["romeo", "nurse", "tybalt"] {
+            assert!(clients.wait(&caps("1"), asked(name)));
+        }
         assert!(!clients.wait(&caps("1"), asked("juliet")));
-        let next = clients.in_vain(&caps("1"), &asked("romeo"));
-        assert_eq!(next, Some(asked("juliet")));
+        for (name, next) in [
+            ("romeo", "nurse"),
+            ("nurse", "tybalt"),
+            ("tybalt", "juliet"),
+        ] {
+            let asked_next = clients.in_vain(&caps("1"), &asked(name));
+            assert_eq!(asked_next, Some(asked(next)));
+        }
         let interests = Arc::new(Interests::default());
         let waiting = clients.verified(&caps("1"), &interests);
         assert_eq!(waiting, [asked("juliet")]);

@@ -18,7 +18,7 @@ use crate::pubsub::shelf::Personal;
 use crate::pubsub::{items, notify};
 
 /// How long a client may take to say what its capabilities are, in milliseconds.
-const PATIENCE_MS: u64 = 60_000;
+const PATIENCE_MS: u64 = 30_000;
 
 /// A session has sent available presence.
 pub fn presented(core: &Arc<Core>, cx: SessionCx<'_>, presence: &Stanza) {
