@@ -12,6 +12,7 @@ pub mod commands;
 pub mod contact;
 pub mod csi;
 pub mod delay;
+pub mod delegation;
 pub mod disco;
 mod due;
 pub mod escape;
@@ -25,6 +26,7 @@ pub mod offline;
 pub mod outage;
 pub mod ping;
 pub mod private;
+pub mod privilege;
 pub mod pubsub;
 pub mod push;
 pub mod register;
@@ -54,6 +56,8 @@ pub fn modules(b: &mut HostBuilder<'_>) {
 fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<disco::Disco>();
     b.add::<caps::Caps>();
+    b.add::<delegation::Delegation>();
+    b.add::<privilege::Privilege>();
     b.add::<contact::Contact>();
     b.add::<outage::Outages>();
     b.add::<escape::Escape>();

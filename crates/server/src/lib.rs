@@ -23,7 +23,10 @@ pub use asked::Answered;
 pub use outbox::{
     Acked, Announcement, Announcements, Hold, HoldRule, Outbox, Receipt, Taken, TooHigh, Watch,
 };
-pub use route::{Component, Components, Elsewhere, Fanout, Handed, Letter, Paced, Resumed, Routed};
+pub use route::{
+    Access, Component, Components, Delegated, Elsewhere, Fanout, Handed, Letter, Paced, Resumed,
+    Routed,
+};
 pub use server::{
     Archiving, Clock, HostInfo, Invitations, KINDS, Limits, NodeCreation, PubSub, Registration,
     Role, RoomCreation, RoomDefaults, Rooms, Server, Uploads, store_failure,

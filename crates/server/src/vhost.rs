@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tercet_core::StanzaKind;
 
+use crate::module::Insider;
 use crate::module::{
     BoundFn, ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, PresenceEntry,
     Registrar, SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
@@ -204,6 +205,11 @@ impl VHost {
 
     pub(crate) fn subscription_handlers(&self) -> &[Box<ConsentFn>] {
         &self.extension.subscriptions
+    }
+
+    /// The modules that see what goes on.
+    pub(crate) fn insiders(&self) -> &[Arc<dyn Insider>] {
+        &self.extension.insiders
     }
 
     /// What is behind the host's addresses with a localpart, where these are no accounts.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use tercet_core::Peers;
 use tercet_server::{
-    Archiving, Clock, Component, HostInfo, Invitations, Limits, PubSub, RoomDefaults, Rooms,
-    Server, Uploads,
+    Access, Archiving, Clock, Component, Delegated, HostInfo, Invitations, Limits, PubSub,
+    RoomDefaults, Rooms, Server, Uploads,
 };
 use tercet_store::{Kind, Store, StoreError};
 
-use crate::config::{self, Config, Host, NodeCreation, RegistrationPolicy, RoomCreation, Uri};
+use crate::config::{
+    self, Config, Host, NodeCreation, RegistrationPolicy, Rights, RoomCreation, Uri,
+};
 
 /// Why a server could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -122,10 +124,7 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             .components
             .iter()
             .filter(|component| component.host == host.domain)
-            .map(|component| Component {
-                domain: component.domain.as_str().to_owned(),
-                name: component.name.clone().unwrap_or_default(),
-            })
+            .map(self::component)
             .collect(),
         pubsub: nodes(host),
         modules: host.modules.0.clone(),
@@ -149,6 +148,32 @@ fn nodes(host: &Host) -> PubSub {
         owner_bytes: nodes.quota.0,
         node_subscriptions: bytes(nodes.node_subscriptions.into()),
         user_subscriptions: bytes(nodes.user_subscriptions.into()),
+    }
+}
+
+fn component(component: &config::Component) -> Component {
+    let access = |rights| Access {
+        get: matches!(rights, Rights::Get | Rights::Both),
+        set: matches!(rights, Rights::Set | Rights::Both),
+    };
+    let requests = component.requests.iter();
+    let delegated = component.delegated.iter();
+    Component {
+        domain: component.domain.as_str().to_owned(),
+        name: component.name.clone().unwrap_or_default(),
+        roster: access(component.roster),
+        roster_push: component.roster_push,
+        messages: component.messages,
+        presence: component.presence,
+        requests: requests
+            .map(|request| (request.ns.clone(), access(request.rights)))
+            .collect(),
+        delegated: delegated
+            .map(|delegated| Delegated {
+                ns: delegated.ns.clone(),
+                attributes: delegated.attributes.clone(),
+            })
+            .collect(),
     }
 }
 

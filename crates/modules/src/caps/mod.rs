@@ -24,6 +24,8 @@ const NODE: &str = "urn:tercet:server";
 pub struct Caps {
     /// The hash, made when it is first asked for: then the host's modules are all there, and they stay.
     ver: OnceLock<String>,
+    /// Components say a part of it, which no hash of ours covers.
+    nested: bool,
 }
 
 impl Module for Caps {
@@ -31,13 +33,18 @@ impl Module for Caps {
     const XEPS: &'static [Xep] = &[xep(115, "1.6.0", Coverage::Complete)];
     type Config = ();
 
-    fn new((): (), _: &HostInfo) -> Self {
+    fn new((): (), host: &HostInfo) -> Self {
+        let components = host.components.iter();
         Caps {
             ver: OnceLock::new(),
+            nested: components.flat_map(|c| &c.delegated).next().is_some(),
         }
     }
 
     fn register(r: &mut Registrar<'_, Self>) {
+        if r.module().nested {
+            return;
+        }
         let caps = r.module().clone();
         let node = Node {
             target: Target::Host,

@@ -1,20 +1,27 @@
 //! The answer about an entity, and the string that XEP-0115 hashes: two views of the same facts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tercet_core::{Element, OwnedElement, XmlWriter};
 use tercet_server::VHost;
 use tercet_server::module::Target;
 
-use super::{Form, Identity};
+use super::{Form, Identity, Said};
 
 /// What is on for an account's own user besides what everybody may ask.
-fn features(host: &VHost, target: Target, own: bool) -> BTreeSet<&'static str> {
+fn features(host: &VHost, target: Target, own: bool) -> BTreeSet<&str> {
     let mut features: BTreeSet<_> = host.features(target).collect();
     if own && target == Target::Account {
         features.extend(host.features(Target::Own));
     }
     features
+}
+
+/// Whether a feature is of a namespace: that itself, or a part of it behind `#`.
+fn is_of(var: &str, ns: &str) -> bool {
+    let rest = var.strip_prefix(ns);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
 }
 
 fn identities(host: &VHost, target: Target) -> impl Iterator<Item = &Identity> {
@@ -30,18 +37,46 @@ fn forms(host: &VHost, target: Target) -> impl Iterator<Item = &Form> {
 
 /// Writes identities, features and forms of the host or of an account; `own` if the account's user asks.
 pub fn write_info(host: &VHost, target: Target, own: bool, w: &mut XmlWriter) {
-    for identity in identities(host, target) {
+    write_info_instead(host, target, own, &[], w);
+}
+
+/// The same, where others say something in its place.
+pub(super) fn write_info_instead(
+    host: &VHost,
+    target: Target,
+    own: bool,
+    instead: &[Arc<Said>],
+    w: &mut XmlWriter,
+) {
+    let told = |identity: &Identity| {
+        let mut told = instead.iter().flat_map(|said| &said.identities);
+        told.any(|(category, kind)| category == identity.category && kind == identity.kind)
+    };
+    for identity in identities(host, target).filter(|identity| !told(identity)) {
         w.start("identity")
             .attr("category", identity.category)
             .attr("type", identity.kind);
         w.opt_attr("name", Some(identity.name).filter(|n| !n.is_empty()))
             .end();
     }
-    for feature in features(host, target, own) {
+    // XEP-0355 §6.2.1: of a delegated namespace the features are those of who answers for it.
+    let theirs = |var: &str| instead.iter().any(|said| is_of(var, &said.ns));
+    let mut vars = features(host, target, own);
+    vars.retain(|var| !theirs(var));
+    vars.extend(
+        instead
+            .iter()
+            .flat_map(|said| &said.features)
+            .map(String::as_str),
+    );
+    for feature in vars {
         w.leaf("feature", &[("var", feature)]);
     }
     for form in forms(host, target) {
         w.raw(&form.0);
+    }
+    for said in instead {
+        w.raw(&said.rest);
     }
 }
 

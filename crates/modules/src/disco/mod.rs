@@ -7,17 +7,19 @@ mod answer;
 
 #[cfg(test)]
 pub(crate) use answer::tests::examples;
+use answer::write_info_instead;
 pub use answer::{info_string, string_of, write_info};
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tercet_core::rsm::RsmRequest;
 use tercet_core::{Element, Jid, StanzaError, XmlWriter};
 use tercet_server::module::{
     Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep, xep,
 };
-use tercet_server::{HostInfo, Role};
+use tercet_server::{HostInfo, Role, Server};
 
 /// The namespace of questions about features.
 pub const INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -39,6 +41,25 @@ pub struct Identity {
 
 /// A form that extends the host's answer (XEP-0128): one `<x type='result'/>`.
 pub struct Form(pub Vec<u8>);
+
+/// What somebody else says of a namespace in the host's place, or in that of its accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The namespace: the host's own features of it are left out.
+    pub ns: String,
+    /// Features.
+    pub features: Vec<String>,
+    /// Categories and types of its identities: the host's own of the same are left out.
+    pub identities: Vec<(String, String)>,
+    /// Identities and forms, as XML.
+    pub rest: Vec<u8>,
+}
+
+/// What is said in the place of a host, or of its accounts.
+pub struct Instead(pub Box<InsteadFn>);
+
+/// See [`Instead`].
+pub type InsteadFn = dyn Fn(&Server, Target) -> Vec<Arc<Said>> + Send + Sync;
 
 /// Something that belongs to the host and answers for itself.
 pub struct HostItem {
@@ -249,7 +270,11 @@ impl OnIq<InfoQuery> for Disco {
         }
         let mut w = XmlWriter::new();
         w.start("query").attr("xmlns", INFO);
-        write_info(cx.host, target(&cx), cx.is_own(), &mut w);
+        let instead = cx.host.provided::<Instead>();
+        let instead: Vec<_> = instead
+            .flat_map(|i| (i.0)(cx.server, target(&cx)))
+            .collect();
+        write_info_instead(cx.host, target(&cx), cx.is_own(), &instead, &mut w);
         w.end();
         Ok(Reply::Payload(w.finish()))
     }

@@ -1,11 +1,13 @@
 //! The requests of the roster (RFC 6121 §2). The roster itself, its pushes and the subscriptions belong to the server.
 
+use std::sync::Arc;
+
 use tercet_core::{BareJid, Element, StanzaError, XmlWriter, ns};
-use tercet_server::HostInfo;
 use tercet_server::module::{
     IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, StreamFeature, Target, Xep,
 };
-use tercet_server::roster::Item;
+use tercet_server::roster::{Item, Subscription};
+use tercet_server::{Account, AccountState, HostInfo, Server};
 
 const NS: &str = "jabber:iq:roster";
 
@@ -36,6 +38,8 @@ enum Change {
     Update {
         name: Option<String>,
         groups: Vec<String>,
+        /// Whether the user and the contact see each other's presence from now on, where somebody speaks for the contact.
+        agreed: Option<(bool, bool)>,
     },
 }
 
@@ -56,7 +60,11 @@ impl Payload for Set {
         let change = match item.attr("subscription").as_deref() {
             Some("remove") => Change::Remove,
             // RFC 6121 §2.1.2.5: any other value in a set is ignored.
-            _ => Change::Update { name, groups },
+            _ => Change::Update {
+                name,
+                groups,
+                agreed: None,
+            },
         };
         Ok(Set { contact, change })
     }
@@ -98,10 +106,17 @@ impl OnIq<Get> for RosterModule {
         let mut state = cx.require_account()?.lock();
         // RFC 6121 §2.2: from here on the resource gets pushes.
         for resource in &mut state.resources {
-            resource.interested |= std::sync::Arc::ptr_eq(&resource.session, session);
+            resource.interested |= Arc::ptr_eq(&resource.session, session);
         }
+        get.answer(&state)
+    }
+}
+
+impl Get {
+    /// The roster, unless the asker has it already.
+    pub(crate) fn answer(&self, state: &AccountState) -> IqResult {
         let version = state.roster.version();
-        if get.version.as_ref() == Some(&version) {
+        if self.version.as_ref() == Some(&version) {
             // RFC 6121 §2.6.3: nothing has changed.
             return Ok(Reply::Empty);
         }
@@ -117,18 +132,50 @@ impl OnIq<Get> for RosterModule {
 
 impl OnIq<Set> for RosterModule {
     async fn on_iq(&self, cx: IqCx<'_>, set: Set) -> IqResult {
-        let account = cx.require_account()?;
+        set.apply(cx.server, cx.require_account()?).await
+    }
+}
+
+impl Set {
+    /// Whom it is about.
+    pub(crate) fn contact(&self) -> &BareJid {
+        &self.contact
+    }
+
+    /// The same, with what the contact has agreed to: that the user sees its presence, and it the user's.
+    pub(crate) fn agreed(mut self, to: bool, from: bool) -> Set {
+        if let Change::Update { agreed, .. } = &mut self.change {
+            *agreed = Some((to, from));
+        }
+        self
+    }
+
+    /// Changes the contact in the roster of `account`.
+    pub(crate) async fn apply(self, server: &Arc<Server>, account: &Arc<Account>) -> IqResult {
+        let set = self;
         match set.change {
-            Change::Remove => cx.server.remove_contact(account, &set.contact).await?,
-            Change::Update { name, groups } => {
+            Change::Remove => server.remove_contact(account, &set.contact).await?,
+            Change::Update {
+                name,
+                groups,
+                agreed,
+            } => {
                 if set.contact == *account.jid() {
                     return Err(StanzaError::not_allowed().text("nobody is their own contact"));
                 }
-                cx.server
+                server
                     .change_contact(account, &set.contact, |item| {
                         item.in_roster = true;
                         item.name = name;
                         item.groups = groups;
+                        if let Some((to, from)) = agreed {
+                            item.subscription = Subscription {
+                                to,
+                                from,
+                                ..Subscription::default()
+                            };
+                            item.request = None;
+                        }
                     })
                     .await?;
             }

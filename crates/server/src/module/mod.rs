@@ -18,6 +18,7 @@
 
 mod cx;
 mod entity;
+mod insider;
 mod registrar;
 mod slot;
 mod stage;
@@ -27,10 +28,11 @@ pub use cx::{
     SubscriptionCx, UnknownCx,
 };
 pub use entity::{EntityCx, HostMessages, OnEntity, Parked};
+pub use insider::{Insider, Taken};
 pub(crate) use registrar::{
     BoundFn, ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry, StageEntry,
 };
-pub use registrar::{Feature, Registrar};
+pub use registrar::{BoxFuture, Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
 pub(crate) use slot::{SlotDef, Slots};
 pub(crate) use stage::Phase;

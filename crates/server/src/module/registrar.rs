@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tercet_core::{Element, Stanza, StanzaError};
 use tercet_store::Batch;
 
+use super::insider::Insider;
 use super::slot::SlotDef;
 use super::{
     AdmittedCx, EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnBind, OnEntity, OnIq,
@@ -17,7 +18,7 @@ use super::{
 use crate::route::Routed;
 
 /// A future that borrows what its handler was given.
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 type IqFn = dyn for<'a> Fn(IqCx<'a>) -> BoxFuture<'a, IqResult> + Send + Sync;
 type StageFn = dyn Fn(&mut StanzaCx<'_>) -> Flow + Send + Sync;
@@ -91,6 +92,7 @@ pub(crate) struct Extension {
     pub(crate) inline: Vec<&'static str>,
     pub(crate) subscriptions: Vec<Box<ConsentFn>>,
     pub(crate) entity: Option<Box<EntityFn>>,
+    pub(crate) insiders: Vec<Arc<dyn Insider>>,
     pub(crate) slots: Vec<SlotDef>,
     pub(crate) features: Vec<(Target, &'static str)>,
     pub(crate) provided: Vec<Box<dyn Any + Send + Sync>>,
@@ -271,6 +273,18 @@ impl<'a, M: Module> Registrar<'a, M> {
     {
         let module = self.module.clone();
         self.into.entity = Some(Box::new(move |cx| module.on_entity(cx)));
+        Feature {
+            target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Sees what goes on in the host.
+    pub fn insider(&mut self) -> Feature<'_>
+    where
+        M: Insider,
+    {
+        self.into.insiders.push(self.module.clone());
         Feature {
             target: Target::Host,
             features: &mut self.into.features,

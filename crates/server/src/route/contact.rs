@@ -115,6 +115,11 @@ impl Server {
         }
         w.end();
         let query = w.finish();
+        if let Some(host) = self.host(account.jid().domain()) {
+            for insider in host.insiders() {
+                insider.contact_changed(self, account.jid(), &query);
+            }
+        }
         for resource in state.resources.iter().filter(|r| r.interested) {
             let id = format!("push-{}", state.roster.version());
             resource.session.outbox().push(|out| {

@@ -54,6 +54,14 @@ impl Server {
         passage: Passage<'_>,
         effects: Effects,
     ) -> Routed {
+        match self.message_to_insiders(host, passage) {
+            Some(Ok(taken)) => return taken.and(self.finish(passage, effects)),
+            Some(Err(error)) => {
+                self.bounce(passage, &error);
+                return self.finish(passage, effects);
+            }
+            None => {}
+        }
         let cx = EntityCx {
             server: self,
             host,

@@ -6,7 +6,7 @@ use tercet_core::{IqType, Jid, Stanza, StanzaError, discreet_error_reply, error_
 
 use super::{Passage, Routed};
 use crate::account::Account;
-use crate::module::{Effects, Flow, IqCx, IqKind, IqResult, Reply, Side, Target};
+use crate::module::{Effects, Flow, IqCx, IqKind, IqResult, Reply, Side, Taken, Target};
 use crate::outbox::Outbox;
 use crate::server::{Server, store_failure};
 use crate::session::Session;
@@ -47,7 +47,7 @@ impl Server {
             Ok(Shape::Request(kind)) => kind,
             Ok(Shape::Answer) => {
                 return match to {
-                    Some(to) => self.send(session, Passage::of(session, stanza, to)),
+                    Some(to) => self.send(session.account(), Passage::of(session, stanza, to)),
                     // An answer to the server, which asked nothing that it waits for.
                     None => Routed::Done,
                 };
@@ -68,7 +68,7 @@ impl Server {
             // RFC 6120 §10.3.3: the server answers for the account.
             None => self.own_request(session, kind, stanza, None),
             Some(to) if to.as_str() == own => self.own_request(session, kind, stanza, Some(to)),
-            Some(to) => self.send(session, Passage::of(session, stanza, to)),
+            Some(to) => self.send(session.account(), Passage::of(session, stanza, to)),
         }
     }
 
@@ -94,7 +94,10 @@ impl Server {
                 account: Some(session.account()),
                 session: Some(&session),
             };
-            let answer = cx.dispatch(kind, &[Target::Own, Target::Account]).await;
+            let targets = [Target::Own, Target::Account];
+            let Some(answer) = cx.dispatch(kind, &targets).await else {
+                return;
+            };
             let (from, to) = (
                 to.as_ref().map(|t| t.as_str()),
                 Some(session.jid().as_str()),
@@ -124,7 +127,10 @@ impl Server {
             self.answered(passage.from, passage.to, passage.stanza);
             return self.finish(passage, effects);
         };
-        if host.answers_own(passage.stanza, kind) {
+        let mut insiders = host.insiders().iter();
+        if host.answers_own(passage.stanza, kind)
+            && !insiders.any(|insider| insider.admits(passage.from, passage.stanza))
+        {
             // Promise 8 of the bad-input list: what concerns only the own account is nobody else's.
             self.bounce(passage, &StanzaError::forbidden());
             return self.finish(passage, effects);
@@ -208,7 +214,9 @@ impl Server {
             } else {
                 Target::Host
             };
-            let answer = cx.dispatch(kind, &[target]).await;
+            let Some(answer) = cx.dispatch(kind, &[target]).await else {
+                return;
+            };
             if let Some(session) = session {
                 let (from, to) = (Some(parcel.to.as_str()), Some(parcel.from.as_str()));
                 give_answer(session.outbox(), &parcel.stanza, answer, from, to);
@@ -221,6 +229,49 @@ impl Server {
                 server.answered_here(parcel.passage(), answer.result);
             }
         })
+    }
+
+    /// Answers a request that a module has taken ([`Taken::Later`]). `asked` is whom it was for, if it said so.
+    pub fn answer_later(
+        self: &Arc<Self>,
+        request: &Stanza,
+        asker: &Jid,
+        asked: Option<&Jid>,
+        result: IqResult,
+    ) {
+        let (from, to) = (asked.map(|jid| jid.as_str()), Some(asker.as_str()));
+        let answer = Answer {
+            result,
+            secret: false,
+        };
+        if let Some(session) = self.session(asker) {
+            give_answer(session.outbox(), request, answer, from, to);
+        } else if self.is_elsewhere(asker.domain()) {
+            self.write_to(asker, |out| write_answer(request, &answer, from, to, out));
+        } else if let Some(asked) = asked {
+            self.answered_here(Passage::new(request, asker, asked), answer.result);
+        }
+    }
+
+    /// Lets the handlers answer a request of an account to itself, made in its name by whoever may. What only a session may ask
+    /// is `forbidden`.
+    pub async fn ask_own(self: &Arc<Self>, account: &Arc<Account>, request: &Stanza) -> IqResult {
+        let kind = request.iq_type().and_then(IqKind::of);
+        let host = self.host(account.jid().domain());
+        let (Some(kind), Some(host)) = (kind, host) else {
+            return Err(StanzaError::bad_request());
+        };
+        let cx = IqCx {
+            server: self,
+            host: &host,
+            stanza: request,
+            from: account.jid(),
+            account: Some(account),
+            session: None,
+        };
+        cx.handle(kind, &[Target::Own, Target::Account])
+            .await
+            .result
     }
 
     /// A handler of this server has answered a request of this server.
@@ -274,8 +325,22 @@ impl VHost {
 }
 
 impl IqCx<'_> {
+    /// Lets a module answer that has something to say about everything, or else the first handler that is registered for one of
+    /// `targets`; `None` if it is answered later.
+    async fn dispatch(self, kind: IqKind, targets: &[Target]) -> Option<Answer> {
+        let mut insiders = self.host.insiders().iter();
+        match insiders.find_map(|insider| insider.request(self)) {
+            Some(Taken::Later) => None,
+            Some(Taken::Answer(answer)) => Some(Answer {
+                result: answer.await,
+                secret: false,
+            }),
+            None => Some(self.handle(kind, targets).await),
+        }
+    }
+
     /// Lets the first handler answer that is registered for one of `targets`.
-    async fn dispatch(self, kind: IqKind, targets: &[Target]) -> Answer {
+    async fn handle(self, kind: IqKind, targets: &[Target]) -> Answer {
         let entry = self.stanza.payload().and_then(|payload| {
             let (ns, name) = (payload.ns(), payload.name());
             targets

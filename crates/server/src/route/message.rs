@@ -23,7 +23,7 @@ impl Server {
     ) -> Routed {
         // RFC 6120 §10.3.1: without an address it is for the sender's own account.
         let to = to.unwrap_or_else(|| session.account().jid());
-        self.send(session, Passage::of(session, stanza, to))
+        self.send(session.account(), Passage::of(session, stanza, to))
     }
 
     /// A message for an account of this server.

@@ -19,7 +19,7 @@ mod resume;
 mod rules;
 mod session;
 
-pub use component::{Component, Components};
+pub use component::{Access, Component, Components, Delegated};
 pub(crate) use contact::ChangeError;
 pub(crate) use elsewhere::Ways;
 pub use elsewhere::{Elsewhere, Letter};
@@ -206,11 +206,10 @@ impl Server {
     }
 
     /// Runs the sender's stages, then delivers.
-    fn send(self: &Arc<Self>, session: &Arc<Session>, passage: Passage<'_>) -> Routed {
+    fn send(self: &Arc<Self>, account: &Arc<Account>, passage: Passage<'_>) -> Routed {
         let mut effects = Effects::new();
-        match self.stages(session.account(), Side::Sender, passage, &mut effects) {
+        match self.stages(account, Side::Sender, passage, &mut effects) {
             Flow::Continue => {
-                let account = session.account();
                 let kept = self.archive_sent(account, passage, &mut effects);
                 self.copy(account, Side::Sender, passage, None, &mut effects);
                 kept.and(self.deliver(passage, effects))

@@ -41,7 +41,7 @@ impl Server {
             (None, Some(to), PresenceType::Available | PresenceType::Unavailable) => {
                 self.direct_presence(session, kind, stanza, to)
             }
-            (None, Some(to), _) => self.send(session, Passage::of(session, stanza, to)),
+            (None, Some(to), _) => self.send(session.account(), Passage::of(session, stanza, to)),
             (_, None, _) => {
                 self.bounce_to(
                     session,
@@ -81,6 +81,9 @@ impl Server {
             )
         };
         self.broadcast(session, stanza, &subscribers);
+        if initial {
+            self.session_presence(session, stanza);
+        }
         drop(order);
         let host = self.host(session.jid().domain());
         if let Some(host) = &host {
@@ -138,6 +141,7 @@ impl Server {
     ) -> Routed {
         if let Some(subscribers) = subscribers {
             self.broadcast(session, stanza, subscribers);
+            self.session_presence(session, stanza);
         }
         // RFC 6121 §4.6.3: who got directed presence learns of its end, once.
         let directed = std::mem::take(&mut *session.directed());

@@ -11,7 +11,7 @@ use super::fault::Problem;
 use super::keys::ComponentKeys;
 use super::section::{Effect, Reader, Section as _};
 use super::value::{Domain, Value, from_string, quoted};
-use super::{Host, Period, SecondConnection, Size};
+use super::{Host, Period, Rights, SecondConnection, Size};
 
 /// A secret: not shown, wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,6 +71,78 @@ impl Value for Text {
     }
 }
 
+/// Requests of a namespace, as in `http://jabber.org/protocol/pubsub=both`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The namespace.
+    pub ns: String,
+    /// Which of them.
+    pub rights: Rights,
+}
+
+impl Value for Request {
+    fn expects() -> String {
+        "a namespace and \"get\", \"set\" or \"both\", such as \"http://jabber.org/protocol/pubsub=both\"".into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Request> {
+        from_string(value, Request::expects(), problems, |text| {
+            let parts = text.rsplit_once('=');
+            let parts = parts.filter(|(ns, _)| is_namespace(ns));
+            let request = parts.and_then(|(ns, word)| {
+                let rights = [Rights::Get, Rights::Set, Rights::Both];
+                let rights = rights.into_iter().find(|rights| rights.word() == word)?;
+                let ns = ns.to_owned();
+                Some(Request { ns, rights })
+            });
+            request.ok_or_else(|| format!("{} is not {}", quoted(text), Request::expects()))
+        })
+    }
+    fn write(&self) -> Option<String> {
+        Some(quoted(&format!("{}={}", self.ns, self.rights.word())))
+    }
+}
+
+/// A namespace, with the attributes that count: `urn:xmpp:mam:2 node`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// The namespace.
+    pub ns: String,
+    /// Names of attributes.
+    pub attributes: Vec<String>,
+}
+
+impl Value for Namespace {
+    fn expects() -> String {
+        "a namespace, with names of attributes behind it, such as \"urn:xmpp:mam:2 node\"".into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Namespace> {
+        from_string(value, Namespace::expects(), problems, |text| {
+            let mut words = text.split_whitespace().map(str::to_owned);
+            let ns = words.next().filter(|ns| is_namespace(ns));
+            let ns =
+                ns.ok_or_else(|| format!("{} is not {}", quoted(text), Namespace::expects()))?;
+            // XEP-0355 §7: that of delegation itself is not delegated.
+            if ns == "urn:xmpp:delegation:2" {
+                return Err(format!("{} cannot be delegated", quoted(&ns)));
+            }
+            let attributes = words.collect();
+            Ok(Namespace { ns, attributes })
+        })
+    }
+    fn write(&self) -> Option<String> {
+        let words = std::iter::once(&self.ns).chain(&self.attributes);
+        let words: Vec<_> = words.map(String::as_str).collect();
+        Some(quoted(&words.join(" ")))
+    }
+}
+
+fn is_namespace(text: &str) -> bool {
+    let plain = |c: char| {
+        !c.is_whitespace() && !c.is_control() && !matches!(c, '<' | '>' | '&' | '\'' | '"')
+    };
+    !text.is_empty() && text.chars().all(plain)
+}
+
 /// A component, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Component {
@@ -90,6 +162,18 @@ pub struct Component {
     pub queue_time: Period,
     /// Bytes that may wait for it.
     pub queue_bytes: Size,
+    /// What it may do with rosters.
+    pub roster: Rights,
+    /// Whether it hears of changes in them.
+    pub roster_push: bool,
+    /// Whether it sends messages in the name of others.
+    pub messages: bool,
+    /// Whether it hears of presence.
+    pub presence: bool,
+    /// Requests that it may make in the name of others.
+    pub requests: Vec<Request>,
+    /// Namespaces that it answers for.
+    pub delegated: Vec<Namespace>,
 }
 
 /// Reads the tables `[[component]]`. Those with faults are left out.
@@ -105,9 +189,25 @@ pub(super) fn read_all(
         if let Some(component) = read(&mut inner, hosts, folder) {
             let domain = component.domain.as_str();
             let served = hosts.iter().any(|host| {
-                host.domain.as_str() == domain || host.rooms_domain().as_deref() == Some(domain)
+                let services = [host.rooms_domain(), host.nodes_domain()];
+                host.domain.as_str() == domain
+                    || services
+                        .into_iter()
+                        .flatten()
+                        .any(|service| service == domain)
             });
-            if served
+            let answers = |other: &Component, ns: &str| {
+                other.host == component.host && other.delegated.iter().any(|d| d.ns == ns)
+            };
+            let mut delegated = component.delegated.iter();
+            let twice = delegated.find(|d| components.iter().any(|other| answers(other, &d.ns)));
+            if let Some(twice) = twice {
+                let reason = format!(
+                    "another component answers for {} already",
+                    quoted(&twice.ns)
+                );
+                inner.fault("delegated", reason);
+            } else if served
                 || components
                     .iter()
                     .any(|other| other.domain == component.domain)
@@ -162,6 +262,12 @@ fn read(reader: &mut Reader<'_>, hosts: &[Host], folder: &Path) -> Option<Compon
         second_connection: keys.second_connection,
         queue_time: keys.queue_time,
         queue_bytes: keys.queue_bytes,
+        roster: keys.roster,
+        roster_push: keys.roster_push,
+        messages: keys.messages,
+        presence: keys.presence,
+        requests: keys.requests,
+        delegated: keys.delegated,
         domain,
     })
 }
@@ -290,6 +396,39 @@ mod tests {
             said.contains("/nonexistent/secret cannot be read"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn what_a_component_may_do_beyond_its_domain_is_named_by_namespace() {
+        let table = "[[component]]\ndomain = \"a\"\nsecret = \"s\"\n";
+        assert_eq!(good(table)[0].roster, Rights::None);
+        let keys = "roster = \"both\"\nrequests = [\"urn:x=get\"]\ndelegated = [\"urn:y\", \"urn:z node other\"]\n";
+        let component = &good(&format!("{table}{keys}"))[0];
+        assert_eq!(
+            (component.roster, component.messages),
+            (Rights::Both, false)
+        );
+        let request = &component.requests[0];
+        assert_eq!((&*request.ns, request.rights), ("urn:x", Rights::Get));
+        assert_eq!(component.delegated[1].attributes, ["node", "other"]);
+        for (wrong, said) in [
+            ("requests = [\"urn:x\"]", "is not a namespace"),
+            ("requests = [\"urn:x=none\"]", "is not a namespace"),
+            ("requests = [\"=get\"]", "is not a namespace"),
+            ("delegated = [\"\"]", "is not a namespace"),
+            (
+                "delegated = [\"urn:xmpp:delegation:2\"]",
+                "cannot be delegated",
+            ),
+            ("roster = \"all\"", "is not"),
+        ] {
+            let fault = fault(&format!("{table}{wrong}\n"));
+            assert!(fault.contains(said), "{wrong}: {fault}");
+        }
+        let other = table.replace("\"a\"", "\"b\"");
+        let keys = "delegated = [\"urn:y\"]\n";
+        let said = fault(&format!("{table}{keys}{other}{keys}"));
+        assert!(said.contains("another component answers"), "{said}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tercet_core::DomainPattern;
 
-use super::component::{Password, Text};
+use super::component::{Namespace, Password, Request, Text};
 use super::federation::{NameServer, Route};
 use super::net::Network;
 use super::section::section;
@@ -188,6 +188,20 @@ section! {
 }
 
 choice! {
+    /// Which requests are allowed.
+    Rights {
+        /// None.
+        None = "none",
+        /// Those that ask.
+        Get = "get",
+        /// Those that change something.
+        Set = "set",
+        /// All.
+        Both = "both",
+    }
+}
+
+choice! {
     /// What becomes of a second connection of a component that is connected.
     SecondConnection {
         /// It is refused.
@@ -222,6 +236,20 @@ section! {
         queue_time: Period = Period(30), in 0..=3600 => Live;
         /// Bytes that may wait for it. Of what comes then, senders are told.
         queue_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Live;
+        /// What it may do with the contact lists of the users of `host` (XEP-0356): `get`, `set` or `both`. This and the next five keys let it act in the name
+        /// of all of them: set them only for programs that you trust as much as this server.
+        roster: Rights = Rights::None => Live;
+        /// Whether it hears of changes in the lists that it may `get`.
+        roster_push: bool = true => Live;
+        /// Whether it may send messages in their name (XEP-0356), as gateways do for what users write elsewhere.
+        messages: bool = false => Live;
+        /// Whether it hears of their coming and going (XEP-0356).
+        presence: bool = false => Live;
+        /// Requests that it may make in their name (XEP-0356): namespaces, each with `get`, `set` or `both`.
+        requests: Vec<Request> = Vec::new(), like "[\"http://jabber.org/protocol/pubsub=both\"]" => Live;
+        /// Namespaces of requests to `host` and to its users that it answers in their place (XEP-0355), each with the attributes that the request must have,
+        /// if any, behind it.
+        delegated: Vec<Namespace> = Vec::new(), like "[\"http://jabber.org/protocol/pubsub\", \"urn:xmpp:mam:2 node\"]" => Live;
     }
 }
 

@@ -24,8 +24,8 @@ use fault::{ConfigError, Fault, position};
 pub use federation::{NameServer, Route};
 pub use keys::{
     Archive, BalancedPort, Contact, Federation, General, Http, Limits, Listen, Log, LogFormat,
-    Login, NodeCreation, Peers, PubSub, Registration, RegistrationPolicy, RoomCreation, Rooms,
-    SecondConnection, Tls, Upload,
+    Login, NodeCreation, Peers, PubSub, Registration, RegistrationPolicy, Rights, RoomCreation,
+    Rooms, SecondConnection, Tls, Upload,
 };
 pub use modules::Modules;
 pub use net::Network;

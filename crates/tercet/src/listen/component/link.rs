@@ -139,6 +139,7 @@ impl Link {
         // Presence is asked for and shown anew, whatever it has missed.
         self.hub.server.within_reach(&domain);
         self.hub.server.disturbed(&domain);
+        self.hub.server.component_connected(&domain);
         self.seat = Some(Seat {
             station,
             domain,

@@ -287,6 +287,11 @@ impl Components for Hub {
         self.station(domain).is_some()
     }
 
+    fn is_connected(&self, domain: &str) -> bool {
+        let station = self.station(domain);
+        station.is_some_and(|station| station.lock().line.here().is_some())
+    }
+
     fn send(&self, letter: Letter) {
         let Some(station) = self.station(letter.to.domain()) else {
             // It has just been taken away.

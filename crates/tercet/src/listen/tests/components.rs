@@ -4,7 +4,7 @@ use super::*;
 use std::net::TcpStream;
 use tercet_stream::component::{ComponentConfig, ComponentHost, ComponentSecret};
 
-const IRC: &str = "irc.localhost";
+pub(super) const IRC: &str = "irc.localhost";
 
 fn streams() -> ComponentConfig {
     ComponentConfig::new([IRC, "wide.localhost"].map(|domain| ComponentHost {
@@ -32,10 +32,16 @@ fn scene() -> Scene {
 
 fn scene_with(replace: bool, wait: Duration) -> Scene {
     Scene::new(|settings| {
-        settings.component = Some(0);
+        configure(settings);
         settings.components = places(replace, wait);
-        settings.component_streams = streams();
     })
+}
+
+/// Components whose stanzas wait for a minute.
+pub(super) fn configure(settings: &mut Settings) {
+    settings.component = Some(0);
+    settings.components = places(false, Duration::from_secs(60));
+    settings.component_streams = streams();
 }
 
 impl Scene {
@@ -53,7 +59,7 @@ impl Scene {
     }
 
     /// A component that is connected.
-    fn component(&self, domain: &str) -> Client {
+    pub(super) fn component(&self, domain: &str) -> Client {
         let mut component = self.component_with(domain, "secret");
         component.expect("<handshake/>");
         component

@@ -8,6 +8,7 @@ mod files;
 mod http2;
 mod login;
 mod pages;
+mod privileges;
 mod proxies;
 mod resumption;
 mod servers;

@@ -1,0 +1,51 @@
+//! Modules that let somebody reach deeper into a host than others may: components with privileges, or with namespaces of their own.
+
+use std::sync::Arc;
+
+use tercet_core::{BareJid, Jid, Stanza, StanzaError};
+
+use super::registrar::BoxFuture;
+use super::{IqCx, IqResult};
+use crate::route::Routed;
+use crate::server::Server;
+use crate::vhost::VHost;
+
+/// What has become of a request.
+pub enum Taken<'a> {
+    /// This is the answer.
+    Answer(BoxFuture<'a, IqResult>),
+    /// It will be answered, by [`Server::answer_later`].
+    Later,
+}
+
+/// Sees what goes on in a host before, or beside, everything else. Registered by [`Registrar::insider`](super::Registrar::insider).
+pub trait Insider: Send + Sync {
+    /// A component has connected.
+    fn connected(&self, _server: &Arc<Server>, _host: &Arc<VHost>, _component: &str) {}
+
+    /// Whether `from` may make a request to an account that only its own user may make.
+    fn admits(&self, _from: &Jid, _request: &Stanza) -> bool {
+        false
+    }
+
+    /// A request to the host or to one of its accounts, before its handler is looked for; `None` leaves it to that.
+    fn request<'a>(&'a self, _cx: IqCx<'a>) -> Option<Taken<'a>> {
+        None
+    }
+
+    /// A message to the host itself; `None` leaves it to others. An error goes to the sender.
+    fn message(
+        &self,
+        _server: &Arc<Server>,
+        _from: &Jid,
+        _message: &Stanza,
+    ) -> Option<Result<Routed, StanzaError>> {
+        None
+    }
+
+    /// A session of the host has become available, or unavailable after that. Not to wait, nor to come back to the account.
+    fn presence(&self, _server: &Arc<Server>, _session: &Jid, _presence: &Stanza) {}
+
+    /// An entry in an account's roster has changed; `push` is the payload of the push. The account is locked.
+    fn contact_changed(&self, _server: &Server, _account: &BareJid, _push: &[u8]) {}
+}
