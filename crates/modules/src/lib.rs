@@ -34,6 +34,7 @@ pub mod report;
 pub mod roster;
 pub mod setting;
 pub mod stable_id;
+pub mod standing;
 pub mod strangers;
 pub mod time;
 pub mod upload;
@@ -72,6 +73,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
     b.add::<strangers::Strangers>();
+    b.add::<standing::Standing>();
     b.add::<report::Reporting>();
     b.add::<roster::RosterModule>();
     b.add::<offline::Offline>();

@@ -27,6 +27,7 @@ mod room_control;
 mod room_pace;
 mod rooms_kept;
 mod sessions;
+mod standing;
 mod strangers;
 mod uploads;
 

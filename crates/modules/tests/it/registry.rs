@@ -192,6 +192,15 @@ const PROMISES: &[(&str, &str)] = &[
         "urn:xmpp:message-retract:1#tombstone",
         "src/mam/retract.scs",
     ),
+    ("urn:xmpp:raa:0#embed-message", "src/standing/forged.scs"),
+    (
+        "urn:xmpp:raa:0#embed-presence-directed",
+        "src/standing/forged.scs",
+    ),
+    (
+        "urn:xmpp:raa:0#embed-presence-sub",
+        "src/standing/forged.scs",
+    ),
     ("urn:xmpp:sid:0", "src/stable_id/forged.scs"),
 ];
 

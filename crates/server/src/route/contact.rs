@@ -204,7 +204,8 @@ impl Server {
             );
             return Routed::Done;
         }
-        match self.stages(&account, Side::Sender, passage, &mut Effects::new()) {
+        let mut effects = Effects::new();
+        match self.stages(&account, Side::Sender, passage, &mut effects) {
             Flow::Continue => {}
             Flow::Handled | Flow::Drop => return Routed::Done,
             Flow::Bounce(error) => {
@@ -238,7 +239,7 @@ impl Server {
                     to: &contact,
                     ..parcel.passage()
                 };
-                server.deliver(passage, Effects::new()).wait().await;
+                server.deliver(passage, effects).wait().await;
             }
             match (before.from, out.state.from) {
                 (false, true) => server.admit(&account, &contact),
