@@ -23,9 +23,11 @@ pub mod records;
 pub mod retract;
 pub mod shelf;
 pub mod subscribe;
+pub mod upkeep;
 pub mod xml;
 
 pub use records::{ACCOUNTS, JOINED, Kinds, SERVICE};
+pub use upkeep::keep_up;
 pub use xml::{OwnerRequest, Request};
 
 use std::sync::Arc;
@@ -45,6 +47,9 @@ use place::Place;
 pub struct PubSub {
     core: Arc<Core>,
 }
+
+/// The service of a host, for its upkeep.
+pub struct Service(Arc<Core>);
 
 /// What all places of a host share.
 pub struct Core {
@@ -158,6 +163,8 @@ impl Module for PubSub {
             r.on(StanzaKinds::PRESENCE, Side::Recipient, Stage::Annotate)
                 .silent("shown by what accounts do");
         } else {
+            r.provide(target, Service(core.clone()))
+                .silent("for the upkeep");
             let items = Items(Box::new(move |cx, page| {
                 let core = core.clone();
                 Box::pin(async move { disco::nodes(&Place::of(&cx, &core)?, &cx, page).await })

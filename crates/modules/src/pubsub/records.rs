@@ -86,6 +86,11 @@ pub fn key(first: &str, second: &str) -> String {
     format!("{first}{BETWEEN}{second}")
 }
 
+/// The first part of a key.
+pub fn first(key: &str) -> Option<&str> {
+    key.split_once(BETWEEN).map(|(first, _)| first)
+}
+
 /// All records whose key has `first` as its first part, by the second.
 pub async fn list(
     store: &Store,

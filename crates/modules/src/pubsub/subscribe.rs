@@ -1,6 +1,6 @@
 //! Subscriptions begin and end (XEP-0060 §6.1, §6.2), and what somebody has (§5.6, §5.7).
 
-use tercet_core::forms::{Field, Form};
+use tercet_core::forms::Form;
 use tercet_core::{Jid, StanzaError, XmlWriter, ns};
 use tercet_server::module::{IqResult, Reply};
 use tercet_store::Batch;
@@ -12,8 +12,6 @@ use super::place::Place;
 use super::xml::{NS, NS_EVENT};
 use super::{errors, items, notify, records};
 
-/// The form type of a request that an owner decides.
-pub const NS_AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
 /// Addresses with which one user may be subscribed to one node.
 const ADDRESSES: usize = 32;
 
@@ -68,9 +66,8 @@ pub async fn subscribe(
             state
         }
     };
-    if state == Subscribed::Pending {
-        ask_owners(place, &node, &jid);
-    } else if config.send_last != SendLast::Never
+    if state == Subscribed::Yes
+        && config.send_last != SendLast::Never
         && let Some(message) = items::last(place, &node).await?
     {
         notify::send(place, &message, &jid);
@@ -131,31 +128,6 @@ pub async fn unsubscribe(
     member.set_subscription(&jid, None);
     keep(place, &node, from, member).await?;
     Ok(Reply::Empty)
-}
-
-/// §8.6: the owners are asked whether somebody may subscribe.
-fn ask_owners(place: &Place, node: &Node, jid: &Jid) {
-    let owners: Vec<_> = match &place.account {
-        Some(account) => vec![account.jid().clone()],
-        None => node.lock().owners().cloned().collect(),
-    };
-    let form = Form::new(NS_AUTHORIZATION)
-        .title("Somebody wants to subscribe")
-        .field(Field::text_single("pubsub#node", "Node").value(&*node.name))
-        .field(Field::jid_single("pubsub#subscriber_jid", "Who").value(jid.as_str()))
-        .field(Field::boolean("pubsub#allow", "May subscribe", false));
-    for owner in owners {
-        let mut w = XmlWriter::new();
-        let id = super::create::fresh_id(place);
-        w.start("message")
-            .attr("xmlns", ns::CLIENT)
-            .attr("id", &id)
-            .attr("from", place.jid.as_str())
-            .attr("to", owner.as_str());
-        form.write(&mut w);
-        w.end();
-        place.server.post(&place.jid, &owner, &w.finish());
-    }
 }
 
 /// Tells somebody how its subscription stands (§12.16); `None`: it has ended.

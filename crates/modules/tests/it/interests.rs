@@ -222,3 +222,39 @@ fn nodes_of_an_account_end_with_it_and_are_not_there_for_the_next_of_its_name() 
         "{answer:?}"
     );
 }
+
+#[test]
+fn who_takes_the_name_of_an_account_that_is_gone_owns_no_nodes_of_it() {
+    let mut scene = Scene::new(&["Juliet", "Romeo"]);
+    tercet_modules::pubsub::keep_up(scene.0.server());
+    let pubsub = |kind: &str, to: &str, inner: &str| {
+        format!(
+            "<iq type='{kind}' id='q' to='{to}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>{inner}</pubsub></iq>"
+        )
+    };
+    let service = "pubsub.localhost";
+    scene.send("Juliet", &pubsub("set", service, "<create node='hers'/>"));
+    scene.send("Romeo", &pubsub("set", service, "<create node='his'/>"));
+    let join = "<subscribe node='his' jid='juliet@localhost'/>";
+    scene.send("Juliet", &pubsub("set", service, join));
+    scene.send(
+        "Juliet",
+        "<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>",
+    );
+    scene.0.advance(std::time::Duration::from_secs(11)).unwrap();
+    scene.0.connect(&client("Juliet")).unwrap();
+    let ask = "<subscriptions/>";
+    scene.send("Juliet", &pubsub("get", service, ask));
+    let answer = scene.all("Juliet");
+    assert!(
+        answer.iter().any(|a| a.contains("<subscriptions/>")),
+        "{answer:?}"
+    );
+    scene.all("Romeo");
+    scene.send("Romeo", &pubsub("get", service, "<items node='hers'/>"));
+    let answer = scene.all("Romeo");
+    assert!(
+        answer.iter().any(|a| a.contains("item-not-found")),
+        "{answer:?}"
+    );
+}

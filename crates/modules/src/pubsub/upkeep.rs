@@ -1,0 +1,127 @@
+//! Accounts that are gone leave the nodes of services, before others take their names: nodes that were theirs alone go, from the
+//! lists of others they are taken.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tercet_core::{BareJid, StanzaError};
+use tercet_server::{Role, Routed, Server, store_failure};
+use tercet_store::Batch;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::node::{Affiliation, Member};
+use super::place::Place;
+use super::{Core, Service, records};
+
+/// How often it is looked for accounts that have gone, in milliseconds.
+const OFTEN_MS: u64 = 10_000;
+
+/// From now on, looks after the nodes of all services.
+pub fn keep_up(server: &Arc<Server>) {
+    look(server, Arc::new(Mutex::new(server.removals())), true);
+}
+
+/// Looks for accounts that have gone since; for all of them where some were missed.
+fn look(server: &Arc<Server>, removals: Arc<Mutex<Receiver<BareJid>>>, mut all: bool) {
+    let next = server.now_ms().saturating_add(OFTEN_MS);
+    server.at(next, move |server| {
+        let mut gone = Vec::new();
+        {
+            let mut told = removals.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                match told.try_recv() {
+                    Ok(user) => gone.push(user),
+                    Err(TryRecvError::Lagged(_)) => all = true,
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                }
+            }
+        }
+        look(server, removals, false);
+        if gone.is_empty() && !all {
+            return Routed::Done;
+        }
+        let server = server.clone();
+        Routed::later(async move {
+            for core in services(&server) {
+                let done = forget(&server, &core, &gone, all).await;
+                if let Err(error) = done {
+                    tracing::error!(%error, "accounts that are gone could not be taken off the lists of nodes");
+                }
+            }
+        })
+    });
+}
+
+fn services(server: &Server) -> Vec<Arc<Core>> {
+    let hosts = server.hosts();
+    let services = hosts
+        .iter()
+        .filter_map(|host| host.provided::<Service>().next());
+    let services = services.map(|service| service.0.clone());
+    services.filter(|core| core.role == Role::PubSub).collect()
+}
+
+/// Takes users off the nodes of one service; with `all`, everybody who would have an account here and has none.
+async fn forget(
+    server: &Arc<Server>,
+    core: &Arc<Core>,
+    gone: &[BareJid],
+    all: bool,
+) -> Result<(), StanzaError> {
+    let Some(place) = Place::service(server, core) else {
+        return Ok(());
+    };
+    let mut gone = gone.to_vec();
+    if all {
+        let joined = server.store().list(&records::JOINED, place.jid.as_str());
+        let joined = joined.await.map_err(|e| store_failure(&e))?;
+        let mut users: Vec<&str> = joined
+            .iter()
+            .filter_map(|(key, _)| records::first(key))
+            .collect();
+        users.dedup();
+        for user in users.iter().filter_map(|user| BareJid::parse(user).ok()) {
+            let ours = server
+                .host(user.domain())
+                .is_some_and(|host| host.has_accounts());
+            let account = server.account(&user).await.map_err(|e| store_failure(&e))?;
+            if ours && account.is_none() {
+                gone.push(user);
+            }
+        }
+    }
+    for user in &gone {
+        for (name, _) in place.joined(user.as_str()).await? {
+            leave(&place, &name, user).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a user off one node, which goes if nobody else owns it.
+async fn leave(place: &Place, name: &str, user: &BareJid) -> Result<(), StanzaError> {
+    let Some(node) = place.look(name).await? else {
+        return Ok(());
+    };
+    let owns = node.lock().member(user.as_str()).affiliation == Affiliation::Owner;
+    let owners = node.lock().owners().count();
+    if owns && owners == 1 {
+        return super::create::delete(place, user, name, None)
+            .await
+            .map(drop);
+    }
+    let _alone = node.changing.lock().await;
+    let mut batch = Batch::new();
+    let owner = place.jid.as_str();
+    records::put_member(
+        &mut batch,
+        place.kinds,
+        owner,
+        name,
+        user,
+        &Member::default(),
+    );
+    place.commit(batch).await?;
+    node.lock().members.remove(user);
+    Ok(())
+}
