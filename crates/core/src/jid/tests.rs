@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::{BareJid, FullJid, Jid, JidError, JidPart};
-use crate::{mint_local, mint_resource};
+use crate::{mint_local, mint_resource, nickname_key};
 
 fn parts(s: &str) -> (Option<String>, String, Option<String>) {
     let jid = Jid::parse(s).unwrap_or_else(|e| panic!("{s:?}: {e}"));
@@ -422,6 +422,13 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn a_nicks_key_is_its_own_key(s in texts()) {
+        let key = nickname_key(&s).into_owned();
+        prop_assert_eq!(nickname_key(&key), &*key);
+        prop_assert!(!key.starts_with(' ') && !key.ends_with(' ') && !key.contains("  "));
+    }
+
     #[test]
     fn a_prepared_jid_parses_to_itself(s in texts()) {
         if let Ok(jid) = Jid::parse(&s) {
