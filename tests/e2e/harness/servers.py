@@ -26,7 +26,7 @@ class ServerFailed(Exception):
     """The server did not start, stop or answer as it must."""
 
 
-STANDARD_PORTS = (5222, 5223, 5269, 5280, 5281, 5347)
+STANDARD_PORTS = (5222, 5223, 5269, 5270, 5280, 5281, 5347)
 
 
 def all_free(address: str) -> bool:
@@ -42,11 +42,17 @@ def all_free(address: str) -> bool:
     return True
 
 
+_given: dict[str, float] = {}
+
+
 def free_address(first: int) -> str:
-    """The first of 127.0.1.`first`, … on which nothing listens at the standard XMPP ports."""
+    """The first of 127.0.1.`first`, … on which nothing listens at the standard XMPP ports, and that nobody was given in the last
+    half minute, who may only be about to listen."""
     for last in range(first, 250):
-        if all_free(f"127.0.1.{last}"):
-            return f"127.0.1.{last}"
+        address = f"127.0.1.{last}"
+        if time.monotonic() - _given.get(address, -60) > 30 and all_free(address):
+            _given[address] = time.monotonic()
+            return address
     raise ServerFailed("no loopback address has the standard ports free")
 
 
