@@ -183,9 +183,9 @@ async def either_server_restarts_and_nothing_is_lost_in_silence(stage: Stage, ma
         await asyncio.to_thread(here.server.start)
         again = await Slix(here, romeo.account, "again").login()
         await talk(again, back, 5)
-@scenario(servers=ONLY_HERE)
-async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage: Stage):
-    async with two_servers(stage, "prosody", secure=True) as (here, there):
+@with_each
+async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
         romeo, juliet = await people(here, there)
         await talk(romeo, juliet, 5)
         count = 400
@@ -210,9 +210,10 @@ async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage:
         assert not missing, f"neither arrived nor came back: {sorted(missing)}"
 
 
-@with_each
-async def what_comes_while_this_server_restarts_arrives_or_comes_back(stage: Stage, maker: str):
-    async with two_servers(stage, maker, secure=True) as (here, there):
+@scenario(servers=ONLY_HERE)
+async def what_comes_while_this_server_restarts_arrives_or_comes_back(stage: Stage):
+    # A server that has nothing acknowledged, as ejabberd, cannot know of what it sent just before it read that we end.
+    async with two_servers(stage, "prosody", secure=True) as (here, there):
         romeo, juliet = await people(here, there)
         await talk(romeo, juliet, 5)
         count = 400
