@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     targets::grammar::TARGET,
     targets::jid::TARGET,
     targets::proxy_header::TARGET,
+    targets::s2s_stream::TARGET,
     targets::sasl::TARGET,
     targets::stanza::TARGET,
     targets::websocket::TARGET,
