@@ -13,6 +13,7 @@ pub mod roster;
 mod route;
 mod server;
 mod session;
+mod settings;
 mod settlement;
 mod vhost;
 
@@ -28,8 +29,9 @@ pub use route::{
     Routed,
 };
 pub use server::{
-    Archiving, Clock, HostInfo, Invitations, KINDS, Limits, NodeCreation, PubSub, Registration,
-    Role, RoomCreation, RoomDefaults, Rooms, Server, Uploads, store_failure,
+    Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation, RoomDefaults,
+    Rooms, Server, store_failure,
 };
 pub use session::Session;
+pub use settings::{Archiving, NodeCreation, PubSub, Uploads};
 pub use vhost::{HostBuilder, VHost};

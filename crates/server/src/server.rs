@@ -18,6 +18,7 @@ use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
 use crate::route::{Component, Horizon, Ways};
 use crate::session::Hibernating;
+use crate::settings::{Archiving, PubSub, Uploads};
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
@@ -144,54 +145,6 @@ impl HostInfo {
     }
 }
 
-/// Who may make nodes at a service for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NodeCreation {
-    /// Who has an account on a host of this server.
-    #[default]
-    Users,
-    /// Everybody, users of other servers too.
-    Everybody,
-    /// Administrators only.
-    Admins,
-}
-
-/// Nodes that are published to (XEP-0060, XEP-0163), and their bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PubSub {
-    /// The domain of the service for nodes of everybody, normalised; `None`: there is none.
-    pub domain: Option<String>,
-    /// Who may make nodes there.
-    pub creation: NodeCreation,
-    /// Nodes of one account, and nodes of the service that one user may own.
-    pub nodes: usize,
-    /// Items of one node at the most, whatever it allows itself.
-    pub items: u32,
-    /// Bytes of one item's payload.
-    pub item_bytes: usize,
-    /// Bytes of all items of one account, and of all items of one node of the service.
-    pub owner_bytes: u64,
-    /// Subscriptions to one node, and entries on its list of affiliations.
-    pub node_subscriptions: usize,
-    /// Nodes of the service that one user may be subscribed to or on the lists of.
-    pub user_subscriptions: usize,
-}
-
-impl Default for PubSub {
-    fn default() -> Self {
-        PubSub {
-            domain: None,
-            creation: NodeCreation::default(),
-            nodes: 250,
-            items: 1000,
-            item_bytes: 192 << 10,
-            owner_bytes: 32 << 20,
-            node_subscriptions: 10_000,
-            user_subscriptions: 1000,
-        }
-    }
-}
-
 /// Who may make rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RoomCreation {
@@ -276,57 +229,6 @@ impl Rooms {
             newcomers_wait_ms: 0,
             idle_ms: None,
             defaults: RoomDefaults::default(),
-        }
-    }
-}
-
-/// What a host does with its users' messages once they are delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Archiving {
-    /// They are kept in an archive.
-    pub enabled: bool,
-    /// For so long, in milliseconds; `None` for ever.
-    pub keep_ms: Option<u64>,
-}
-
-impl Default for Archiving {
-    fn default() -> Self {
-        Archiving {
-            enabled: true,
-            keep_ms: None,
-        }
-    }
-}
-
-/// Bounds on the files that the users of one host share (XEP-0363).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Uploads {
-    /// Bytes of one file.
-    pub file_bytes: u64,
-    /// Bytes of one file for a profile.
-    pub profile_file_bytes: u64,
-    /// Bytes of one account's files, those for its profile aside.
-    pub user_bytes: u64,
-    /// Bytes of one account's files for its profile.
-    pub profile_bytes: u64,
-    /// Files of one account, of all sorts.
-    pub user_files: usize,
-    /// Bytes of all files of the host.
-    pub host_bytes: u64,
-    /// How long a file is kept, in milliseconds, unless it is for a profile or permanent.
-    pub retention_ms: u64,
-}
-
-impl Default for Uploads {
-    fn default() -> Self {
-        Uploads {
-            file_bytes: 100 << 20,
-            profile_file_bytes: 2 << 20,
-            user_bytes: 1 << 30,
-            profile_bytes: 16 << 20,
-            user_files: 4000,
-            host_bytes: 64 << 30,
-            retention_ms: 30 * 86_400_000,
         }
     }
 }
