@@ -9,6 +9,9 @@ use tercet_testkit::Peer;
 use crate::elsewhere::{Mailbag, from_elsewhere, juliet, received};
 use crate::in_process::{InProcess, block_on};
 
+/// How a stanza fails to arrive.
+type Loss = fn(&InProcess, &Letter);
+
 const ROOM: &str = "garden@rooms.localhost";
 const ROMEO: &str = "romeo@example.net/x";
 const X: &str = "<x xmlns='http://jabber.org/protocol/muc'/>";
@@ -235,7 +238,7 @@ fn people_of_other_servers_are_kicked_promoted_and_banned_by_their_addresses() {
 #[test]
 fn who_cannot_be_reached_is_removed_as_section_18_2_says() {
     // Our own queue gives up, another server says that nobody is there, or one refuses for a reason of its own.
-    let lost: [(&str, fn(&InProcess, &Letter)); 2] = [
+    let lost: [(&str, Loss); 2] = [
         ("our queue", |server, letter| {
             let error = StanzaError::remote_server_timeout().text("gone");
             block_on(server.server().undelivered(letter, &error).wait());
