@@ -101,11 +101,10 @@ fn a_component_reads_and_changes_rosters_and_hears_of_changes() {
         push.contains("jid='friend@irc.localhost'") && push.contains("<group>IRC</group>"),
         "{push}"
     );
-    // The answer may come before it.
-    assert!(
-        push.contains("type='result' from='romeo@localhost'"),
-        "{push}"
-    );
+    // The answer comes before it or behind it.
+    if !push.contains("type='result'") {
+        irc.expect("type='result'");
+    }
     let mut romeo = scene.session("romeo");
     romeo.send("<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>");
     assert!(romeo.expect("</iq>").contains("name='Friend'"));
