@@ -109,7 +109,10 @@ impl RoomFeature for MentionsAllowed {
 
     fn info(&self, room: &State, _: u64, mut form: Form) -> Form {
         let allowed = of(room);
-        form.fields.extend(FIELDS.iter().map(|s| s.field(&allowed)));
+        // Without what could be chosen: a result has no options, and there are clients that end the stream over one.
+        let field =
+            |s: &Setting<Allowed>| Field::text_single(s.var, s.label).values(s.values(&allowed));
+        form.fields.extend(FIELDS.iter().map(field));
         form
     }
 
