@@ -26,7 +26,7 @@ pub use outbox::{
 };
 pub use route::{
     Access, Component, Components, Delegated, Elsewhere, Fanout, Handed, Letter, Paced, Resumed,
-    Routed,
+    Routed, UnderWay,
 };
 pub use server::{
     Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation, RoomDefaults,

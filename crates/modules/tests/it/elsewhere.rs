@@ -54,7 +54,12 @@ pub(crate) fn from_elsewhere(server: &InProcess, xml: &str) {
     let mut input = bytes.as_bytes();
     while let Ok(Some(frame)) = parser.next(&mut input) {
         if let Frame::Stanza(stanza) = frame {
-            block_on(server.server().accept_from_elsewhere(stanza).wait());
+            block_on(
+                server
+                    .server()
+                    .accept_from_elsewhere(stanza, &Arc::default())
+                    .wait(),
+            );
             server.run_due();
         }
     }

@@ -6,7 +6,7 @@ use tercet_core::{Jid, Stanza, StanzaError, StanzaKind, error_reply, ns};
 
 use super::component::Components;
 use super::iq::shape;
-use super::{Passage, Routed};
+use super::{Passage, Routed, UnderWay};
 use crate::module::Effects;
 use crate::server::Server;
 
@@ -69,7 +69,11 @@ impl Server {
 
     /// Takes a stanza from another server or from a component, which has proved to be that of the domain in `from`. Both
     /// addresses are there and valid. From another server, `to` is one of this server's domains or of its components'.
-    pub fn accept_from_elsewhere(self: &Arc<Self>, stanza: Stanza) -> Routed {
+    pub fn accept_from_elsewhere(
+        self: &Arc<Self>,
+        stanza: Stanza,
+        under_way: &Arc<UnderWay>,
+    ) -> Routed {
         // What stands in the content namespace on one stream does so on the other.
         let stanza = stanza.with_content_ns(ns::CLIENT);
         let (Ok(Some(from)), Ok(Some(to))) = (stanza.from(), stanza.to()) else {
@@ -82,7 +86,7 @@ impl Server {
         }
         self.heard_from(from.domain());
         let passage = Passage {
-            lang: None,
+            under_way: Some(under_way),
             ..Passage::new(&stanza, from, to)
         };
         if stanza.kind() == StanzaKind::Iq

@@ -18,6 +18,7 @@ mod remains;
 mod resume;
 mod rules;
 mod session;
+mod under_way;
 
 pub use component::{Access, Component, Components, Delegated};
 pub(crate) use contact::ChangeError;
@@ -26,6 +27,7 @@ pub use elsewhere::{Elsewhere, Letter};
 pub use entity::{Fanout, Handed};
 pub(crate) use horizon::Horizon;
 pub use resume::Resumed;
+pub use under_way::UnderWay;
 
 pub use paced::Paced;
 
@@ -95,6 +97,8 @@ pub(crate) struct Passage<'a> {
     pub(crate) lang: Option<&'a str>,
     /// The session that sent it, if its client waits for the stanza to be settled.
     pub(crate) session: Option<&'a Arc<Session>>,
+    /// The stream of another server or of a component that it came on.
+    pub(crate) under_way: Option<&'a Arc<UnderWay>>,
     pub(crate) edit: Edit<'a>,
 }
 
@@ -105,6 +109,7 @@ struct Parcel {
     to: Jid,
     lang: Option<Box<str>>,
     session: Option<Arc<Session>>,
+    under_way: Option<Arc<UnderWay>>,
 }
 
 impl<'a> Passage<'a> {
@@ -116,6 +121,7 @@ impl<'a> Passage<'a> {
             to,
             lang: None,
             session: None,
+            under_way: None,
             edit: Edit::default(),
         }
     }
@@ -147,6 +153,7 @@ impl<'a> Passage<'a> {
             to: self.to.clone(),
             lang: self.lang.map(Box::from),
             session: self.session.cloned(),
+            under_way: self.under_way.cloned(),
         }
     }
 
@@ -167,6 +174,7 @@ impl Parcel {
         Passage {
             lang: self.lang.as_deref(),
             session: self.session.as_ref(),
+            under_way: self.under_way.as_ref(),
             ..Passage::new(&self.stanza, &self.from, &self.to)
         }
     }
@@ -517,6 +525,12 @@ impl Server {
             } else {
                 Routed::Done
             };
+        }
+        if let Some(under_way) = passage.under_way {
+            // As for clients: the next stanza does not wait for this one's writes.
+            let entry = under_way::Entry::new(self, passage.keep(), under_way);
+            self.store().commit_for(batch, entry);
+            return under_way.not_too_much(self.store().is_busy());
         }
         let commit = self.store().commit(batch);
         let (server, parcel) = (self.clone(), passage.keep());

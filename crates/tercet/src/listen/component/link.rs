@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tercet_core::{StreamCondition, StreamError};
-use tercet_server::Letter;
+use tercet_server::{Letter, UnderWay};
 use tercet_stream::component::{ComponentEnding, ComponentEvent, ComponentStream, Input, Output};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
@@ -49,6 +49,7 @@ pub(in crate::listen) async fn serve(
         lost: false,
         stopped: false,
         stalled: None,
+        under_way: Arc::default(),
         hub,
     };
     link.run().await;
@@ -81,6 +82,8 @@ struct Link {
     lost: bool,
     stopped: bool,
     stalled: Option<Instant>,
+    /// What is being written of its stanzas.
+    under_way: Arc<UnderWay>,
 }
 
 impl Link {
@@ -115,7 +118,11 @@ impl Link {
                 Output::Write(bytes) => self.out.extend_from_slice(&bytes),
                 Output::Proved(domain) => self.proved(domain),
                 Output::Stanza(stanza) => {
-                    self.hub.server.accept_from_elsewhere(stanza).wait().await;
+                    self.hub
+                        .server
+                        .accept_from_elsewhere(stanza, &self.under_way)
+                        .wait()
+                        .await;
                 }
                 Output::Event(event) => self.event(event),
                 Output::Close => self.closing = true,

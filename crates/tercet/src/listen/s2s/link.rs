@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tercet_core::{Stanza, StreamCondition, StreamError};
+use tercet_server::UnderWay;
 use tercet_stream::s2s::{
     Answer, DomainPair, Input, Output, Question, Refusal, S2sEnding, S2sEvent, S2sStream, Verdict,
 };
@@ -95,6 +96,8 @@ pub(super) struct Link {
     session: Option<Box<str>>,
     /// What has gone over to this stream.
     taken_over: Option<Left>,
+    /// What is being written of its stanzas.
+    under_way: Arc<UnderWay>,
     /// Dropped when all is handled.
     letting_go: Option<oneshot::Sender<()>>,
     witness: Witness,
@@ -138,6 +141,7 @@ impl Link {
             first: None,
             session: None,
             taken_over: None,
+            under_way: Arc::default(),
             letting_go: None,
         }
     }
@@ -218,6 +222,8 @@ impl Link {
         };
         // Whoever does not end has had the time to.
         let _ = tokio::time::timeout(ENDING, all).await;
+        // Whoever takes over the session says what has been handled.
+        let _ = tokio::time::timeout(ENDING, self.under_way.settled()).await;
     }
 
     /// Waits for whatever happens first, and takes it.
@@ -301,7 +307,11 @@ impl Link {
                 Output::Stanza(stanza) if self.s2s.echoes.is_answer(&stanza) => {}
                 Output::Stanza(stanza) => {
                     self.count(&stanza);
-                    self.s2s.server.accept_from_elsewhere(stanza).wait().await;
+                    self.s2s
+                        .server
+                        .accept_from_elsewhere(stanza, &self.under_way)
+                        .wait()
+                        .await;
                 }
                 Output::Authenticated(pair, proof) => {
                     self.witness.authenticated(&pair, proof);
@@ -330,8 +340,11 @@ impl Link {
                 }
                 Output::Close => self.closing = true,
                 Output::Enable(enable) => self.enable(enable),
-                // XEP-0198 §4: all that came before has been handled by now.
-                Output::AckRequested(handled) => sm::ack(handled, &mut self.out),
+                Output::AckRequested(handled) => {
+                    // XEP-0198 §4: all that came before has been handled, and what is kept of it is durable.
+                    self.under_way.settled().await;
+                    sm::ack(handled, &mut self.out);
+                }
                 Output::Acked(handled) => {
                     let outbox = self.outbox.as_mut();
                     if let Some(Err(error)) = outbox.map(|outbox| outbox.acknowledged(handled)) {
