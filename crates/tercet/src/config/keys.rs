@@ -220,7 +220,7 @@ section! {
         /// What it proves to know when it connects.
         secret: Option<Password> = None, like "\"...\"" => Live;
         /// A file with the secret in its first line, instead.
-        secret_file: Option<PathBuf> = None, like "\"/etc/tercet/irc.secret\"" => Live;
+        secret_file: Option<PathBuf> = None => Live;
         /// The domain that it belongs to, whose users find it among its services. Left out, it is the one that its own domain ends in, or else the first.
         host: Option<Domain> = None, like "\"example.org\"" => Live;
         /// Whether it is listed there.

@@ -250,7 +250,7 @@ abuse = "mailto:abuse@example.org"
         "t.toml:1:1: domian: unknown key; did you mean domain?\n\
          t.toml:2:12: data_dir: the path is empty\n\
          t.toml:3:1: policy: unknown key; did you mean registration.policy?\n\
-         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, http, tls, peers, login, registration, federation, limits, archive, upload, rooms, pubsub, contact, log, modules, host\n\
+         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, http, tls, peers, login, registration, federation, limits, archive, upload, rooms, pubsub, contact, log, modules, host, component\n\
          t.toml:6:1: listen.adresses: unknown key; did you mean listen.addresses?\n\
          t.toml:7:7: listen.c2s: 70000 is out of range\n\
          t.toml:8:11: listen.c2s_tls: expected a port number (0: any free one), or false for none, found a string\n\
