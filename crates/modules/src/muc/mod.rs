@@ -39,7 +39,7 @@ use std::sync::{Arc, OnceLock};
 
 use tercet_core::{BareJid, IqType, StanzaError, StanzaKind};
 use tercet_server::module::{
-    Coverage, EntityCx, Module, OnEntity, Parked, Registrar, Target, Xep, xep,
+    Coverage, EntityCx, Module, OnEntity, OnRemoval, Parked, Registrar, Target, Xep, xep,
 };
 use tercet_server::{HostInfo, Rooms, Routed, Server, store_failure};
 
@@ -219,6 +219,8 @@ impl Module for Muc {
             Box::pin(async move { disco::rooms(&core, cx, page).await })
         }));
         r.provide(Target::Host, items).silent("items");
+        r.provide(Target::Host, OnRemoval(upkeep::on_removal))
+            .silent("nobody asks for it");
         features::unique::register(r);
         features::search::register(r);
         features::directory::register(r);

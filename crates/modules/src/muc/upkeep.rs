@@ -1,13 +1,13 @@
 //! What is done now and then: rooms that nobody has used for long go (`rooms.idle`), and so does what accounts that are gone were to
 //! rooms, before others take their names.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use tercet_core::BareJid;
 use tercet_server::{Routed, Server};
 use tercet_store::{Batch, StoreError};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::TryRecvError;
 
 use super::control::{self, ControlError};
 use super::features::hats;
@@ -15,54 +15,41 @@ use super::records::{self, AFFILIATED, ROOM};
 use super::service::IDLE_MS;
 use super::{Core, affiliation::Affiliation};
 
-/// How often it is looked for accounts that have gone, in milliseconds.
-const OFTEN_MS: u64 = 10_000;
-/// How often for rooms: a room that was used is in memory for longer.
+/// How long after the start it is looked for accounts that have gone, in milliseconds.
+const SOON_MS: u64 = 10_000;
+/// How often it is looked for rooms that nobody uses, in milliseconds: a room that was used is in memory for longer.
 const SELDOM_MS: u64 = IDLE_MS / 2;
 /// Records that are read at once.
 const SLICE: usize = 200;
 
 /// From now on, looks after the rooms of all services.
 pub fn keep_up(server: &Arc<Server>) {
-    let removals = Arc::new(Mutex::new(server.removals()));
-    // What went while nobody listened is looked for once.
-    look_for_accounts(server, removals, true);
+    look_for_accounts(server);
     look_for_rooms(server);
 }
 
-fn look_for_accounts(server: &Arc<Server>, removals: Arc<Mutex<Receiver<BareJid>>>, all: bool) {
-    let next = server.now_ms().saturating_add(OFTEN_MS);
-    server.at(next, move |server| {
-        let (gone, missed) = drain(&mut removals.lock().unwrap_or_else(PoisonError::into_inner));
-        look_for_accounts(server, removals, false);
-        if gone.is_empty() && !missed && !all {
-            return Routed::Done;
-        }
+/// What went while the server did not run, or was interrupted, is looked for once.
+fn look_for_accounts(server: &Arc<Server>) {
+    let soon = server.now_ms().saturating_add(SOON_MS);
+    server.at(soon, |server| {
         let server = server.clone();
         Routed::later(async move {
-            let mut done = Ok(());
-            for user in &gone {
-                done = done.and(forget(&server, user).await);
-            }
-            if all || missed {
-                done = done.and(forget_the_gone(&server).await);
-            }
-            if let Err(error) = done {
-                tracing::error!(%error, "accounts that are gone could not be taken off the lists of rooms");
-            }
+            told(forget_the_gone(&server).await);
         })
     });
 }
 
-/// The accounts that have been removed since, and whether there were more than could be told.
-fn drain(removals: &mut Receiver<BareJid>) -> (Vec<BareJid>, bool) {
-    let (mut gone, mut missed) = (Vec::new(), false);
-    loop {
-        match removals.try_recv() {
-            Ok(user) => gone.push(user),
-            Err(TryRecvError::Lagged(_)) => missed = true,
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return (gone, missed),
-        }
+/// An account is gone: it leaves the lists of all rooms.
+pub(super) fn on_removal(
+    server: Arc<Server>,
+    user: BareJid,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move { told(forget(&server, &user).await) })
+}
+
+fn told(done: Result<(), ControlError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "accounts that are gone could not be taken off the lists of rooms");
     }
 }
 

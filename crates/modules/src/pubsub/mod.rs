@@ -35,7 +35,8 @@ use std::sync::Arc;
 use tercet_core::{BareJid, Stanza, StanzaError};
 use tercet_server::module::{
     AdmittedCx, Coverage, Flow, IqCx, IqKind, IqResult, Kinds as StanzaKinds, Module, OnIq,
-    OnPresence, OnSession, OnStanza, Registrar, SessionCx, Side, Stage, StanzaCx, Target, Xep, xep,
+    OnPresence, OnRemoval, OnSession, OnStanza, Registrar, SessionCx, Side, Stage, StanzaCx,
+    Target, Xep, xep,
 };
 use tercet_server::{HostInfo, Role};
 
@@ -138,6 +139,10 @@ impl Module for PubSub {
             name: if personal { "" } else { "Nodes" },
         };
         r.provide(target, identity).silent("an identity");
+        if !personal {
+            r.provide(target, OnRemoval(upkeep::on_removal))
+                .silent("nobody asks for it");
+        }
         let of = core.clone();
         let node = DiscoNode {
             target,

@@ -1,55 +1,45 @@
 //! Accounts that are gone leave the nodes of services, before others take their names: nodes that were theirs alone go, from the
 //! lists of others they are taken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use tercet_core::{BareJid, StanzaError};
 use tercet_server::{Role, Routed, Server, store_failure};
 use tercet_store::Batch;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::TryRecvError;
 
 use super::node::{Affiliation, Member};
 use super::place::Place;
 use super::{Core, Service, records};
 
-/// How often it is looked for accounts that have gone, in milliseconds.
-const OFTEN_MS: u64 = 10_000;
+/// How long after the start it is looked for accounts that have gone, in milliseconds.
+const SOON_MS: u64 = 10_000;
 
-/// From now on, looks after the nodes of all services.
+/// From now on, looks after the nodes of all services: those who went while the server did not run are looked for once.
 pub fn keep_up(server: &Arc<Server>) {
-    look(server, Arc::new(Mutex::new(server.removals())), true);
+    let soon = server.now_ms().saturating_add(SOON_MS);
+    server.at(soon, |server| {
+        let server = server.clone();
+        Routed::later(async move { forget_all(&server, &[], true).await })
+    });
 }
 
-/// Looks for accounts that have gone since; for all of them where some were missed.
-fn look(server: &Arc<Server>, removals: Arc<Mutex<Receiver<BareJid>>>, mut all: bool) {
-    let next = server.now_ms().saturating_add(OFTEN_MS);
-    server.at(next, move |server| {
-        let mut gone = Vec::new();
-        {
-            let mut told = removals.lock().unwrap_or_else(PoisonError::into_inner);
-            loop {
-                match told.try_recv() {
-                    Ok(user) => gone.push(user),
-                    Err(TryRecvError::Lagged(_)) => all = true,
-                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                }
-            }
+/// An account is gone: it leaves the nodes of all services.
+pub(super) fn on_removal(
+    server: Arc<Server>,
+    user: BareJid,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move { forget_all(&server, &[user], false).await })
+}
+
+async fn forget_all(server: &Arc<Server>, gone: &[BareJid], all: bool) {
+    for core in services(server) {
+        let done = forget(server, &core, gone, all).await;
+        if let Err(error) = done {
+            tracing::error!(%error, "accounts that are gone could not be taken off the lists of nodes");
         }
-        look(server, removals, false);
-        if gone.is_empty() && !all {
-            return Routed::Done;
-        }
-        let server = server.clone();
-        Routed::later(async move {
-            for core in services(&server) {
-                let done = forget(&server, &core, &gone, all).await;
-                if let Err(error) = done {
-                    tracing::error!(%error, "accounts that are gone could not be taken off the lists of nodes");
-                }
-            }
-        })
-    });
+    }
 }
 
 fn services(server: &Server) -> Vec<Arc<Core>> {

@@ -7,6 +7,7 @@ use tercet_store::{Batch, Kind, Owner, StoreError};
 use tercet_stream::sasl::{Credentials, KeyError};
 
 use super::{Account, CLIENT};
+use crate::module::OnRemoval;
 use crate::roster::{Item, Roster, Subscription};
 use crate::route::ChangeError;
 use crate::server::{Server, store_failure};
@@ -249,6 +250,11 @@ impl Server {
         // They have been told; nobody is to be told again when the sessions end.
         live.lock().roster = Roster::default();
         self.forget(account);
+        for host in self.hosts() {
+            for OnRemoval(gone) in host.provided::<OnRemoval>() {
+                gone(self.clone(), account.clone()).await;
+            }
+        }
         for session in sessions {
             if but.is_some_and(|but| std::ptr::eq(Arc::as_ptr(&session), but)) {
                 continue;

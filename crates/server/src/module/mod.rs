@@ -39,12 +39,14 @@ pub(crate) use stage::Phase;
 pub use stage::{ArchivedRule, Flow, Kinds, Side, Stage};
 
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use tercet_core::{Element, IqType, Stanza, StanzaError, StreamError};
+use tercet_core::{BareJid, Element, IqType, Stanza, StanzaError, StreamError};
 use tercet_store::Batch;
 
-use crate::server::HostInfo;
+use crate::server::{HostInfo, Server};
 use crate::vhost::VHost;
 
 /// An extension: one folder, one concern, usually one XEP.
@@ -248,6 +250,13 @@ pub trait OnBind: Module {
         request: Element<'_>,
     ) -> impl Future<Output = Vec<u8>> + Send;
 }
+
+/// What a module takes back when an account is removed, as a value that it provides: done before the removal is over, so that who
+/// gets the name next has nothing of it. What is the account's in the store goes without.
+pub struct OnRemoval(pub OnRemovalFn);
+
+/// Takes back what `user`, whose account is gone, was to others.
+pub type OnRemovalFn = fn(Arc<Server>, BareJid) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A child of the stream features that clients see after login, as a value that modules provide: the XML, for this host.
 pub struct StreamFeature(pub Box<StreamFeatureFn>);
