@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tercet_core::{
     BareJid, Frame, FullJid, Limits, OwnedElement, SaslFailure, StanzaError, StreamCondition,
-    StreamError, StreamParser,
+    StreamError, StreamParser, ns,
 };
 use tercet_stream::c2s::sm;
 use tercet_stream::sasl::Credentials;
@@ -263,7 +263,9 @@ impl Driver {
         loop {
             match self.reader.next(&mut bytes) {
                 Ok(Some(Frame::Element(element)))
-                    if matches!(element.root().name(), "success" | "proceed") =>
+                    if element.root().name() == "proceed"
+                        // XEP-0388 §2.6: no new stream behind that one's success.
+                        || element.root().is("success", ns::SASL) =>
                 {
                     self.reader.reset()
                 }
@@ -317,7 +319,11 @@ impl Driver {
                     .is_some_and(|inline| inline.enable.is_some());
                 let bound = account.with_resource(resource).map(|jid| Bound {
                     jid,
-                    inline: counts.then(|| sm::enabled(None)).unwrap_or_default(),
+                    inline: if counts {
+                        sm::enabled(None)
+                    } else {
+                        Vec::new()
+                    },
                 });
                 Answer::Bound(bound.map_err(|_| StanzaError::bad_request()))
             }
