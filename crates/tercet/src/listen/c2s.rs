@@ -465,7 +465,7 @@ impl Connection {
     fn poll_outbox(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> bool {
         // A slow client's stanzas stay in the outbox, under its bound, until the socket takes what is here; and nothing comes
         // before the client knows of its session.
-        let waits = self.carrier.unsent() > 0 || !self.stream.is_bound();
+        let waits = self.carrier.unsent() > 0 || !self.pass.is_authenticated();
         if waits && self.outbox.poll_end(cx).is_pending() {
             return false;
         }
