@@ -56,9 +56,11 @@ async def the_capabilities_in_the_stream_features_hash_what_the_server_tells(sta
 def capabilities_hash(query) -> str:
     """XEP-0115 §5.1."""
     lang = "{http://www.w3.org/XML/1998/namespace}lang"
-    text = "".join(sorted(f"{i.get('category')}/{i.get('type')}/{i.get(lang, '')}/{i.get('name', '')}<"
-                          for i in query.iter(f"{{{INFO}}}identity")))
-    text += "".join(sorted(f"{f.get('var')}<" for f in query.iter(f"{{{INFO}}}feature")))
+    # The "<" comes behind the sorting.
+    identities = sorted(f"{i.get('category')}/{i.get('type')}/{i.get(lang, '')}/{i.get('name', '')}"
+                        for i in query.iter(f"{{{INFO}}}identity"))
+    features = sorted(f.get("var") for f in query.iter(f"{{{INFO}}}feature"))
+    text = "".join(f"{one}<" for one in identities + features)
     forms = []
     for form in query.iter(f"{DATA}x"):
         fields = {f.get("var"): sorted(v.text or "" for v in f.iter(f"{DATA}value")) for f in form.iter(f"{DATA}field")}
