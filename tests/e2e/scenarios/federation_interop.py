@@ -185,33 +185,38 @@ async def either_server_restarts_and_nothing_is_lost_in_silence(stage: Stage, ma
         await talk(again, back, 5)
 
 
+async def flow_through_a_restart(sender: Slix, receiver: Slix, side: Stage) -> None:
+    """Sends messages while the receiver's server, `side`, restarts in the middle: each arrives or comes back."""
+    await talk(sender, receiver, 5)
+    count = 400
+
+    async def flow():
+        for number in range(count):
+            sender.send(f"<message to='{receiver.account.jid}' type='chat' id='n{number}'><body>{number}</body></message>")
+            if number % 20 == 0:
+                await sender.settle()
+
+    flowing = asyncio.create_task(flow())
+    await receiver.inbox.expect("one in the middle", lambda s: s.get("id") == "n100")
+    await asyncio.to_thread(side.server.stop)
+    await flowing
+    await asyncio.to_thread(side.server.start)
+    # What came while nobody was there waits there.
+    back = await Slix(side, Account(receiver.account.jid, receiver.account.password), "back").login()
+    await sender.fence(back.jid)
+    missing = {f"n{number}" for number in range(count)} - {"n100"}
+    for client in (receiver, back, sender):
+        missing -= {stanza.get("id") for stanza in client.inbox.taken(lambda s: s.get("id") in missing)}
+    assert not missing, f"neither arrived nor came back: {sorted(missing)}"
+
+
 @scenario(servers=ONLY_HERE)
 async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage: Stage):
     # With ejabberd, which has nothing acknowledged, some dozen of 400 are gone in one run of three: most likely what it had
     # taken for a session that it then ended, which is not shown yet.
     async with two_servers(stage, "prosody", secure=True) as (here, there):
         romeo, juliet = await people(here, there)
-        await talk(romeo, juliet, 5)
-        count = 400
-
-        async def flow():
-            for number in range(count):
-                romeo.send(f"<message to='{juliet.account.jid}' type='chat' id='n{number}'><body>{number}</body></message>")
-                if number % 20 == 0:
-                    await romeo.settle()
-
-        flowing = asyncio.create_task(flow())
-        await juliet.inbox.expect("one in the middle", lambda s: s.get("id") == "n100")
-        await asyncio.to_thread(there.server.stop)
-        await flowing
-        await asyncio.to_thread(there.server.start)
-        # What came while nobody was there waits there.
-        back = await Slix(there, Account(juliet.account.jid, juliet.account.password), "back").login()
-        await romeo.fence(back.jid)
-        missing = {f"n{number}" for number in range(count)} - {"n100"}
-        for client in (juliet, back, romeo):
-            missing -= {stanza.get("id") for stanza in client.inbox.taken(lambda s: s.get("id") in missing)}
-        assert not missing, f"neither arrived nor came back: {sorted(missing)}"
+        await flow_through_a_restart(romeo, juliet, there)
 
 
 @scenario(servers=ONLY_HERE)
@@ -219,26 +224,7 @@ async def what_comes_while_this_server_restarts_arrives_or_comes_back(stage: Sta
     # A server that has nothing acknowledged, as ejabberd, cannot know of what it sent just before it read that we end.
     async with two_servers(stage, "prosody", secure=True) as (here, there):
         romeo, juliet = await people(here, there)
-        await talk(romeo, juliet, 5)
-        count = 400
-
-        async def flow():
-            for number in range(count):
-                juliet.send(f"<message to='{romeo.account.jid}' type='chat' id='n{number}'><body>{number}</body></message>")
-                if number % 20 == 0:
-                    await juliet.settle()
-
-        flowing = asyncio.create_task(flow())
-        await romeo.inbox.expect("one in the middle", lambda s: s.get("id") == "n100")
-        await asyncio.to_thread(here.server.stop)
-        await flowing
-        await asyncio.to_thread(here.server.start)
-        back = await Slix(here, romeo.account, "back").login()
-        await juliet.fence(back.jid)
-        missing = {f"n{number}" for number in range(count)} - {"n100"}
-        for client in (romeo, back, juliet):
-            missing -= {stanza.get("id") for stanza in client.inbox.taken(lambda s: s.get("id") in missing)}
-        assert not missing, f"neither arrived nor came back: {sorted(missing)}"
+        await flow_through_a_restart(juliet, romeo, here)
 
 
 @scenario(servers=ONLY_HERE)
