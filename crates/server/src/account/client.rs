@@ -127,8 +127,7 @@ impl Server {
         } else if stale {
             let mut batch = Batch::new();
             batch.put(&CLIENT, login.account, &name, client.to_bytes());
-            // What is lost of that by a crash is an hour.
-            drop(self.store().commit(std::mem::take(batch.patiently())));
+            self.keep_later(batch);
         }
         Ok((used.answer, wanted))
     }
@@ -162,7 +161,7 @@ impl Server {
         if token.is_some() {
             self.store().commit(batch).await?;
         } else if !batch.is_empty() {
-            drop(self.store().commit(std::mem::take(batch.patiently())));
+            self.keep_later(batch);
         }
         Ok(token)
     }
@@ -265,6 +264,12 @@ impl Server {
         batch.put(&CLIENT, account, name, client.to_bytes());
         let kept = self.store().commit(batch).await;
         kept.map_err(|error| temporary(&error.into()))
+    }
+
+    /// Keeps that a client was used, which nobody waits for: what a crash loses of it is an hour.
+    fn keep_later(&self, mut batch: Batch) {
+        batch.patiently();
+        drop(self.store().commit(batch));
     }
 
     /// Has the client forgotten that was not used for longest, if there are as many as there may be.
