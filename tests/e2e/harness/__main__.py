@@ -96,7 +96,7 @@ async def play_all(chosen: argparse.Namespace, server: Server, folder: pathlib.P
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     chosen = arguments()
-    for talkative in ("aioxmpp", "slixmpp", "asyncio"):
+    for talkative in ("aioxmpp", "slixmpp", "asyncio", "omemo.core"):
         logging.getLogger(talkative).setLevel(logging.CRITICAL)
     for module in pkgutil.iter_modules(scenarios.__path__):
         importlib.import_module(f"scenarios.{module.name}")
