@@ -228,6 +228,11 @@ pub trait OnSession: Module {
     /// priority to such (RFC 6121 §4.2, XEP-0160). Called after the presence has been handled.
     fn available(&self, cx: SessionCx<'_>) -> impl Future<Output = ()> + Send;
 
+    /// The session is available no longer, and nobody has been told so yet; [`gone`](Self::gone) follows when all have.
+    fn leaving(&self, cx: SessionCx<'_>, presence: &Stanza) {
+        let _ = (cx, presence);
+    }
+
     /// The session was available and is no longer: its client said so, with `presence`, or its stream has ended.
     fn gone(&self, cx: SessionCx<'_>, presence: &Stanza) -> impl Future<Output = ()> + Send {
         let _ = (cx, presence);

@@ -60,6 +60,7 @@ pub(crate) type ConsentFn =
 /// Who is told about sessions.
 pub(crate) struct SessionEntry {
     pub(crate) available: Box<AvailableFn>,
+    pub(crate) leaving: Box<PresentedFn>,
     pub(crate) gone: Box<GoneFn>,
     pub(crate) lost: Box<LostFn>,
 }
@@ -203,12 +204,13 @@ impl<'a, M: Module> Registrar<'a, M> {
         M: OnSession,
     {
         let (available, gone) = (self.module.clone(), self.module.clone());
-        let lost = self.module.clone();
+        let (leaving, lost) = (self.module.clone(), self.module.clone());
         self.into.sessions.push(SessionEntry {
             available: Box::new(move |cx| {
                 let module = available.clone();
                 Box::pin(async move { module.available(cx).await })
             }),
+            leaving: Box::new(move |cx, presence| leaving.leaving(cx, presence)),
             gone: Box::new(move |cx, presence| {
                 let module = gone.clone();
                 Box::pin(async move { module.gone(cx, presence).await })

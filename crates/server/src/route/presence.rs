@@ -139,7 +139,18 @@ impl Server {
         stanza: &Stanza,
         subscribers: Option<&[BareJid]>,
     ) -> Routed {
+        let host = self.host(session.jid().domain());
         if let Some(subscribers) = subscribers {
+            if let Some(host) = &host {
+                for handler in host.session_handlers() {
+                    let cx = SessionCx {
+                        server: self,
+                        host,
+                        session,
+                    };
+                    (handler.leaving)(cx, stanza);
+                }
+            }
             self.broadcast(session, stanza, subscribers);
             self.session_presence(session, stanza);
         }
@@ -153,7 +164,7 @@ impl Server {
                 routed = routed.and(self.present(session.account(), passage));
             }
         }
-        let Some(host) = self.host(session.jid().domain()) else {
+        let Some(host) = host else {
             return routed;
         };
         if subscribers.is_none() || host.session_handlers().is_empty() {
