@@ -53,10 +53,14 @@ pub fn met(core: &Arc<Core>, cx: &mut StanzaCx<'_>) {
         Some(PresenceType::Unavailable) => None,
         _ => return,
     };
-    // XEP-0163 §3.3: only those who are subscribed to the account's presence are interested without a subscription.
+    // XEP-0163 §3.3: only those who are subscribed to the account's presence are interested without a subscription. A contact that
+    // is not, so far, shows its presence before it is, and not once more.
     let bare = cx.from.bare_str();
-    let subscribed = || cx.account.lock().roster.subscription(bare).from;
-    let Some(caps) = caps.filter(|_| subscribed()) else {
+    let contact = || {
+        let subscription = cx.account.lock().roster.subscription(bare);
+        subscription.from || subscription.to
+    };
+    let Some(caps) = caps.filter(|_| contact()) else {
         personal.remotes.forget(cx.from);
         return;
     };
