@@ -72,11 +72,17 @@ def of_room(stanza: ET.Element, room: str) -> bool:
     return (stanza.get("from") or "").split("/")[0] == room and stanza.tag in (CLIENT + "presence", CLIENT + "message")
 
 
+def join(room: str, nick: str, inside: str = "", extra: str = "", from_: str | None = None) -> str:
+    """The presence that asks to be let in, with elements inside of its `<x/>` and beside it."""
+    sender = f" from={quoteattr(from_)}" if from_ else ""
+    return f"<presence{sender} to={quoteattr(f'{room}/{nick}')} id='join-{next(_numbers)}'><x xmlns='{MUC}'>{inside}</x>{extra}</presence>"
+
+
 def ask(client: Slix, room: str, nick: str, password: str | None = None, history: str | None = None, extra: str = "") -> None:
     """Asks to be let in. `history`: attributes of that element."""
     inside = f"<password>{escape(password)}</password>" if password is not None else ""
     inside += f"<history {history}/>" if history is not None else ""
-    client.send(f"<presence to={quoteattr(f'{room}/{nick}')} id='join-{next(_numbers)}'><x xmlns='{MUC}'>{inside}</x>{extra}</presence>")
+    client.send(join(room, nick, inside, extra))
 
 
 async def enter(client: Slix, room: str, nick: str, **how) -> Entered:

@@ -10,6 +10,7 @@ from slixmpp.exceptions import IqError
 from harness.aio import until
 from harness.component import Component, ComponentRefused
 from harness.people import pair
+from harness.rooms import enter_new, instant, join
 from harness.scenario import Account, Stage, scenario
 from harness.slix import Slix
 
@@ -254,10 +255,9 @@ async def somebody_behind_a_gateway_talks_in_a_room(stage: Stage):
         component = await gateway(beside)
         [romeo] = await pair(beside, "romeo")
         room, ghost = beside.room("garden"), f"ghost@{beside.gateway}"
-        romeo.send(f"<presence to='{room}/romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
-        await romeo.inbox.presence(f"{room}/romeo")
-        await romeo.iq("set", "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>", room)
-        component.send(f"<presence from='{ghost}' to='{room}/ghost'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+        await enter_new(romeo, room, "romeo")
+        await instant(romeo, room)
+        component.send(join(room, "ghost", from_=ghost))
         await component.inbox.presence(f"{room}/ghost")
         await romeo.inbox.presence(f"{room}/ghost")
         component.send(f"<message type='groupchat' from='{ghost}' to='{room}'><body>boo</body></message>")

@@ -8,6 +8,7 @@ import tempfile
 
 from harness.certs import Certificates
 from harness.people import befriend, subscribe
+from harness.rooms import ask, enter_new, instant
 from harness.scenario import Account, Stage, scenario
 from harness.servers import Prosody, Server, free_address
 from harness.slix import Slix
@@ -165,11 +166,9 @@ async def a_user_here_is_in_a_room_there(stage: Stage):
     async with two_servers(stage, secure=False) as (here, there):
         romeo, juliet = await people(here, there)
         room = f"garden@rooms.{PEER}"
-        enter = "<presence to='{}/{}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
-        juliet.send(enter.format(room, "juliet"))
-        await juliet.inbox.presence(f"{room}/juliet")
-        await juliet.iq("set", "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>", room)
-        romeo.send(enter.format(room, "romeo"))
+        await enter_new(juliet, room, "juliet")
+        await instant(juliet, room)
+        ask(romeo, room, "romeo")
         await romeo.inbox.presence(f"{room}/romeo")
         await juliet.inbox.presence(f"{room}/romeo")
         romeo.message(room, "to all", "groupchat")

@@ -12,6 +12,7 @@ import urllib.request
 
 from harness.peers import PEERS, two_servers
 from harness.people import befriend, full_name, subscribe
+from harness.rooms import ask, enter_new, instant
 from harness.scenario import Account, Stage, scenario
 from harness.slix import Slix
 
@@ -19,8 +20,6 @@ from .federation_attacks import made
 from .operations import ONLY_HERE, tercet
 
 ERRORS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
-ENTER = "<presence to='{}/{}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
-OPEN = "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>"
 FEATURE = "{http://jabber.org/protocol/disco#info}feature"
 
 
@@ -110,10 +109,9 @@ async def rooms_are_for_people_of_both_servers(stage: Stage, maker: str):
         romeo, juliet = await people(here, there)
         for owner, guest, room in ((juliet, romeo, f"garden@{there.server.rooms}"), (romeo, juliet, f"hall@{here.server.rooms}")):
             names = {romeo: "romeo", juliet: "juliet"}
-            owner.send(ENTER.format(room, names[owner]))
-            await owner.inbox.presence(f"{room}/{names[owner]}")
-            await owner.iq("set", OPEN, room)
-            guest.send(ENTER.format(room, names[guest]))
+            await enter_new(owner, room, names[owner])
+            await instant(owner, room)
+            ask(guest, room, names[guest])
             await guest.inbox.presence(f"{room}/{names[owner]}")
             await guest.inbox.presence(f"{room}/{names[guest]}")
             await owner.inbox.presence(f"{room}/{names[guest]}")

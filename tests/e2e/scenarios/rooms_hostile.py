@@ -4,20 +4,19 @@ import asyncio
 import re
 
 from harness.people import pair
-from harness.rooms import MUC, change, create, enter, forget, info, item, listed, of_room, sees, submission, together
+from harness.rooms import MUC, change, create, enter, forget, info, item, join, listed, of_room, sees, submission, together
 from harness.scenario import Stage, scenario
 
 from .hostile import Raw
 from .operations import own_server
 
 ONLY_HERE = ("tercet",)
-JOIN = "<presence to='{}/{}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
 
 
 async def joined(stage: Stage, room: str, nick: str, name: str = "mallory") -> Raw:
     """Somebody in the room on a socket."""
     raw = await Raw.login(stage, await stage.account(name))
-    await raw.exchange(JOIN.format(room, nick), "<subject")
+    await raw.exchange(join(room, nick), "<subject")
     return raw
 
 
@@ -127,7 +126,7 @@ async def malformed_requests_of_an_owner_change_nothing(stage: Stage):
     owner = await Raw.login(stage, await stage.account("owner"))
     juliet, = await pair(stage, "juliet")
     room = stage.room("garden")
-    await owner.exchange(JOIN.format(room, "owner"), "code='201'")
+    await owner.exchange(join(room, "owner"), "code='201'")
     await owner.exchange(f"<iq type='set' id='open' to='{room}'>{submission({'roomname': 'as it was'})}</iq>", "<iq[^>]*id='open'[^>]*>")
     await enter(juliet, room, "juliet")
     for number, request in enumerate(MALFORMED):
@@ -162,7 +161,7 @@ async def a_nick_has_a_limit_below_that_of_a_resource(stage: Stage):
     owner, = await pair(stage, "owner")
     room = await create(stage, owner, nick="owner")
     raw = await Raw.login(stage, await stage.account("mallory"))
-    await raw.exchange(JOIN.format(room, "mallory"), "<subject")
+    await raw.exchange(join(room, "mallory"), "<subject")
     for nick in ("n" * 1000, "\u2764" * 340):
         raw.send(f"<presence id='j' to='{room}/{nick}'/>")
         answer = await raw.settled()
@@ -182,9 +181,9 @@ async def a_flood_of_joins_and_rooms_meets_a_limit_and_disturbs_nobody(stage: St
         await enter(juliet, room, "juliet")
         mallory = await Raw.login(beside, await beside.account("mallory"))
         for number in range(1500):
-            mallory.send(JOIN.format(f"flood-{number}@{beside.server.rooms}", "m"))
+            mallory.send(join(f"flood-{number}@{beside.server.rooms}", "m"))
         for number in range(300):
-            mallory.send(JOIN.format(room, "m") + f"<presence type='unavailable' to='{room}/m'/>")
+            mallory.send(join(room, "m") + f"<presence type='unavailable' to='{room}/m'/>")
         flood = asyncio.ensure_future(mallory.drain())
         for turn in range(5):
             began = asyncio.get_running_loop().time()
@@ -223,7 +222,7 @@ async def an_outcast_finds_no_way_in(stage: Stage):
     mallory = await Raw.login(stage, await stage.account("mallory"), "one")
     await change(owner, room, jid=mallory.jid.split("/")[0], affiliation="outcast")
     for nick in ("mallory", "owner", "MALLORY"):
-        answer = await mallory.exchange(JOIN.format(room, nick), "</presence>")
+        answer = await mallory.exchange(join(room, nick), "</presence>")
         assert "type='error'" in answer and "<forbidden" in answer, answer
     mallory.send(f"<message type='groupchat' to='{room}'><body>I am here</body></message>")
     mallory.send(f"<message type='chat' to='{room}/owner'><body>I am here</body></message>")
