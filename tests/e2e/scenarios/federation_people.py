@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import xml.etree.ElementTree as ET
 
 from harness.people import befriend
+from harness.rooms import ask, change, codes, enter_new, instant, rank, sees
 from harness.scenario import Stage, scenario
 from harness.slix import Slix
 
@@ -11,8 +13,6 @@ from .federation import PEER, people, two_servers
 from .operations import ONLY_HERE
 
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
-MUC = "http://jabber.org/protocol/muc"
-ENTER = "<presence to='{}/{}'><x xmlns='" + MUC + "'/></presence>"
 
 
 def is_error(condition: str):
@@ -37,9 +37,8 @@ async def configure(here: Stage, text: str) -> None:
 async def room_here(here: Stage, owner: Slix) -> str:
     """A room on our side with its owner in it."""
     room = f"garden@rooms.{here.server.domain}"
-    owner.send(ENTER.format(room, "romeo"))
-    await owner.inbox.presence(f"{room}/romeo")
-    await owner.iq("set", f"<query xmlns='{MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query>", room)
+    await enter_new(owner, room, "romeo")
+    await instant(owner, room)
     return room
 
 
@@ -82,7 +81,7 @@ async def somebody_of_another_server_is_in_a_room_here(stage: Stage):
         room = await room_here(here, romeo)
         romeo.message(room, "before you came", "groupchat")
         await romeo.inbox.message("before you came")
-        juliet.send(ENTER.format(room, "juliet"))
+        ask(juliet, room, "juliet")
         await juliet.inbox.presence(f"{room}/juliet")
         await juliet.inbox.message("before you came", from_=f"{room}/romeo")
         await romeo.inbox.presence(f"{room}/juliet")
@@ -99,11 +98,11 @@ async def somebody_of_another_server_is_in_a_room_here(stage: Stage):
         await juliet.inbox.message("and to you", from_=f"{room}/romeo")
         page = await juliet.iq("set", "<query xmlns='urn:xmpp:mam:2'/>", room)
         assert page.find(".//{urn:xmpp:mam:2}fin") is not None or page.tag.endswith("fin")
-        await romeo.iq("set", f"<query xmlns='{MUC}#admin'><item nick='juliet' role='none'><reason>noise</reason></item></query>", room)
-        gone = await juliet.inbox.presence(f"{room}/juliet", "unavailable")
-        assert {s.get("code") for s in gone.iter(f"{{{MUC}#user}}status")} >= {"110", "307"}
-        await romeo.iq("set", f"<query xmlns='{MUC}#admin'><item jid='{juliet.account.jid}' affiliation='outcast'/></query>", room)
-        juliet.send(ENTER.format(room, "juliet"))
+        await change(romeo, room, nick="juliet", role="none", reason="noise")
+        gone = await sees(juliet, room, "juliet", "unavailable")
+        assert codes(gone) == {110, 307}, ET.tostring(gone)
+        await change(romeo, room, jid=juliet.account.jid, affiliation="outcast")
+        ask(juliet, room, "juliet")
         await juliet.inbox.expect("forbidden", is_error("forbidden"))
 
 
@@ -112,12 +111,27 @@ async def an_occupant_whose_server_was_killed_leaves_the_room(stage: Stage):
     async with two_servers(stage, secure=False) as (here, there):
         romeo, juliet = await people(here, there)
         room = await room_here(here, romeo)
-        juliet.send(ENTER.format(room, "juliet"))
+        ask(juliet, room, "juliet")
         await romeo.inbox.presence(f"{room}/juliet")
         there.server.kill()
         romeo.message(room, "anybody?", "groupchat")
         gone = await romeo.inbox.presence(f"{room}/juliet", "unavailable")
-        assert {s.get("code") for s in gone.iter(f"{{{MUC}#user}}status")} >= {"307", "333"}
+        # XEP-0045 §11.1: a technical reason is no kick.
+        assert codes(gone) == {333}, ET.tostring(gone)
+
+
+@scenario(servers=ONLY_HERE)
+async def who_is_in_a_room_of_a_server_that_ends_is_told_so_on_either_server(stage: Stage):
+    async with two_servers(stage, secure=False) as (here, there):
+        romeo, juliet = await people(here, there)
+        room = await room_here(here, romeo)
+        ask(juliet, room, "juliet")
+        await juliet.inbox.presence(f"{room}/juliet")
+        await asyncio.to_thread(here.server.stop)
+        for client, nick in ((romeo, "romeo"), (juliet, "juliet")):
+            # §11.2.
+            gone = await sees(client, room, nick, "unavailable")
+            assert codes(gone) == {110, 332} and rank(gone)[1] == "none", ET.tostring(gone)
 
 
 @scenario(servers=ONLY_HERE)

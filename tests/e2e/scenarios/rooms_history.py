@@ -213,6 +213,11 @@ async def what_a_room_keeps(stage: Stage, stop: str) -> None:
         await juliet.inbox.expect("subject", lambda s: s.findtext(CLIENT + "subject") == "Nightingales")
         whole = await archived(juliet, room)
         await asyncio.to_thread(getattr(beside.server, stop))
+        if stop == "stop" and beside.server.name == "tercet":
+            for client, nick in ((owner, "owner"), (juliet, "juliet")):
+                # §11.2: told by the server before it ends, so that a client knows whether to enter again.
+                gone = await sees(client, room, nick, "unavailable")
+                assert codes(gone) == {110, 332}, ET.tostring(gone)
         await asyncio.to_thread(beside.server.start)
         owner, juliet, tybalt = [await Slix(beside, one.account, "desk").login() for one in (owner, juliet, tybalt)]
         # What Prosody has of these it writes when it stops, its subject and history excepted.

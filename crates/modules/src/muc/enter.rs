@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, Element, Jid, PresenceType, StanzaError, XmlWriter};
+use tercet_core::{BareJid, Element, Jid, PresenceType, StanzaError, StanzaKind, XmlWriter};
 use tercet_server::module::EntityCx;
 use tercet_server::{Announcements, RoomCreation, Routed, store_failure};
 
@@ -13,6 +13,7 @@ use super::history::Wanted;
 use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item, USER};
 use super::room::{Enrolled, State};
+use super::service::closed;
 use super::status::Status;
 use super::{Call, Core, MUC, gather, leave, nick, pace, show, upkeep};
 
@@ -90,6 +91,7 @@ pub(super) async fn presence_to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
             .await;
         let room = match found {
             Ok(Some(room)) => room,
+            Ok(None) if service.is_closed() => return refuse(&cx, &closed()),
             Ok(None) if !x => return not_here(&cx),
             Ok(None) => {
                 let error = may_make.err();
@@ -216,6 +218,15 @@ pub(super) fn refuse(cx: &EntityCx<'_>, error: &StanzaError) {
         w.end();
         *out = w.finish();
     });
+}
+
+/// Refuses a stanza of any kind, unless it is presence that asks for nothing.
+pub(super) fn refuse_any(cx: &EntityCx<'_>, error: &StanzaError) {
+    match cx.stanza.kind() {
+        StanzaKind::Presence if cx.stanza.presence_type() != Some(PresenceType::Available) => {}
+        StanzaKind::Presence => refuse(cx, error),
+        StanzaKind::Message | StanzaKind::Iq => cx.refuse(error),
+    }
 }
 
 /// Checks whether the sender may enter, and as what.

@@ -1,16 +1,16 @@
-//! Leaving a room, by one's own will or not (XEP-0045 §7.14, §8.2, §9.1, §18.2).
+//! Leaving a room, by one's own will or not (XEP-0045 §7.14, §8.2, §9.1, §11, §18.2).
 
 use std::sync::Arc;
 
 use tercet_core::{Jid, SharedStanza};
-use tercet_server::Announcement;
+use tercet_server::{Announcement, Server};
 
 use super::affiliation::{Affiliation, Role};
 use super::occupant::{Occupant, Presentee, Shown};
 use super::presence::{self, Cause, Item};
 use super::room::State;
 use super::status::Status;
-use super::{Call, features, gather, show};
+use super::{Call, Core, features, gather, show};
 
 /// A session leaves, with the presence that it says so with, if it does. Nothing happens if it is not here.
 pub(super) fn leave(
@@ -55,7 +55,8 @@ pub(super) fn leave(
 
 /// XEP-0045 §18.2: a session that cannot be reached is removed.
 pub(super) fn ghost(call: &Call<'_>, state: &mut State, real: &Jid) {
-    let codes = [Status::Kicked, Status::RemovedByError];
+    // XEP-0045 §11.1: nobody has kicked it, so that this is the only code.
+    let codes = [Status::RemovedByError];
     leave(call, state, real, None, &codes, Cause::default());
 }
 
@@ -131,10 +132,38 @@ fn say(
     }
     // XEP-0045 §7.14: who leaves gets its own presence, too, and it says so.
     let own = with_self(statuses);
+    say_to_itself(server, occupant, |session| write(Some(session), &own));
+}
+
+/// The sessions of an occupant who is not here any more get what `write` gives.
+fn say_to_itself(
+    server: &Arc<Server>,
+    occupant: &Occupant,
+    write: impl Fn(&Presentee) -> SharedStanza,
+) {
     for session in &occupant.sessions {
-        let stanza = write(Some(session), &own);
+        let stanza = write(session);
         let mut out = server.fan_out(&occupant.jid, &presence::PRESENCE);
-        out.share(&session.jid, session.session.as_ref(), &stanza);
+        // Whether it is still there does not matter any more.
+        let _ = out.share(&session.jid, session.session.as_ref(), &stanza);
+    }
+}
+
+/// The server ends: everybody leaves, and is told why in its own presence. Of the others nobody is told: they leave as well.
+pub(super) fn shut_down(server: &Arc<Server>, core: &Core, state: &mut State) {
+    let codes = with_self(&[Status::ServiceShutdown]);
+    let everybody = std::mem::take(&mut state.occupants);
+    for occupant in everybody.iter() {
+        let mut stamp = Vec::new();
+        features::stamp(&core.features, state, occupant, &mut stamp);
+        // XEP-0045 §11.2: the occupants are informed of the end of the service with status 332.
+        say_to_itself(server, occupant, |session| {
+            let item = Item {
+                role: Role::None,
+                ..Item::of(occupant, Some(session))
+            };
+            gone(occupant, item, &codes, None, &stamp)
+        });
     }
 }
 

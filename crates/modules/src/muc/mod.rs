@@ -151,6 +151,17 @@ impl Core {
     }
 }
 
+/// The server is ending: all rooms are closed, and their occupants told. Nobody enters any more.
+pub fn shut_down(server: &Arc<Server>) {
+    for core in control::cores(server) {
+        for room in core.service(server).close() {
+            let mut state = room.lock();
+            state.gone = true;
+            leave::shut_down(server, &core, &mut state);
+        }
+    }
+}
+
 /// When a room in memory was made, in milliseconds since 1970.
 fn live_since(server: &Server, room: &BareJid) -> Option<u64> {
     let service = server.kept(room.domain(), Service::default);
@@ -233,6 +244,10 @@ impl Module for Muc {
 impl OnEntity for Muc {
     fn on_entity(&self, cx: EntityCx<'_>) -> Routed {
         let core = &self.core;
+        if core.service(cx.server).is_closed() {
+            enter::refuse_any(&cx, &service::closed());
+            return Routed::Done;
+        }
         let name = cx.to.local().unwrap_or_default();
         if let Some(room) = core.service(cx.server).get(name) {
             let call = Call {
@@ -285,6 +300,7 @@ async fn to_unloaded(core: &Arc<Core>, cx: EntityCx<'_>) {
         let found = core.service(cx.server);
         let room = match found.find(cx.server, &core.features, &jid).await {
             Ok(Some(room)) => room,
+            Ok(None) if found.is_closed() => return cx.refuse(&service::closed()),
             Ok(None) => {
                 return cx.refuse(&StanzaError::item_not_found().text("there is no such room"));
             }

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tercet_core::BareJid;
+use tercet_core::{BareJid, StanzaError};
 use tercet_server::{Routed, Server};
 use tercet_store::StoreError;
 
@@ -27,6 +28,8 @@ pub struct Service {
     shards: [Shard; SHARDS],
     hasher: RandomState,
     idle: Mutex<Idle>,
+    /// The server is ending: there are no rooms any more.
+    is_closed: AtomicBool,
     /// How often users have entered.
     pub(super) joins: Joins,
 }
@@ -53,6 +56,7 @@ impl Default for Service {
             shards: Default::default(),
             hasher: RandomState::new(),
             idle: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             joins: Joins::default(),
         }
     }
@@ -93,7 +97,8 @@ impl Service {
         self.find_or_make(server, features, jid, || None).await
     }
 
-    /// The same; where there is none, `make` may make it. Nobody else makes one of that name meanwhile.
+    /// The same; where there is none, `make` may make it. Nobody else makes one of that name meanwhile. There is none, and none is
+    /// made, once the service is [closed](Self::close).
     pub async fn find_or_make(
         self: &Arc<Self>,
         server: &Arc<Server>,
@@ -113,12 +118,30 @@ impl Service {
             return Ok(None);
         };
         let room = Arc::new(Room::new(jid.clone(), state));
-        shard.lock().insert(name.into(), room.clone());
+        let mut rooms = shard.lock();
+        if self.is_closed() {
+            return Ok(None);
+        }
+        rooms.insert(name.into(), room.clone());
+        drop(rooms);
         if was_kept {
             // Whoever asks need not enter.
             self.unload_later(server, &room);
         }
         Ok(Some(room))
+    }
+
+    /// Takes all rooms out of the table; from here on there are none.
+    pub fn close(&self) -> Vec<Arc<Room>> {
+        self.is_closed.store(true, Ordering::SeqCst);
+        let shards = self.shards.iter();
+        let rooms = shards.flat_map(|shard| std::mem::take(&mut *shard.lock()).into_values());
+        rooms.collect()
+    }
+
+    /// Whether the server is ending.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     /// Takes a room out of the table; it is locked, and found by nobody from here on.
@@ -207,4 +230,9 @@ impl Service {
         }
         true
     }
+}
+
+/// What who wants something of a room is told while the server is ending: it may come back.
+pub(super) fn closed() -> StanzaError {
+    StanzaError::recipient_unavailable().text("the server is ending; try again in a moment")
 }

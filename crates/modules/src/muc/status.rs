@@ -1,4 +1,4 @@
-//! Status codes of `muc#user`, as XEP-0045 §15.6 registers them.
+//! Status codes of `muc#user`, as XEP-0045 §16.6 registers them.
 
 use tercet_core::XmlWriter;
 

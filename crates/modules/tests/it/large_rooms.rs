@@ -237,6 +237,29 @@ fn a_nick_that_passes_to_somebody_else_and_a_new_nick_leave_no_ghost() {
 }
 
 #[test]
+fn the_end_of_the_service_costs_a_large_room_one_presence_for_each_session() {
+    let (mut server, _) = server(40, 5);
+    let mut people: Vec<_> = (0..40).map(|n| Person::new(&format!("p{n}"))).collect();
+    for n in 1..40 {
+        enter(&mut server, &format!("p{n}"));
+    }
+    wait(&mut server, 1000);
+    for person in &mut people {
+        person.read(&mut server);
+        person.news = 0;
+        assert!(person.inside, "{}", person.name);
+    }
+    tercet_modules::muc::shut_down(server.server());
+    // Their sessions end: nobody is told of that, either.
+    for n in 1..40 {
+        server.disconnect(&format!("p{n}")).unwrap();
+    }
+    wait(&mut server, 1000);
+    people[0].read(&mut server);
+    assert!(!people[0].inside && people[0].news == 0);
+}
+
+#[test]
 fn whatever_happens_all_know_who_is_there() {
     const PEOPLE: usize = 24;
     for seed in 1..=4_u64 {

@@ -15,7 +15,8 @@ type Loss = fn(&InProcess, &Letter);
 const ROOM: &str = "garden@rooms.localhost";
 const ROMEO: &str = "romeo@example.net/x";
 const X: &str = "<x xmlns='http://jabber.org/protocol/muc'/>";
-const KICKED: [&str; 3] = ["type='unavailable'", "code='307'", "code='333'"];
+/// XEP-0045 §11.1: gone for a technical reason, which nobody takes for a kick.
+const LOST: [&str; 2] = ["type='unavailable'", "code='333'"];
 
 /// Juliet's room, kept, with her in it and what she was told behind her.
 fn room() -> (InProcess, Arc<Mailbag>) {
@@ -270,7 +271,7 @@ fn who_cannot_be_reached_is_removed_as_section_18_2_says() {
         }
         let told = text(&received(&mut server));
         assert!(
-            KICKED.iter().all(|part| told.contains(part)),
+            LOST.iter().all(|part| told.contains(part)) && !told.contains("code='307'"),
             "{who}: {told}"
         );
         assert!(
@@ -309,7 +310,7 @@ fn rooms_have_the_lists_of_other_servers_of_their_host_and_let_go_whom_they_no_l
         )
         .unwrap();
     let told = text(&received(&mut server));
-    assert!(KICKED.iter().all(|part| told.contains(part)), "{told}");
+    assert!(LOST.iter().all(|part| told.contains(part)), "{told}");
     assert!(bag.take().is_empty());
 }
 
@@ -440,4 +441,50 @@ fn what_a_room_elsewhere_says_is_neither_kept_nor_copied_and_comes_back_when_nob
         sent.len() == 1 && sent[0].contains(&format!("to='{there}/juliet'")),
         "{sent:?}"
     );
+}
+
+#[test]
+fn the_end_of_the_service_is_told_to_each_occupant_wherever_it_is_and_nobody_enters_any_more() {
+    let (mut server, bag) = room_with_romeo();
+    for n in 0..20 {
+        enter(
+            &server,
+            &format!("guest{n}@example.net/x"),
+            &format!("g{n}"),
+        );
+    }
+    received(&mut server);
+    bag.take();
+    tercet_modules::muc::shut_down(server.server());
+    // XEP-0045 §11.2: each hears of itself, and of nobody else.
+    let told = received(&mut server);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (mine, theirs) = (text(&told), bag.texts());
+    assert_eq!(theirs.len(), 21, "{theirs:?}");
+    let to_romeo = theirs.iter().find(|s| s.contains(&format!("to='{ROMEO}'")));
+    for (told, nick) in [(&mine, "juliet"), (to_romeo.unwrap(), "romeo")] {
+        let from = format!("from='{ROOM}/{nick}'");
+        for part in [
+            "type='unavailable'",
+            &from,
+            "role='none'",
+            "code='110'",
+            "code='332'",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    // What is said from now on is for the next time.
+    enter(&server, ROMEO, "romeo");
+    let refused = bag.texts().concat();
+    for part in ["type='error'", "type='wait'", "<recipient-unavailable ", X] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let message = format!("<message to='{ROOM}' type='groupchat' id='m'><body>?</body></message>");
+    server.send("juliet", &message).unwrap();
+    let leaving = format!("<presence to='{ROOM}/juliet' type='unavailable'/>");
+    server.send("juliet", &leaving).unwrap();
+    let refused = text(&received(&mut server));
+    assert_eq!(refused.matches("<recipient-unavailable ").count(), 1);
+    assert!(bag.take().is_empty());
 }

@@ -241,10 +241,12 @@ impl Listeners {
         self.site.reload(settings.web);
     }
 
-    /// Accepts nothing more, tells every client `system-shutdown`, and waits until all is sent, for `limit` at most.
+    /// Accepts nothing more, closes the rooms, tells every client `system-shutdown`, and waits until all is sent, for `limit` at most.
     /// Returns the number of connections that were cut off then.
     pub async fn drain(self, limit: Duration) -> usize {
         drop(self.accepting);
+        // While all connections are there.
+        tercet_modules::muc::shut_down(&self.c2s.server);
         if let Some(s2s) = &self.s2s {
             // While its sender is still there, what waits for a server that is out of reach goes back.
             let _ = tokio::time::timeout(limit, s2s.close()).await;

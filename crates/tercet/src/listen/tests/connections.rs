@@ -3,6 +3,7 @@
 use super::*;
 use crate::listen::c2s::Connection;
 use std::net::Shutdown;
+use tercet_server::Rooms;
 
 #[test]
 fn the_end_of_a_stream_is_answered_and_the_connection_closed() {
@@ -142,6 +143,28 @@ fn a_shutdown_tells_every_client_and_sends_what_waits() {
         assert!(rest.ends_with("</stream:stream>"), "{rest}");
     }
     assert!(rests[1].contains("last words"));
+}
+
+#[test]
+fn a_shutdown_closes_rooms_before_it_ends_streams() {
+    let info = HostInfo {
+        domain: "localhost".into(),
+        rooms: Some(Rooms::new("rooms.localhost")),
+        ..HostInfo::default()
+    };
+    let mut scene = Scene::of(info, tercet_modules::modules, Clock::System, |_| {});
+    let mut romeo = scene.session("romeo");
+    romeo.send(
+        "<presence to='hall@rooms.localhost/r'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    );
+    romeo.expect("<subject");
+    let reader = std::thread::spawn(move || romeo.rest());
+    assert_eq!(scene.drain(), 0);
+    let rest = reader.join().unwrap();
+    let (gone, end) = rest.split_once("</presence>").expect(&rest);
+    assert!(gone.contains("type='unavailable'"), "{rest}");
+    assert!(gone.contains("<status code='332'/>"), "{rest}");
+    assert!(end.contains("<system-shutdown"), "{rest}");
 }
 
 #[test]
