@@ -4,6 +4,7 @@
 //! in XML, the restrictions of RFC 6120 §11) and every bound of [`Limits`]; what it lets through is forwarded as bytes.
 
 mod chars;
+mod document;
 mod element;
 mod error;
 mod header;
@@ -20,6 +21,7 @@ mod tag;
 mod tests;
 mod writer;
 
+pub use document::{DocumentError, DocumentParser, Piece};
 pub use element::{Attribute, Element, OwnedElement};
 pub use error::XmlError;
 pub use header::StreamHeader;

@@ -1,5 +1,6 @@
 //! Every stream in these tests is parsed whole and split at every byte boundary, and must give the same frames.
 
+mod document;
 mod limits;
 mod oracle;
 mod outside;
