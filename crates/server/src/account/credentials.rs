@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tercet_core::{BareJid, JidError, StanzaError, StreamCondition, StreamError, mint_local};
 use tercet_store::{Batch, Kind, Owner, StoreError};
-use tercet_stream::sasl::{Credentials, KeyError};
+use tercet_stream::sasl::{Credentials, KeyError, ScramHash, ScramKeys};
 
 use super::{Account, CLIENT};
 use crate::module::OnRemoval;
@@ -307,6 +307,48 @@ impl Server {
             Some(credentials) => (true, credentials),
             None => (false, Credentials::fake(self.secret(), account)),
         })
+    }
+
+    /// The keys of one hash function for a login as `account`, and whether they are an account's. One that came from elsewhere may
+    /// have none of them: then it looks like a name without an account.
+    pub async fn scram_keys_of(
+        &self,
+        account: &str,
+        hash: ScramHash,
+    ) -> Result<(bool, ScramKeys), AccountError> {
+        let (exists, credentials) = self.credentials_of(account).await?;
+        Ok(match credentials.keys(hash) {
+            Some(keys) => (exists, keys.clone()),
+            None => (false, ScramKeys::fake(self.secret(), hash, account)),
+        })
+    }
+
+    /// Derives the keys that `account` does not have yet from its password, which has just been checked.
+    pub async fn complete_credentials(
+        &self,
+        account: &BareJid,
+        password: &str,
+    ) -> Result<(), AccountError> {
+        let derived = self.derive(password).await?;
+        let _alone = self.accounts().alone(account.as_str()).await;
+        let Some(record) = self.account_record(account).await? else {
+            return Ok(());
+        };
+        let Some(credentials) = record.credentials.filter(|keys| !keys.are_complete()) else {
+            return Ok(());
+        };
+        // Who has another password since stays with it.
+        let (password, check) = (password.to_owned(), credentials.clone());
+        if !off_thread(move || check.verify(&password)).await {
+            return Ok(());
+        }
+        let record = AccountRecord {
+            credentials: Some(credentials.or(derived)),
+            ..record
+        };
+        let mut batch = Batch::new();
+        batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        Ok(self.store().commit(batch).await?)
     }
 }
 

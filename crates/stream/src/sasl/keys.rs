@@ -307,13 +307,14 @@ impl fmt::Debug for ScramKeys {
 /// First byte of the binary form; another one means another layout.
 const FORMAT: u8 = 1;
 
-/// All an account keeps to authenticate by password.
+/// All an account keeps to authenticate by password. An account that comes from another server may have the keys of one hash
+/// function alone, until its password is known; those of neither is no credentials.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// Keys for SCRAM-SHA-1 and SCRAM-SHA-1-PLUS.
-    pub sha1: ScramKeys,
-    /// Keys for SCRAM-SHA-256, SCRAM-SHA-256-PLUS and PLAIN.
-    pub sha256: ScramKeys,
+    sha1: Option<ScramKeys>,
+    /// Keys for SCRAM-SHA-256, SCRAM-SHA-256-PLUS.
+    sha256: Option<ScramKeys>,
 }
 
 impl Credentials {
@@ -325,37 +326,79 @@ impl Credentials {
     pub fn derive(password: &str, random: [u8; 2 * SALT_LEN]) -> Result<Self, KeyError> {
         let (salt1, salt256) = random.split_at(SALT_LEN);
         Ok(Self {
-            sha1: ScramKeys::derive(ScramHash::Sha1, password, salt1, DEFAULT_ITERATIONS)?,
-            sha256: ScramKeys::derive(ScramHash::Sha256, password, salt256, DEFAULT_ITERATIONS)?,
+            sha1: Some(ScramKeys::derive(
+                ScramHash::Sha1,
+                password,
+                salt1,
+                DEFAULT_ITERATIONS,
+            )?),
+            sha256: Some(ScramKeys::derive(
+                ScramHash::Sha256,
+                password,
+                salt256,
+                DEFAULT_ITERATIONS,
+            )?),
         })
+    }
+
+    /// Keys that were derived elsewhere: the first of each hash function counts. `None` if there are none.
+    pub fn of(keys: impl IntoIterator<Item = ScramKeys>) -> Option<Self> {
+        let (mut sha1, mut sha256) = (None, None);
+        for keys in keys {
+            match keys.hash {
+                ScramHash::Sha1 => sha1.get_or_insert(keys),
+                ScramHash::Sha256 => sha256.get_or_insert(keys),
+            };
+        }
+        let any = sha1.is_some() || sha256.is_some();
+        any.then_some(Self { sha1, sha256 })
+    }
+
+    /// The same, with the keys of `other` where these have none.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            sha1: self.sha1.or(other.sha1),
+            sha256: self.sha256.or(other.sha256),
+        }
+    }
+
+    /// Whether there are keys for each hash function.
+    pub fn are_complete(&self) -> bool {
+        self.sha1.is_some() && self.sha256.is_some()
     }
 
     /// [`ScramKeys::fake`] for both hash functions.
     pub fn fake(secret: &[u8], username: &str) -> Self {
         Self {
-            sha1: ScramKeys::fake(secret, ScramHash::Sha1, username),
-            sha256: ScramKeys::fake(secret, ScramHash::Sha256, username),
+            sha1: Some(ScramKeys::fake(secret, ScramHash::Sha1, username)),
+            sha256: Some(ScramKeys::fake(secret, ScramHash::Sha256, username)),
         }
     }
 
-    /// The keys for `hash`.
-    pub fn keys(&self, hash: ScramHash) -> &ScramKeys {
+    /// The keys for `hash`, if there are any.
+    pub fn keys(&self, hash: ScramHash) -> Option<&ScramKeys> {
         match hash {
-            ScramHash::Sha1 => &self.sha1,
-            ScramHash::Sha256 => &self.sha256,
+            ScramHash::Sha1 => self.sha1.as_ref(),
+            ScramHash::Sha256 => self.sha256.as_ref(),
         }
+    }
+
+    /// All keys.
+    pub fn all(&self) -> impl Iterator<Item = &ScramKeys> {
+        self.sha1.iter().chain(&self.sha256)
     }
 
     /// Whether `password` is the account's; see [`verify_plain`].
     pub fn verify(&self, password: &str) -> bool {
-        verify_plain(&self.sha256, password)
+        let keys = self.sha256.as_ref().or(self.sha1.as_ref());
+        keys.is_some_and(|keys| verify_plain(keys, password))
     }
 
     /// The stable binary form, at most 627 bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
-        self.sha1.write(&mut out);
-        self.sha256.write(&mut out);
+        self.all().for_each(|keys| keys.write(&mut out));
         out
     }
 
@@ -365,19 +408,15 @@ impl Credentials {
     /// [`KeyError::Encoding`] if `bytes` are anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let mut input = bytes.strip_prefix(&[FORMAT]).ok_or(KeyError::Encoding)?;
-        let mut next = |hash| {
-            ScramKeys::read(&mut input)
-                .filter(|keys| keys.hash == hash)
-                .ok_or(KeyError::Encoding)
-        };
-        let credentials = Self {
-            sha1: next(ScramHash::Sha1)?,
-            sha256: next(ScramHash::Sha256)?,
-        };
-        input
-            .is_empty()
-            .then_some(credentials)
-            .ok_or(KeyError::Encoding)
+        let mut all = Vec::new();
+        while !input.is_empty() {
+            let keys = ScramKeys::read(&mut input).ok_or(KeyError::Encoding)?;
+            if all.iter().any(|known: &ScramKeys| known.hash == keys.hash) {
+                return Err(KeyError::Encoding);
+            }
+            all.push(keys);
+        }
+        Self::of(all).ok_or(KeyError::Encoding)
     }
 }
 

@@ -273,11 +273,11 @@ async fn answer(server: &Arc<Server>, question: Question) -> Answer {
             username,
             hash,
         } => match server
-            .credentials_of(&owner(&host, &account, &username))
+            .scram_keys_of(&owner(&host, &account, &username), hash)
             .await
         {
-            Ok((exists, credentials)) => Answer::ScramKeys {
-                keys: credentials.keys(hash).clone(),
+            Ok((exists, keys)) => Answer::ScramKeys {
+                keys,
                 account: account.filter(|_| exists).ok_or(SaslFailure::NotAuthorized),
             },
             Err(error) => Answer::Account(Err(failure(&error))),
@@ -293,11 +293,21 @@ async fn answer(server: &Arc<Server>, question: Question) -> Answer {
                 .await
             {
                 Ok((exists, credentials)) => {
-                    let check = move || credentials.verify(password.as_str());
+                    let complete = credentials.are_complete();
+                    let check = {
+                        let password = password.clone();
+                        move || credentials.verify(password.as_str())
+                    };
                     let fits = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-                    account
-                        .filter(|_| exists && fits)
-                        .ok_or(SaslFailure::NotAuthorized)
+                    let account = account.filter(|_| exists && fits);
+                    if let Some(account) = account.as_ref().filter(|_| !complete)
+                        && let Err(error) = server
+                            .complete_credentials(account, password.as_str())
+                            .await
+                    {
+                        tracing::warn!(%account, %error, "its SCRAM keys could not be completed");
+                    }
+                    account.ok_or(SaslFailure::NotAuthorized)
                 }
                 Err(error) => Err(failure(&error)),
             },

@@ -36,8 +36,9 @@ fn fake_keys_are_stable_per_name_and_fit_no_password() {
     let sha1 = ScramKeys::fake(b"s", ScramHash::Sha1, "romeo");
     assert_ne!(a.salt(), sha1.salt());
     let real = Credentials::derive("pencil", [7; 32]).unwrap();
-    assert_eq!(a.salt().len(), real.sha256.salt().len());
-    assert_eq!(a.iterations(), real.sha256.iterations());
+    let real = real.keys(ScramHash::Sha256).unwrap();
+    assert_eq!(a.salt().len(), real.salt().len());
+    assert_eq!(a.iterations(), real.iterations());
     assert!(!verify_plain(&a, "pencil"));
 }
 
@@ -48,16 +49,36 @@ fn stored_forms_come_back_and_nothing_else_is_read() {
     let again = Credentials::from_bytes(&bytes).unwrap();
     assert_eq!(again.to_bytes(), bytes);
     assert!(again.verify("pencil"));
-    for cut in 0..bytes.len() {
+    let one = both.keys(ScramHash::Sha1).unwrap();
+    // With one hash function's keys alone it is whole, too.
+    let whole = one.to_bytes().len();
+    for cut in (0..bytes.len()).filter(|cut| *cut != whole) {
         assert_eq!(
             Credentials::from_bytes(&bytes[..cut]).unwrap_err(),
             KeyError::Encoding
         );
     }
-    let one = both.sha1.to_bytes();
+    let one = one.to_bytes();
     assert_eq!(ScramKeys::from_bytes(&one).unwrap().to_bytes(), one);
     assert!(ScramKeys::from_bytes(&bytes).is_err());
     assert!(Credentials::from_bytes(&[&bytes[..], b"x"].concat()).is_err());
+}
+
+#[test]
+fn keys_of_one_hash_function_are_enough_for_a_password_and_are_completed() {
+    for hash in [ScramHash::Sha1, ScramHash::Sha256] {
+        let few = NonZeroU32::new(2).unwrap();
+        let keys = ScramKeys::derive(hash, "pencil", b"salt", few).unwrap();
+        let credentials = Credentials::of([keys]).unwrap();
+        let again = Credentials::from_bytes(&credentials.to_bytes()).unwrap();
+        assert!(again.verify("pencil") && !again.verify("pen"));
+        assert!(!again.are_complete());
+        let whole = again.or(Credentials::derive("pencil", [7; 32]).unwrap());
+        assert!(whole.are_complete());
+        // What was there stays.
+        assert_eq!(whole.keys(hash).unwrap().iterations(), few);
+    }
+    assert!(Credentials::of([]).is_none());
 }
 
 #[test]
