@@ -18,7 +18,8 @@ mod settlement;
 mod vhost;
 
 pub use account::{
-    Account, AccountError, AccountRecord, AccountState, ClientRecord, Revocation, TokenLogin,
+    Account, AccountError, AccountRecord, AccountState, Arrival, ClientRecord, Revocation,
+    TokenLogin,
 };
 pub use asked::Answered;
 pub use outbox::{

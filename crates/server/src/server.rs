@@ -12,7 +12,10 @@ use tercet_core::{BareJid, Peers, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 use tokio::sync::broadcast;
 
-use crate::account::{ACCOUNT, Account, AccountTable, CLIENT, GUEST, remove_left_guests};
+use crate::account::{
+    ACCOUNT, ARRIVING, Account, AccountTable, CLIENT, GUEST, remove_left_arrivals,
+    remove_left_guests,
+};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
@@ -22,7 +25,15 @@ use crate::settings::{Archiving, PubSub, Uploads};
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
-pub static KINDS: &[&Kind] = &[&ACCOUNT, &CLIENT, &GUEST, &ROSTER, &ROSTER_VERSION, &SECRET];
+pub static KINDS: &[&Kind] = &[
+    &ACCOUNT,
+    &ARRIVING,
+    &CLIENT,
+    &GUEST,
+    &ROSTER,
+    &ROSTER_VERSION,
+    &SECRET,
+];
 
 /// The server's own secret, from which it derives what must look the same after a restart.
 static SECRET: Kind = Kind {
@@ -357,6 +368,7 @@ impl Server {
             }
         };
         remove_left_guests(&store).await?;
+        remove_left_arrivals(&store).await?;
         let accounts = AccountTable::new(limits.idle_accounts);
         let since_ms = clock.now_ms();
         Ok(Arc::new(Server {

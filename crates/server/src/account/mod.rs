@@ -1,10 +1,13 @@
 //! Accounts in memory: who is connected, their roster, and what modules keep beside it.
 
+mod arrival;
 mod client;
 mod credentials;
 mod guest;
 mod table;
 
+pub(crate) use arrival::remove_left_arrivals;
+pub use arrival::{ARRIVING, Arrival};
 pub use client::{CLIENT, ClientRecord, Revocation, TokenLogin};
 pub use credentials::{ACCOUNT, AccountError, AccountRecord};
 pub use guest::GUEST;
