@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tercet_core::{Limits, OwnedElement};
-use tercet_stream::bosh::{Config, Exchange, Head, Request, Session, payloads};
+use tercet_stream::bosh::{Config, Exchange, Head, Request, Session, Way, payloads};
 
 use super::same;
 use crate::Target;
@@ -47,6 +47,14 @@ struct Ex(usize);
 impl Exchange for Ex {
     fn is_gone(&self) -> bool {
         self.0 % 5 == 3
+    }
+
+    fn way(&self) -> Way {
+        match self.0 % 7 {
+            0 => Way::Unknown,
+            1 | 2 => Way::Together(1),
+            number => Way::InTurn(number as u64 % 3),
+        }
     }
 }
 
@@ -102,6 +110,9 @@ fn turn(session: &mut Session<Ex>, now: Instant, answered: &mut Vec<usize>) {
     while let Some((exchange, answer)) = session.next_answer() {
         document(&answer.body);
         answered.push(exchange.0);
+        if answer.is_followed && exchange.0 % 2 == 0 {
+            session.left(now);
+        }
     }
     assert!(session.acknowledged() <= session.accepted());
     assert!(

@@ -24,6 +24,8 @@ pub struct Answer {
     pub content_type: &'static str,
     /// The `<body/>`.
     pub body: Arc<[u8]>,
+    /// It has elements that others must not overtake: the session is told when it [has left](super::Session::left).
+    pub is_followed: bool,
 }
 
 impl Answer {
@@ -113,6 +115,7 @@ impl Writer {
             status: self.status,
             content_type: self.content_type,
             body: self.xml.finish().into(),
+            is_followed: false,
         }
     }
 }

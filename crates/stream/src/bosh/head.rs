@@ -35,6 +35,11 @@ pub struct Head {
 }
 
 impl Head {
+    /// XEP-0124 §11: a request to pause or to end, which may be one more than agreed.
+    pub(super) fn is_one_more(&self) -> bool {
+        self.pause.is_some() || self.terminate
+    }
+
     /// Reads what has come of a request. `None`: its start tag is not complete yet. Otherwise also where the tag begins.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub use answer::Answer;
 pub use condition::Condition;
 pub use head::Head;
 pub use payloads::{Payloads, payloads};
-pub use session::{Exchange, Request, Session};
+pub use session::{Exchange, Request, Session, Way};
 
 /// The wrapper (XEP-0124 §4).
 const HTTPBIND: &str = "http://jabber.org/protocol/httpbind";

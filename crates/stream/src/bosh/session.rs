@@ -9,6 +9,7 @@
 //! ```
 
 mod answers;
+mod behind;
 mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ use super::keys::Keys;
 use super::{Condition, Config, Head, Payloads};
 use crate::messages::messages;
 use answers::{Opening, condition};
+use behind::Said;
 use rules::Rules;
 
 /// Bytes of elements in one answer, unless the first alone has more.
@@ -32,6 +34,20 @@ const REPEATS: u32 = 16;
 pub trait Exchange {
     /// Whether nobody waits for the answer any more.
     fn is_gone(&self) -> bool;
+
+    /// How its answer gets to the client.
+    fn way(&self) -> Way;
+}
+
+/// The way of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// On a connection with this number, where a request comes behind the answer to the one before (HTTP/1.1).
+    InTurn(u64),
+    /// On one that carries several at a time (HTTP/2).
+    Together(u64),
+    /// By others, as from a proxy.
+    Unknown,
 }
 
 /// One request as it is given to its session.
@@ -48,7 +64,7 @@ pub struct Request {
 /// A driver gives it requests ([`request`](Self::request)), the stream's elements ([`send`](Self::send)) and the time
 /// ([`tick`](Self::tick), when [`deadline`](Self::deadline) has come); gives the stream what
 /// [`next_message`](Self::next_message) has; and then, in each turn, lets it [`settle`](Self::settle) and hands out what
-/// [`next_answer`](Self::next_answer) gives.
+/// [`next_answer`](Self::next_answer) gives. It says when one of those with elements [has left](Self::left).
 #[derive(Debug)]
 pub struct Session<X> {
     rules: Rules,
@@ -66,6 +82,8 @@ pub struct Session<X> {
     held: VecDeque<Held<X>>,
     sent: VecDeque<Sent>,
     answers: VecDeque<(X, Answer)>,
+    /// The last answer that had elements, while another one could overtake it.
+    said: Option<Said>,
     /// For the stream.
     inbox: VecDeque<Vec<u8>>,
     inbox_bytes: usize,
@@ -151,6 +169,7 @@ impl<X: Exchange> Session<X> {
             held: VecDeque::new(),
             sent: VecDeque::new(),
             answers: VecDeque::new(),
+            said: None,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             pending: VecDeque::new(),
@@ -181,8 +200,7 @@ impl<X: Exchange> Session<X> {
         if rid <= self.last {
             return self.repeat(request, exchange, now);
         }
-        // XEP-0124 §11: one more to pause or to end.
-        let more = u64::from(request.head.pause.is_some() || request.head.terminate);
+        let more = u64::from(request.head.is_one_more());
         // XEP-0124 §14.2: no number beyond the window.
         if rid > self.last + self.rules.requests + more {
             self.refuse(exchange, Condition::ItemNotFound);
@@ -241,6 +259,7 @@ impl<X: Exchange> Session<X> {
             // XEP-0124 §10: the client has gone; what it still asks finds no session.
             self.fail(Condition::ItemNotFound);
         }
+        self.forget_said(now);
     }
 
     /// Answers what is to be answered now. To be called at the end of each turn.
@@ -265,7 +284,7 @@ impl<X: Exchange> Session<X> {
                         || first.since + self.rules.wait <= now
                 }
             };
-            if !due {
+            if !due || !gone && self.overtakes_until(first).is_some_and(|until| now < until) {
                 return;
             }
             self.answer(now, !gone);
@@ -286,11 +305,14 @@ impl<X: Exchange> Session<X> {
 
     /// When to [`tick`](Self::tick) and [`settle`](Self::settle) if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        match (&self.end, self.held.front()) {
+        let first = self.held.front();
+        let due = match (&self.end, first) {
             (End::Open, None) => self.idle_until(),
             (End::Open, Some(first)) if !self.is_behind() => Some(first.since + self.rules.wait),
             _ => None,
-        }
+        };
+        let behind = first.and_then(|first| self.overtakes_until(first));
+        due.into_iter().chain(behind).min()
     }
 
     /// Whether the session is over and the client, if it asked, has been told.

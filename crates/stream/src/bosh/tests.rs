@@ -8,13 +8,17 @@ use tercet_core::Limits;
 
 use super::*;
 
-/// An exchange with its number; those below another number are broken off.
+/// An exchange with its number, and its way; those below another number are broken off.
 #[derive(Clone, Debug)]
-struct Ex(u64, Rc<Cell<u64>>);
+struct Ex(u64, Rc<Cell<u64>>, Way);
 
 impl Exchange for Ex {
     fn is_gone(&self) -> bool {
         self.0 < self.1.get()
+    }
+
+    fn way(&self) -> Way {
+        self.2
     }
 }
 
@@ -30,6 +34,8 @@ struct Scene {
     now: Instant,
     exchanges: u64,
     broken: Rc<Cell<u64>>,
+    /// Of the requests to come.
+    way: Way,
 }
 
 const SID: &str = "S";
@@ -42,7 +48,7 @@ impl Scene {
              xml:lang='en' xmpp:version='1.0' {attributes}/>"
         );
         let broken = Rc::new(Cell::new(0));
-        let exchange = Ex(0, broken.clone());
+        let exchange = Ex(0, broken.clone(), Way::InTurn(1));
         let request = read(&xml).unwrap();
         let session =
             Session::open(&Config::default(), SID.to_owned(), request, exchange, now).unwrap();
@@ -51,6 +57,7 @@ impl Scene {
             now,
             exchanges: 0,
             broken,
+            way: Way::InTurn(1),
         }
     }
 
@@ -69,7 +76,7 @@ impl Scene {
             "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh' sid='S' rid='{rid}' \
              {attributes}>{payload}</body>"
         );
-        let exchange = Ex(self.exchanges, self.broken.clone());
+        let exchange = Ex(self.exchanges, self.broken.clone(), self.way);
         match read(&xml) {
             Ok(request) => self.session.request(request, exchange, self.now),
             Err(condition) => panic!("{condition:?}: {xml}"),
@@ -82,8 +89,18 @@ impl Scene {
         self.turn()
     }
 
+    /// A request on another connection.
+    fn ask_on(&mut self, connection: u64, rid: u64, payload: &str) -> Vec<(u64, String)> {
+        self.way = Way::InTurn(connection);
+        self.ask(rid, "", payload)
+    }
+
     fn wait(&mut self, seconds: u64) -> Vec<(u64, String)> {
-        self.now += Duration::from_secs(seconds);
+        self.pass(Duration::from_secs(seconds))
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<(u64, String)> {
+        self.now += time;
         self.session.tick(self.now);
         self.turn()
     }
@@ -228,6 +245,149 @@ fn requests_out_of_order_wait_for_those_before_them() {
     );
     is(scene.hear("<iq/>"), &[(2, "<body ack='13'><iq/></body>")]);
     is(scene.hear("<iq/>"), &[(1, "<body><iq/></body>")]);
+}
+
+const MOMENT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(49);
+
+/// Two requests wait on two connections, and there is something to say to both, the first of which is told.
+fn two_to_tell() -> Scene {
+    let mut scene = Scene::opened("ver='1.6' hold='2'");
+    scene.ask_on(1, 11, STANZA);
+    scene.ask_on(2, 12, STANZA);
+    is(scene.hear("<iq/>"), &[(1, "<body ack='12'><iq/></body>")]);
+    is(scene.hear("<message/>"), &[]);
+    scene
+}
+
+#[test]
+fn no_answer_overtakes_the_one_before_on_another_connection() {
+    let mut scene = two_to_tell();
+    scene.session.left(scene.now);
+    let until = scene.now + MOMENT;
+    assert_eq!(scene.session.deadline(), Some(until));
+    is(scene.hear("<presence/>"), &[]);
+    is(scene.pass(SHORT), &[]);
+    is(
+        scene.pass(MOMENT - SHORT),
+        &[(2, "<body><message/><presence/></body>")],
+    );
+    // Nothing is due any more because of that.
+    is(scene.ask_on(1, 13, STANZA), &[]);
+    scene.session.left(scene.now);
+    scene.pass(MOMENT);
+    assert!(scene.session.deadline() > Some(scene.now + MOMENT));
+}
+
+#[test]
+fn the_time_between_answers_begins_when_the_first_has_left() {
+    let mut scene = two_to_tell();
+    is(scene.pass(SHORT * 10), &[]);
+    scene.session.left(scene.now);
+    is(scene.pass(SHORT), &[]);
+    scene.session.left(scene.now);
+    is(
+        scene.pass(MOMENT - SHORT),
+        &[(2, "<body><message/></body>")],
+    );
+    // One that never leaves is not waited for without end.
+    let mut scene = two_to_tell();
+    is(scene.pass(SHORT * 20), &[]);
+    is(scene.wait(1), &[(2, "<body><message/></body>")]);
+}
+
+#[test]
+fn a_request_tells_that_the_answers_before_have_come() {
+    // Three at a time: the fourth was sent behind the answer to the first.
+    let mut scene = two_to_tell();
+    is(scene.ask_on(3, 13, STANZA), &[]);
+    is(
+        scene.ask_on(1, 14, STANZA),
+        &[(2, "<body ack='14'><message/></body>")],
+    );
+    // One more may end the session.
+    let mut scene = two_to_tell();
+    scene.ask_on(3, 13, STANZA);
+    is(scene.ask(14, "type='terminate'", ""), &[]);
+    // Or the number that the client says it has.
+    let mut scene = Scene::opened("ver='1.6' hold='2' ack='1'");
+    scene.ask_on(1, 11, STANZA);
+    scene.ask_on(2, 12, STANZA);
+    is(scene.hear("<iq/>"), &[(1, "<body ack='12'><iq/></body>")]);
+    is(scene.hear("<iq/>"), &[]);
+    is(
+        scene.ask(13, "ack='11'", STANZA),
+        &[(2, "<body ack='13'><iq/></body>")],
+    );
+}
+
+#[test]
+fn answers_on_one_connection_follow_each_other_at_once() {
+    for (way, bytes, at_once) in [
+        (Way::InTurn(1), 100_000, true),
+        (Way::Together(1), 16_000, true),
+        // Another may go on while parts of this one wait.
+        (Way::Together(1), 20_000, false),
+        (Way::Unknown, 1, false),
+    ] {
+        let mut scene = Scene::opened("ver='1.6'");
+        scene.way = way;
+        scene.ask(11, "", STANZA);
+        scene.hear(&format!("<message>{}</message>", "x".repeat(bytes)));
+        scene.ask(12, "", STANZA);
+        let answers = scene.hear("<message/>").len();
+        assert_eq!(answers == 1, at_once, "{way:?}, {bytes}");
+    }
+}
+
+#[test]
+fn an_answer_with_nothing_in_it_is_not_waited_for() {
+    let mut scene = Scene::opened("ver='1.6' hold='1'");
+    scene.ask_on(1, 11, STANZA);
+    is(scene.ask_on(2, 12, STANZA), &[(1, "<body ack='12'/>")]);
+    is(scene.hear("<iq/>"), &[(2, "<body><iq/></body>")]);
+    // But it does not overtake one with something.
+    scene.ask_on(1, 13, STANZA);
+    is(scene.ask_on(2, 14, STANZA), &[(3, "<body ack='14'/>")]);
+    is(scene.hear("<iq/>"), &[(4, "<body><iq/></body>")]);
+    scene.ask_on(1, 15, STANZA);
+    is(scene.pass(MOMENT), &[]);
+    scene.session.left(scene.now);
+    is(scene.ask(16, "pause='5'", ""), &[]);
+    is(
+        scene.pass(MOMENT),
+        &[(5, "<body ack='16'/>"), (6, "<body/>")],
+    );
+}
+
+#[test]
+fn an_answer_that_is_given_again_is_not_overtaken_either() {
+    let mut scene = two_to_tell();
+    scene.session.left(scene.now);
+    is(scene.pass(SHORT), &[]);
+    is(
+        scene.ask_on(3, 11, STANZA),
+        &[(3, "<body ack='12'><iq/></body>")],
+    );
+    scene.session.left(scene.now);
+    is(scene.pass(SHORT), &[]);
+    is(
+        scene.pass(MOMENT - SHORT),
+        &[(2, "<body><message/></body>")],
+    );
+}
+
+#[test]
+fn the_end_does_not_overtake_what_was_said_before() {
+    let mut scene = two_to_tell();
+    scene.session.close();
+    is(scene.turn(), &[]);
+    scene.session.left(scene.now);
+    assert_eq!(scene.session.deadline(), Some(scene.now + MOMENT));
+    is(
+        scene.pass(MOMENT),
+        &[(2, "<body type='terminate'><message/></body>")],
+    );
 }
 
 #[test]
@@ -458,7 +618,7 @@ fn nothing_is_said_to_who_has_hung_up() {
              <iq xmlns='jabber:client'/></body>",
         )
         .unwrap(),
-        Ex(7, scene.broken.clone()),
+        Ex(7, scene.broken.clone(), Way::InTurn(1)),
         scene.now,
     );
     is(
@@ -736,7 +896,7 @@ fn what_a_browser_would_show_is_not_sent_as_such() {
     let open = |attributes: &str| {
         let xml =
             format!("<body xmlns='http://jabber.org/protocol/httpbind' rid='1' {attributes}/>");
-        let exchange = Ex(0, Rc::default());
+        let exchange = Ex(0, Rc::default(), Way::Unknown);
         let request = read(&xml).unwrap();
         let session = Session::open(
             &Config::default(),
@@ -762,7 +922,7 @@ fn what_a_browser_would_show_is_not_sent_as_such() {
 #[test]
 fn a_client_without_a_version_is_told_by_http() {
     let mut scene = Scene::opened("wait='60'");
-    let exchange = Ex(1, Rc::default());
+    let exchange = Ex(1, Rc::default(), Way::Unknown);
     let xml = "<body xmlns='http://jabber.org/protocol/httpbind' sid='S' rid='99'/>";
     scene
         .session

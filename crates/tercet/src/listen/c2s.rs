@@ -273,7 +273,7 @@ impl Connection {
         if self.carrier.is_stuck() {
             self.stalled.get_or_insert(now + STALLED);
         } else if self.phase != Phase::Gone {
-            self.carrier.settle(&mut self.receipts, now);
+            self.carrier.settle(cx, &mut self.receipts, now);
         }
     }
 

@@ -134,14 +134,19 @@ impl Carrier {
     }
 
     /// Tells those who wait for what was sent, as soon as that is known; all that was sent is taken.
-    pub(super) fn settle(&mut self, receipts: &mut Vec<Receipt>, now: Instant) {
+    pub(super) fn settle(
+        &mut self,
+        cx: &mut Context<'_>,
+        receipts: &mut Vec<Receipt>,
+        now: Instant,
+    ) {
         match self {
             Carrier::Socket(_) | Carrier::WebSocket(..) => {
                 for receipt in std::mem::take(receipts) {
                     receipt.written();
                 }
             }
-            Carrier::Bosh(pipe) => pipe.settle(receipts, now),
+            Carrier::Bosh(pipe) => pipe.settle(cx, receipts, now),
         }
     }
 

@@ -24,6 +24,11 @@ impl<X: Exchange> Session<X> {
             // It may have so many requests open at a time, and one more to pause or to end.
             false => head.rid.saturating_sub(self.rules.requests + 1),
         };
+        // No more at a time than agreed: this one was sent when the others had been answered.
+        self.heard(acked.max(head.rid.saturating_sub(match head.is_one_more() {
+            true => self.rules.requests + 1,
+            false => self.rules.requests,
+        })));
         for sent in self.sent.iter().filter(|sent| sent.rid <= acked) {
             self.acknowledged = self.acknowledged.max(sent.upto);
         }
@@ -48,7 +53,11 @@ impl<X: Exchange> Session<X> {
             sent.repeats += 1;
             if sent.repeats <= REPEATS && sent.key == request.head.key {
                 // XEP-0124 §14.3: the answer that was lost.
-                let answer = sent.answer.clone();
+                let mut answer = sent.answer.clone();
+                answer.is_followed = self.is_said(rid);
+                if answer.is_followed {
+                    self.say(rid, exchange.way(), answer.body.len(), now);
+                }
                 self.answers.push_back((exchange, answer));
                 return;
             }
@@ -77,6 +86,8 @@ impl<X: Exchange> Session<X> {
             return;
         };
         let mut writer = Writer::new().content_type(self.rules.content_type);
+        // Without the first answer there is no further request.
+        let first = self.opening.is_some();
         if let Some(opening) = self.opening.take() {
             opening.write(&self.rules, held.rid, &mut writer);
         } else if held.rid != self.last {
@@ -114,7 +125,11 @@ impl<X: Exchange> Session<X> {
         }
         self.answered_empty = elements.is_empty();
         self.quiet_since = now;
-        let answer = writer.finish();
+        let mut answer = writer.finish();
+        if !elements.is_empty() && !first {
+            answer.is_followed = true;
+            self.say(held.rid, held.exchange.way(), answer.body.len(), now);
+        }
         self.sent.push_back(Sent {
             rid: held.rid,
             key: held.key,

@@ -66,7 +66,7 @@ impl<X: Exchange> Session<X> {
         if head.pause.is_some_and(|pause| pause > self.rules.max_pause) {
             return Err(Condition::PolicyViolation);
         }
-        if head.pause.is_some() || head.terminate {
+        if head.is_one_more() {
             return Ok(payloads);
         }
         let waiting = self.held.iter().filter(|held| !held.exchange.is_gone());

@@ -35,6 +35,8 @@ pub(super) struct Visit {
 
 /// One connection, as its requests see it.
 pub(super) struct Counted {
+    /// No other has it.
+    pub(super) number: u64,
     pub(super) peer: SocketAddr,
     pub(super) secure: bool,
     pub(super) times: Times,
@@ -59,6 +61,7 @@ impl Visit {
             host: "localhost".into(),
             authority: "localhost".into(),
             connection: Arc::new(Counted {
+                number: 0,
                 peer: ([127, 0, 0, 1], 1).into(),
                 secure: false,
                 times: Times::default(),
@@ -78,6 +81,11 @@ impl Visit {
     /// It came through a trusted proxy.
     pub(super) fn is_proxied(&self) -> bool {
         self.own.is_some()
+    }
+
+    /// The number of the connection.
+    pub(super) fn connection(&self) -> u64 {
+        self.connection.number
     }
 
     /// Nobody can listen in: TLS, or the same machine.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub(in crate::listen) struct Site {
     trusted: Vec<Network>,
     http: Arc<Http>,
     router: Router,
+    /// How many there were so far.
+    connections: AtomicU64,
 }
 
 impl Site {
@@ -94,6 +97,7 @@ impl Site {
             trusted: settings.trusted,
             http,
             router,
+            connections: AtomicU64::new(0),
         })
     }
 
@@ -126,6 +130,7 @@ impl Site {
         let agreed = io.agree().await;
         let (pass, load) = counted;
         let counted = Arc::new(Counted {
+            number: self.connections.fetch_add(1, Ordering::Relaxed),
             peer,
             secure,
             times,

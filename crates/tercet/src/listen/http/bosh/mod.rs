@@ -16,7 +16,9 @@ use axum::http::header::{self, HeaderValue};
 use axum::http::{StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use tercet_core::Limits;
-use tercet_stream::bosh::{self, Answer, Condition, HEAD_BYTES, Head, Payloads, Request, Session};
+use tercet_stream::bosh::{
+    self, Answer, Condition, HEAD_BYTES, Head, Payloads, Request, Session, Way,
+};
 use tercet_stream::{Framing, Input, TlsInfo};
 use tokio::sync::mpsc;
 
@@ -27,7 +29,7 @@ use super::resource::{Resource, last};
 use crate::listen::c2s::{Connection, Start};
 use crate::listen::carrier::Carrier;
 pub(in crate::listen) use pipe::Pipe;
-use pipe::Reply;
+use pipe::{Given, Reply};
 pub use table::BoshLimits;
 use table::{Entry, Table};
 
@@ -43,15 +45,15 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
     };
     let (http, table) = (http.clone(), Table::new(limits));
     let answer = move |visit: Visit, version: Version, body: Body| {
-        let (reply, answer) = Reply::new();
+        let (reply, answer) = Reply::new(way(&visit, version));
         // A request that has come counts, though its client may have hung up: it may have been its last word.
         tokio::spawn(take(http.clone(), table.clone(), visit, body, reply));
         async move {
             match answer.await {
-                Ok(Ok(answer)) => response(answer),
+                Ok(Ok(given)) => response(given),
                 Ok(Err(status)) => last(version, status),
                 // A session that ends without a word has forgotten the request.
-                Err(_) => response(Answer::end(Condition::ItemNotFound)),
+                Err(_) => response(Given::from(Answer::end(Condition::ItemNotFound))),
             }
         }
     };
@@ -62,6 +64,15 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
         // Sessions have their own times.
         .time(None);
     vec![resource]
+}
+
+/// How an answer gets to who asks.
+fn way(visit: &Visit, version: Version) -> Way {
+    match visit.connection() {
+        _ if visit.is_proxied() => Way::Unknown,
+        connection if version >= Version::HTTP_2 => Way::Together(connection),
+        connection => Way::InTurn(connection),
+    }
 }
 
 enum Refused {
@@ -86,7 +97,7 @@ async fn take(http: Arc<Http>, table: Arc<Table>, visit: Visit, body: Body, repl
         Ok(Err(Refused::Status(status))) => Err(status),
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
     };
-    reply.give(refused);
+    reply.give(refused.map(Given::from));
 }
 
 /// Reads a request, and finds the session that it names.
@@ -164,7 +175,7 @@ fn begin(http: &Http, table: &Arc<Table>, visit: &Visit, request: Request, reply
         (Ok(pass), Some(load)) => (pass, load),
         (refused, _) => {
             tracing::debug!(%peer, refusal = ?refused.err(), "BOSH session refused");
-            return reply.give(Ok(Answer::end(Condition::PolicyViolation)));
+            return reply.end(Answer::end(Condition::PolicyViolation));
         }
     };
     let sid = bosh::session_name(http.c2s.server.random());
@@ -172,11 +183,11 @@ fn begin(http: &Http, table: &Arc<Table>, visit: &Visit, request: Request, reply
     let limit = http.c2s.limits().0.stanza_bytes as usize;
     let place = match table.enter(&sid, peer.ip(), visit.is_private(), mailbox, limit) {
         Ok(place) => place,
-        Err(condition) => return reply.give(Ok(Answer::end(condition))),
+        Err(condition) => return reply.end(Answer::end(condition)),
     };
     let session = match Session::open(&bosh::Config::default(), sid, request, reply, now) {
         Ok(session) => session,
-        Err((reply, answer)) => return reply.give(Ok(answer)),
+        Err((reply, answer)) => return reply.end(answer),
     };
     let private = !visit.secure && visit.is_private();
     let mut stream = http.c2s.stream(Framing::Bosh { private }, now);
@@ -200,14 +211,14 @@ fn begin(http: &Http, table: &Arc<Table>, visit: &Visit, request: Request, reply
     }));
 }
 
-fn response(answer: Answer) -> Response {
+fn response(given: Given) -> Response {
     let Answer {
         status,
         content_type,
-        body,
-    } = answer;
+        ..
+    } = given.answer;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let content_type = HeaderValue::from_static(content_type);
-    let body = Bytes::from_owner(body);
+    let body = Bytes::from_owner(given);
     (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }

@@ -1,6 +1,8 @@
 //! The carrier of a session's stream: requests come in by a mailbox, answers go out by what came with them.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -9,30 +11,62 @@ use axum::http::StatusCode;
 use tercet_core::Stanza;
 use tercet_server::Receipt;
 use tercet_stream::C2sStream;
-use tercet_stream::bosh::{Answer, Exchange, Request, Session};
+use tercet_stream::bosh::{Answer, Exchange, Request, Session, Way};
 use tokio::sync::{mpsc, oneshot};
 
 use super::table::Place;
 use crate::listen::wire::{Data, Incoming, Scratch};
 
 /// How a request is answered: in the language of BOSH, or by a status of HTTP.
-pub(in crate::listen) struct Reply(oneshot::Sender<Result<Answer, StatusCode>>);
+pub(in crate::listen) struct Reply {
+    answer: oneshot::Sender<Result<Given, StatusCode>>,
+    way: Way,
+}
+
+/// An answer on its way: the bytes of its body. They are dropped once the system has them, or nobody wants them.
+pub(super) struct Given {
+    pub(super) answer: Answer,
+    /// For who waits for that; never sent.
+    left: Option<oneshot::Sender<()>>,
+}
 
 impl Reply {
-    pub(super) fn new() -> (Reply, oneshot::Receiver<Result<Answer, StatusCode>>) {
-        let (reply, answer) = oneshot::channel();
-        (Reply(reply), answer)
+    /// `way`: that of the answer.
+    pub(super) fn new(way: Way) -> (Reply, oneshot::Receiver<Result<Given, StatusCode>>) {
+        let (answer, given) = oneshot::channel();
+        (Reply { answer, way }, given)
     }
 
     /// Answers, if somebody still waits for it.
-    pub(super) fn give(self, answer: Result<Answer, StatusCode>) {
-        let _ = self.0.send(answer);
+    pub(super) fn give(self, answer: Result<Given, StatusCode>) {
+        let _ = self.answer.send(answer);
+    }
+
+    /// Answers a request that belongs to no session.
+    pub(super) fn end(self, answer: Answer) {
+        self.give(Ok(answer.into()));
     }
 }
 
 impl Exchange for Reply {
     fn is_gone(&self) -> bool {
-        self.0.is_closed()
+        self.answer.is_closed()
+    }
+
+    fn way(&self) -> Way {
+        self.way
+    }
+}
+
+impl From<Answer> for Given {
+    fn from(answer: Answer) -> Given {
+        Given { answer, left: None }
+    }
+}
+
+impl AsRef<[u8]> for Given {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer.body
     }
 }
 
@@ -42,6 +76,8 @@ pub(in crate::listen) struct Pipe {
     mailbox: mpsc::Receiver<(Request, Reply)>,
     /// Who waits for the client to have so many bytes.
     receipts: VecDeque<(u64, Receipt)>,
+    /// Ends when the last answer that others must not overtake has left.
+    leaving: Option<oneshot::Receiver<()>>,
     place: Place,
 }
 
@@ -55,6 +91,7 @@ impl Pipe {
             session,
             mailbox,
             receipts: VecDeque::new(),
+            leaving: None,
             place,
         }
     }
@@ -64,7 +101,17 @@ impl Pipe {
         while let Poll::Ready(Some((request, reply))) = self.mailbox.poll_recv(cx) {
             self.session.request(request, reply, now);
         }
+        self.poll_leaving(cx, now);
         self.session.tick(now);
+    }
+
+    fn poll_leaving(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if let Some(leaving) = &mut self.leaving
+            && Pin::new(leaving).poll(cx).is_ready()
+        {
+            self.leaving = None;
+            self.session.left(now);
+        }
     }
 
     pub(in crate::listen) fn deadline(&self) -> Option<Instant> {
@@ -115,23 +162,35 @@ impl Pipe {
             self.session.close();
         }
         let before = self.session.unsent();
-        self.answer(now);
+        self.answer(cx, now);
         if before > 0 && self.session.unsent() == 0 {
             // What had to wait for this can go on.
             cx.waker().wake_by_ref();
         }
     }
 
-    fn answer(&mut self, now: Instant) {
+    fn answer(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.session.settle(now);
         while let Some((reply, answer)) = self.session.next_answer() {
+            let mut given = Given::from(answer);
+            if given.answer.is_followed {
+                let (left, leaving) = oneshot::channel();
+                given.left = Some(left);
+                self.leaving = Some(leaving);
+            }
             // Where nobody waits any more the client asks again.
-            reply.give(Ok(answer));
+            reply.give(Ok(given));
         }
+        self.poll_leaving(cx, now);
     }
 
     /// Takes those who wait for what was sent so far; tells those whose bytes the client has.
-    pub(in crate::listen) fn settle(&mut self, receipts: &mut Vec<Receipt>, now: Instant) {
+    pub(in crate::listen) fn settle(
+        &mut self,
+        cx: &mut Context<'_>,
+        receipts: &mut Vec<Receipt>,
+        now: Instant,
+    ) {
         let more = !receipts.is_empty();
         let accepted = self.session.accepted();
         let new = receipts.drain(..).map(|receipt| (accepted, receipt));
@@ -145,7 +204,7 @@ impl Pipe {
         }
         if more && !self.receipts.is_empty() {
             self.session.await_acknowledgement();
-            self.answer(now);
+            self.answer(cx, now);
         }
     }
 
