@@ -8,8 +8,9 @@ use tercet_core::StanzaKind;
 
 use crate::module::Insider;
 use crate::module::{
-    BoundFn, ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase, PresenceEntry,
-    Registrar, SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature, Target, Xep,
+    AnnounceFn, BoundFn, ConsentFn, EntityFn, Extension, IqEntry, IqKind, Module, Phase,
+    PresenceEntry, Registrar, SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature,
+    Target, Xep,
 };
 use crate::server::{HostInfo, Role};
 
@@ -193,6 +194,10 @@ impl VHost {
 
     pub(crate) fn bound_handlers(&self) -> &[Box<BoundFn>] {
         &self.extension.bound
+    }
+
+    pub(crate) fn announcing(&self) -> &[Box<AnnounceFn>] {
+        &self.extension.announcing
     }
 
     pub(crate) fn session_handlers(&self) -> &[SessionEntry] {

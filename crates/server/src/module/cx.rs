@@ -219,6 +219,23 @@ pub struct SessionCx<'a> {
     pub session: &'a Arc<Session>,
 }
 
+/// Available presence that is about to be told.
+#[derive(Clone, Copy)]
+pub struct AnnounceCx<'a> {
+    /// The server.
+    pub server: &'a Arc<Server>,
+    /// The session's host.
+    pub host: &'a Arc<VHost>,
+    /// Whose presence it is.
+    pub session: &'a Arc<Session>,
+    /// To whom it goes; `None`: to all who are subscribed to it.
+    pub to: Option<&'a Jid>,
+    /// The presence.
+    pub presence: &'a Stanza,
+    /// It has been told before, and is told again ([`Server::announce_again`]): its client did not send it now.
+    pub again: bool,
+}
+
 /// Somebody who may see an account's presence from now on.
 #[derive(Clone, Copy)]
 pub struct AdmittedCx<'a> {

@@ -11,6 +11,7 @@
 //! - [`OnSubscription`]: knows of requests for presence to which the user has agreed beforehand.
 //! - [`OnEntity`]: is behind all addresses of a service, a host without accounts.
 //! - [`OnPresence`]: told whose presence is seen from now on, and by whom.
+//! - [`OnAnnounce`]: completes the presence that clients send.
 //! - [`OnSession`]: told when a session becomes available for the first time, and when it ends.
 //! - [`OnBind`]: does what a client wants of its session at its very beginning.
 //!
@@ -24,13 +25,14 @@ mod slot;
 mod stage;
 
 pub use cx::{
-    AdmittedCx, Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx,
+    AdmittedCx, AnnounceCx, Delivered, Edits, Effect, Effects, IqCx, LaterFn, SessionCx, StanzaCx,
     SubscriptionCx, UnknownCx,
 };
 pub use entity::{EntityCx, HostMessages, OnEntity, Parked};
 pub use insider::{Insider, Taken};
 pub(crate) use registrar::{
-    BoundFn, ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry, StageEntry,
+    AnnounceFn, BoundFn, ConsentFn, EntityFn, Extension, IqEntry, PresenceEntry, SessionEntry,
+    StageEntry,
 };
 pub use registrar::{BoxFuture, Feature, Registrar};
 pub use slot::{Slot, SlotFuture};
@@ -220,6 +222,13 @@ pub trait OnPresence: Module {
 
     /// Somebody may see the account's presence from now on, and has been shown it.
     fn admitted(&self, cx: AdmittedCx<'_>);
+}
+
+/// Completes the available presence of sessions, before anybody sees it.
+pub trait OnAnnounce: Module {
+    /// What is announced instead; `None`: the presence is as it should be. Called with no lock held but that which keeps the
+    /// session's presence in order.
+    fn announce(&self, cx: AnnounceCx<'_>) -> Option<Stanza>;
 }
 
 /// Told about sessions.

@@ -11,9 +11,9 @@ use tercet_store::Batch;
 use super::insider::Insider;
 use super::slot::SlotDef;
 use super::{
-    AdmittedCx, EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnBind, OnEntity, OnIq,
-    OnPresence, OnSession, OnStanza, OnSubscription, Payload, SessionCx, Side, Slot, Stage,
-    StanzaCx, SubscriptionCx, Target, UnknownCx,
+    AdmittedCx, AnnounceCx, EntityCx, Flow, IqCx, IqKind, IqResult, Kinds, Module, OnAnnounce,
+    OnBind, OnEntity, OnIq, OnPresence, OnSession, OnStanza, OnSubscription, Payload, SessionCx,
+    Side, Slot, Stage, StanzaCx, SubscriptionCx, Target, UnknownCx,
 };
 use crate::route::Routed;
 
@@ -74,6 +74,9 @@ pub(crate) struct PresenceEntry {
     pub(crate) admitted: Box<AdmittedFn>,
 }
 
+/// Completes presence.
+pub(crate) type AnnounceFn = dyn Fn(AnnounceCx<'_>) -> Option<Stanza> + Send + Sync;
+
 /// What a module does when a session begins.
 pub(crate) type BoundFn =
     dyn for<'a> Fn(SessionCx<'a>, Element<'a>) -> BoxFuture<'a, Vec<u8>> + Send + Sync;
@@ -88,6 +91,7 @@ pub(crate) struct Extension {
     pub(crate) stages: Vec<StageEntry>,
     pub(crate) sessions: Vec<SessionEntry>,
     pub(crate) presence: Vec<PresenceEntry>,
+    pub(crate) announcing: Vec<Box<AnnounceFn>>,
     pub(crate) bound: Vec<Box<BoundFn>>,
     /// What sessions can begin with, by its namespaces.
     pub(crate) inline: Vec<&'static str>,
@@ -235,6 +239,20 @@ impl<'a, M: Module> Registrar<'a, M> {
         });
         Feature {
             target: Target::Host,
+            features: &mut self.into.features,
+        }
+    }
+
+    /// Completes the presence of the host's sessions.
+    pub fn announcements(&mut self) -> Feature<'_>
+    where
+        M: OnAnnounce,
+    {
+        let module = self.module.clone();
+        let announce = Box::new(move |cx: AnnounceCx<'_>| module.announce(cx));
+        self.into.announcing.push(announce);
+        Feature {
+            target: Target::Account,
             features: &mut self.into.features,
         }
     }

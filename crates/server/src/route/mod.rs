@@ -4,6 +4,7 @@
 //! needs the store, or an asynchronous handler, comes back as [`Routed::Later`], which the sender's connection awaits before
 //! its next stanza, so that order holds.
 
+mod announce;
 mod component;
 mod consent;
 mod contact;

@@ -38,7 +38,11 @@ impl Server {
             (Some(event), Some(to), _) => self.manage_subscription(session, event, stanza, to),
             (None, None, PresenceType::Available) => self.available(session, stanza),
             (None, None, PresenceType::Unavailable) => self.unavailable(session, stanza),
-            (None, Some(to), PresenceType::Available | PresenceType::Unavailable) => {
+            (None, Some(to), PresenceType::Available) => {
+                let stanza = self.announced(session, stanza, Some(to));
+                self.direct_presence(session, kind, &stanza, to)
+            }
+            (None, Some(to), PresenceType::Unavailable) => {
                 self.direct_presence(session, kind, stanza, to)
             }
             (None, Some(to), _) => self.send(session.account(), Passage::of(session, stanza, to)),
@@ -64,6 +68,7 @@ impl Server {
         };
         let account = session.account();
         let order = session.presence_order();
+        let stanza = &*self.announced(session, stanza, None);
         let (initial, takes_messages, subscribers) = {
             let mut state = account.lock();
             let Some(entry) = state.entry(session) else {
@@ -185,7 +190,7 @@ impl Server {
     }
 
     /// Sends presence to the account's own resources and to `subscribers`.
-    fn broadcast(
+    pub(super) fn broadcast(
         self: &Arc<Self>,
         session: &Arc<Session>,
         stanza: &Stanza,
