@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admin;
+pub mod avatars;
 pub mod blocking;
 pub mod caps;
 pub mod carbons;
@@ -85,6 +86,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<last::Last>();
     b.add::<private::Private>();
     b.add::<vcard::VCard>();
+    b.add::<avatars::Avatars>();
     b.add::<upload::FileUpload>();
     b.add::<pubsub::PubSub>();
 }
@@ -113,6 +115,7 @@ fn nodes(b: &mut HostBuilder<'_>) {
 
 /// What the modules keep in the store.
 pub static KINDS: &[&Kind] = &[
+    &avatars::AVATAR,
     &blocking::BLOCKED,
     &invites::INVITATION,
     &invites::INVITED,

@@ -132,7 +132,23 @@ async fn payloads(
     Ok(found)
 }
 
-async fn payload(place: &Place, node: &str, id: &str) -> Result<Option<Vec<u8>>, StanzaError> {
+/// The id and payload of the latest item of a node; `None` if it has none.
+pub async fn latest(
+    place: &Place,
+    node: &Node,
+) -> Result<Option<(Box<str>, Vec<u8>)>, StanzaError> {
+    let id = {
+        let state = node.lock();
+        let live = state.live(place.server.now_ms());
+        live.last().map(|entry| entry.id.clone())
+    };
+    let Some(id) = id else { return Ok(None) };
+    let payload = payload(place, &node.name, &id).await?;
+    Ok(payload.map(|payload| (id, payload)))
+}
+
+/// The payload of an item.
+pub async fn payload(place: &Place, node: &str, id: &str) -> Result<Option<Vec<u8>>, StanzaError> {
     let key = records::key(node, id);
     let (store, owner) = (place.server.store(), place.jid.as_str());
     let payload = store.get(&place.kinds.payload, owner, &key).await;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod create;
 pub mod disco;
 pub mod errors;
+pub mod follow;
 pub mod items;
 pub mod lists;
 pub mod node;
@@ -156,12 +157,15 @@ impl Module for PubSub {
         };
         r.provide(target, node).silent("nodes");
         if personal {
+            let of = core.clone();
             let items = AccountItems(Box::new(move |cx| {
-                let core = core.clone();
+                let core = of.clone();
                 Box::pin(async move { disco::personal(&Place::of(&cx, &core)?, &cx).await })
             }));
             r.provide(target, items).silent("items");
             offer_bookmarks(r);
+            r.provide(target, follow::Nodes(core.clone()))
+                .silent("for other modules");
             r.needs::<shelf::Personal>();
             r.presence().silent("shown by what accounts do");
             r.sessions().silent("shown by what accounts do");
@@ -201,7 +205,8 @@ impl OnIq<Request> for PubSub {
     async fn on_iq(&self, cx: IqCx<'_>, request: Request) -> IqResult {
         let place = Place::of(&cx, &self.core)?;
         let from = cx.from;
-        match (is_set(&cx), request) {
+        let changed = request.changed().map(Box::<str>::from);
+        let answer = match (is_set(&cx), request) {
             (true, Request::Create(node, form)) => create::create(&place, from, node, form).await,
             (true, Request::Publish(node, item, options)) => {
                 publish::publish(&place, from, &node, item, options).await
@@ -226,7 +231,11 @@ impl OnIq<Request> for PubSub {
             }
             (_, Request::Unsupported(feature)) => Err(errors::unsupported(feature)),
             _ => Err(StanzaError::bad_request()),
+        }?;
+        if let Some(node) = changed {
+            follow::tell(cx.host, &place, from, &node).await?;
         }
+        Ok(answer)
     }
 
     /// As an account says that has no such node.
@@ -243,7 +252,9 @@ impl OnIq<OwnerRequest> for PubSub {
     async fn on_iq(&self, cx: IqCx<'_>, request: OwnerRequest) -> IqResult {
         let place = Place::of(&cx, &self.core)?;
         let from = cx.from;
-        match (is_set(&cx), request) {
+        let changed = request.changed().map(Box::<str>::from);
+        let changed = changed.filter(|_| is_set(&cx));
+        let answer = match (is_set(&cx), request) {
             (false, OwnerRequest::Configure(node, _)) => {
                 create::configuration(&place, from, &node).await
             }
@@ -268,7 +279,11 @@ impl OnIq<OwnerRequest> for PubSub {
                 lists::set_affiliations(&place, from, &node, wanted).await
             }
             _ => Err(StanzaError::bad_request()),
+        }?;
+        if let Some(node) = changed {
+            follow::tell(cx.host, &place, from, &node).await?;
         }
+        Ok(answer)
     }
 
     fn absent(&self) -> StanzaError {

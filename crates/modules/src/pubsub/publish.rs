@@ -73,6 +73,41 @@ pub async fn publish(
     Ok(Reply::Payload(w.finish()))
 }
 
+/// Publishes an item in the name of the account's user, at a node that is made as `config` says if there is none.
+///
+/// # Errors
+/// Those of [`publish`].
+pub async fn publish_for_user(
+    place: &Place,
+    from: &Jid,
+    name: &str,
+    config: NodeConfig,
+    item: NewItem,
+) -> Result<(), StanzaError> {
+    let node = match place.look(name).await? {
+        Some(node) => node,
+        None => {
+            check(place, &config, Some(&item))?;
+            match make(place, from, name, config).await {
+                // Another device was faster.
+                Err(error) if error == StanzaError::conflict() => place.node(name).await?,
+                made => made?,
+            }
+        }
+    };
+    let _alone = node.changing.lock().await;
+    let config = {
+        let state = node.lock();
+        if state.gone {
+            return Err(StanzaError::item_not_found());
+        }
+        state.config.clone()
+    };
+    check(place, &config, Some(&item))?;
+    let id = item.id.unwrap_or_else(|| fresh_id(place));
+    put(place, from, &node, &id, item.payload.unwrap_or_default()).await
+}
+
 /// XEP-0060 §7.1.4: a node that is not there is made, as the publication wants it.
 async fn auto_create(
     place: &Place,

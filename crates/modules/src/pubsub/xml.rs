@@ -80,6 +80,28 @@ pub enum OwnerRequest {
     Affiliations(String, Vec<(Jid, Affiliation)>),
 }
 
+impl Request {
+    /// The node that it changes.
+    pub fn changed(&self) -> Option<&str> {
+        match self {
+            Request::Publish(node, ..) | Request::Retract(node, ..) => Some(node),
+            _ => None,
+        }
+    }
+}
+
+impl OwnerRequest {
+    /// The node that it changes, if it is no question.
+    pub fn changed(&self) -> Option<&str> {
+        match self {
+            OwnerRequest::Configure(node, _)
+            | OwnerRequest::Delete(node, _)
+            | OwnerRequest::Purge(node) => Some(node),
+            _ => None,
+        }
+    }
+}
+
 /// The name of the node of `el`; none if it is empty.
 fn node(el: Element<'_>) -> Result<Option<String>, StanzaError> {
     let node = el.attr("node").map(|n| n.into_owned());

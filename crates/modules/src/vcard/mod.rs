@@ -1,6 +1,9 @@
 //! XEP-0054 vcard-temp 1.3. Gaps: none known.
 //!
-//! A vCard is kept as it came. Everybody may read it; a name without an account answers as an account without a vCard.
+//! A vCard is kept as it came. Everybody may read it; a name without an account answers as an account without a vCard. What other
+//! modules of the host have in another format is taken from it, and shown in it to those who may see it there ([`Part`]).
+
+use std::pin::Pin;
 
 use tercet_core::{Element, StanzaError};
 use tercet_server::module::{
@@ -9,7 +12,8 @@ use tercet_server::module::{
 use tercet_server::{HostInfo, store_failure};
 use tercet_store::{Batch, Kind, Owner};
 
-const NS: &str = "vcard-temp";
+/// The namespace.
+pub const NS: &str = "vcard-temp";
 
 /// The users' vCards.
 pub static VCARD: Kind = Kind {
@@ -17,6 +21,22 @@ pub static VCARD: Kind = Kind {
     owner: Owner::Account,
     what: "the user's vCard, which everybody may read",
 };
+
+/// Somebody who has a part of vCards in another format: what is provided as this type is asked, in the order of the module list.
+pub struct Part {
+    /// The vCard as the one who asks sees it, made of the one that is kept (or was made so far); `None`: there is nothing to see.
+    pub read: Box<ReadFn>,
+    /// Takes its part of a vCard that is written, and gives back what is to be kept of it.
+    pub write: Box<WriteFn>,
+}
+
+/// See [`Part::read`].
+pub type ReadFn =
+    dyn for<'a> Fn(IqCx<'a>, Option<Vec<u8>>) -> PartFuture<'a, Option<Vec<u8>>> + Send + Sync;
+/// See [`Part::write`].
+pub type WriteFn = dyn for<'a> Fn(IqCx<'a>, Vec<u8>) -> PartFuture<'a, Vec<u8>> + Send + Sync;
+/// The error is for the client.
+pub type PartFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StanzaError>> + Send + 'a>>;
 
 /// `<vCard/>`
 pub struct Card(Vec<u8>);
@@ -67,11 +87,14 @@ impl Module for VCard {
 impl OnIq<Get> for VCard {
     async fn on_iq(&self, cx: IqCx<'_>, _: Get) -> IqResult {
         let owner = cx.require_account()?.jid().as_str();
-        let card = cx
+        let mut card = cx
             .store()
             .get(&VCARD, owner, "")
             .await
             .map_err(|e| store_failure(&e))?;
+        for part in cx.host.provided::<Part>() {
+            card = (part.read)(cx, card).await?;
+        }
         match card {
             Some(xml) => Ok(Reply::Payload(xml)),
             // XEP-0054 §3.1: the own one that does not exist yet is empty.
@@ -92,8 +115,12 @@ impl OnIq<Get> for VCard {
 impl OnIq<Card> for VCard {
     async fn on_iq(&self, cx: IqCx<'_>, card: Card) -> IqResult {
         let owner = cx.require_account()?.jid().as_str();
+        let mut kept = card.0;
+        for part in cx.host.provided::<Part>() {
+            kept = (part.write)(cx, kept).await?;
+        }
         let mut batch = Batch::new();
-        batch.put(&VCARD, owner, "", card.0);
+        batch.put(&VCARD, owner, "", kept);
         cx.commit(batch).await?;
         Ok(Reply::Empty)
     }

@@ -183,6 +183,10 @@ const PROMISES: &[(&str, &str)] = &[
         "urn:xmpp:http:upload:purpose:0#profile",
         "src/upload/quota.scs",
     ),
+    (
+        "urn:xmpp:pep-vcard-conversion:0",
+        "src/avatars/new_to_old.scs",
+    ),
     ("urn:xmpp:reporting:1", "src/report/report.scs"),
     ("urn:xmpp:fulltext:0", "src/mam/archive.scs"),
     ("urn:xmpp:mam:2#extended", "src/mam/archive.scs"),
