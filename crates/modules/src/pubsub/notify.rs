@@ -113,7 +113,7 @@ fn hand(
     mut give: impl FnMut(&Jid, Option<&Arc<Session>>, &mut Fanout<'_>),
 ) {
     let here = place.server.host(jid.domain());
-    if here.is_none_or(|host| !host.has_accounts()) {
+    if jid.local().is_none() || here.is_none_or(|host| !host.has_accounts()) {
         return give(jid, None, out);
     }
     if jid.is_full() {
