@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod avatars;
+pub mod block_lists;
 pub mod blocking;
 pub mod caps;
 pub mod carbons;
@@ -73,6 +74,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<mam::Mam>();
     b.add::<carbons::Carbons>();
     b.add::<blocking::Blocking>();
+    b.add::<block_lists::BlockLists>();
     b.add::<strangers::Strangers>();
     b.add::<standing::Standing>();
     b.add::<report::Reporting>();
@@ -99,6 +101,7 @@ fn rooms(b: &mut HostBuilder<'_>) {
     b.add::<version::Version>();
     b.add::<time::Time>();
     b.add::<last::Last>();
+    b.add::<block_lists::BlockLists>();
     b.add::<muc::Muc>();
 }
 
@@ -116,6 +119,7 @@ fn nodes(b: &mut HostBuilder<'_>) {
 /// What the modules keep in the store.
 pub static KINDS: &[&Kind] = &[
     &avatars::AVATAR,
+    &block_lists::LISTED,
     &blocking::BLOCKED,
     &invites::INVITATION,
     &invites::INVITED,

@@ -40,6 +40,7 @@ pub fn store(folder: &Path) -> Result<Store, StoreError> {
 pub async fn server(config: &Config, store: Store) -> Result<Arc<Server>, AssembleError> {
     let server = Server::new(store, limits(config), Clock::System).await?;
     configure(&server, config)?;
+    tercet_modules::block_lists::keep_up(&server);
     tercet_modules::mam::keep_to_retention(&server);
     tercet_modules::muc::keep_up(&server);
     tercet_modules::pubsub::keep_up(&server);
@@ -51,7 +52,9 @@ pub fn configure(server: &Server, config: &Config) -> Result<(), AssembleError> 
     let hosts = config.hosts.iter().map(|host| info(config, host)).collect();
     server
         .configure(hosts, tercet_modules::modules)
-        .map_err(AssembleError::Modules)
+        .map_err(AssembleError::Modules)?;
+    tercet_modules::block_lists::reconfigured(server);
+    Ok(())
 }
 
 /// The bounds that hold for every account.

@@ -20,7 +20,7 @@ _addresses = itertools.count(120)
 
 
 class Peer(Prosody):
-    """Prosody for the domain `prosody.test`, with its rooms, which finds servers in a file of its own."""
+    """Prosody for the domain `prosody.test`, with its rooms and nodes, which finds servers in a file of its own."""
 
     domain = PEER
 
@@ -33,7 +33,7 @@ class Peer(Prosody):
         """`secure`: certificates have to be right; else dialback is enough. `managed`: it acknowledges stanzas."""
         folder = self.folder
         hosts = folder / "hosts"
-        hosts.write_text(f"{self.address} {PEER} rooms.{PEER}\n{other.address} {other.domain} rooms.{other.domain}\n")
+        hosts.write_text(f"{self.address} {PEER} rooms.{PEER} lists.{PEER}\n{other.address} {other.domain} rooms.{other.domain}\n")
         both = folder / "both.crt"
         both.write_text(self.certificates.ca_file.read_text() + other.certificates.ca_file.read_text())
         authority = f', cafile = "{both}"' if secure else ""
@@ -54,8 +54,10 @@ s2s_secure_auth = {str(secure).lower()}
 authentication = "internal_hashed"
 unbound = {{ hoststxt = "{hosts}"; resolvconf = false; options = {{ ["local-zone:"] = "test. static" }} }}
 ssl = {{ certificate = "{self.certificates.chain}", key = "{self.certificates.key}"{authority} }}
+admins = {{ "keeper@{PEER}" }}
 VirtualHost "{PEER}"
 Component "rooms.{PEER}" "muc"
+Component "lists.{PEER}" "pubsub"
 """)
 
 
@@ -73,7 +75,7 @@ async def two_servers(stage: Stage, secure: bool, port: str = "5269", tls: str =
             server._replace(f'ca_file     = "{server.certificates.ca_file}"',
                             f'ca_file     = "{both}"\nrequire_server_certificate = true')
         with open(server.config, "a", encoding="utf-8") as config:
-            places = ", ".join(f'"{domain}={tls}{peer.address}:{port}"' for domain in (PEER, f"rooms.{PEER}"))
+            places = ", ".join(f'"{domain}={tls}{peer.address}:{port}"' for domain in (PEER, f"rooms.{PEER}", f"lists.{PEER}"))
             config.write(f"\n[federation]\nroutes = [{places}]\n")
         await asyncio.to_thread(server.start)
         there = Stage(peer, stage.folder)

@@ -1,16 +1,18 @@
 """What people of two servers do together, and what our side lets happen: ours and Debian's Prosody."""
 
 import asyncio
+import hashlib
+import json
 import signal
 import xml.etree.ElementTree as ET
 
 from harness.people import befriend
 from harness.rooms import ask, change, codes, enter_new, instant, rank, sees
-from harness.scenario import Stage, scenario
+from harness.scenario import Account, Stage, scenario
 from harness.slix import Slix
 
 from .federation import PEER, people, two_servers
-from .operations import ONLY_HERE
+from .operations import ONLY_HERE, tercet
 
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 
@@ -132,6 +134,71 @@ async def who_is_in_a_room_of_a_server_that_ends_is_told_so_on_either_server(sta
             # §11.2.
             gone = await sees(client, room, nick, "unavailable")
             assert codes(gone) == {110, 332} and rank(gone)[1] == "none", ET.tostring(gone)
+
+
+@scenario(servers=ONLY_HERE)
+async def whoever_comes_onto_a_block_list_is_refused_at_once_and_heard_again_when_off_it(stage: Stage):
+    async with two_servers(stage, secure=False) as (here, there):
+        romeo, juliet = await people(here, there)
+        await there.server.add_user(f"keeper@{PEER}", "secret", False)
+        keeper = await Slix(there, Account(f"keeper@{PEER}", "secret"), "desk").login()
+        service, node = f"lists.{PEER}", "muc_bans_sha256"
+
+        async def publish(content: str) -> None:
+            await keeper.iq("set", f"<pubsub xmlns='http://jabber.org/protocol/pubsub'>{content}</pubsub>", service)
+
+        async def put(item: str) -> None:
+            report = "<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/>"
+            await publish(f"<publish node='{node}'><item id='{item}'>{report}</item></publish>")
+
+        async def entries(number: int) -> dict:
+            for _ in range(200):
+                status, printed = await tercet(here.server, "--json", "block-list", "list")
+                assert status == 0, printed
+                found = [one for one in json.loads(printed)["lists"] if one["host"] == here.server.domain]
+                if found and found[0]["updated"] and found[0]["entries"] == number:
+                    return found[0]
+                await asyncio.sleep(0.1)
+            raise AssertionError(f"no {number} entries: {printed}")
+
+        await publish(f"<create node='{node}'/>")
+        await put("spam.example")
+        await configure(here, f"\n[modules.block_lists]\nlists = [\"{service}/{node}\"]\n")
+        assert (await entries(1))["error"] is None
+        room = await room_here(here, romeo)
+        ask(juliet, room, "juliet")
+        await romeo.inbox.presence(f"{room}/juliet")
+        digest = hashlib.sha256(juliet.account.jid.encode()).hexdigest()
+        await put(digest)
+        gone = await juliet.inbox.presence(f"{room}/juliet", "unavailable")
+        assert 307 in codes(gone), ET.tostring(gone)
+        await romeo.inbox.presence(f"{room}/juliet", "unavailable")
+        ask(juliet, room, "juliet")
+        await juliet.inbox.expect("forbidden", is_error("forbidden"))
+        juliet.message(romeo.account.jid, "cheap pills")
+        await juliet.inbox.expect("policy-violation", is_error("policy-violation"))
+        juliet.send(f"<presence to='{romeo.account.jid}' type='subscribe'/>")
+        await juliet.inbox.expect("policy-violation", is_error("policy-violation"))
+        await romeo.settle()
+        romeo.inbox.no_message("cheap pills")
+        status, printed = await tercet(here.server, "block-list", "check", juliet.account.jid)
+        assert status == 0 and f"{service}/{node}" in printed and "spam" in printed, printed
+        assert "refused: the sender is on a block list" in here.server.log_file.read_text()
+        status, printed = await tercet(here.server, "metrics")
+        assert "tercet_block_list_entries{" in printed, printed
+        await publish(f"<retract node='{node}' notify='true'><item id='{digest}'/></retract>")
+        await entries(1)
+        juliet.message(romeo.account.jid, "sorry")
+        await romeo.inbox.message("sorry")
+        ask(juliet, room, "juliet")
+        await romeo.inbox.presence(f"{room}/juliet")
+        # What is published while this server is away is known when it is back, and before that what it knew.
+        await asyncio.to_thread(here.server.stop)
+        await put(digest)
+        status, printed = await tercet(here.server, "block-list", "check", "spam.example")
+        assert status == 0 and f"{service}/{node}" in printed, printed
+        await asyncio.to_thread(here.server.start)
+        await entries(2)
 
 
 @scenario(servers=ONLY_HERE)

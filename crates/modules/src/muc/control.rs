@@ -11,8 +11,11 @@ use tercet_store::{ArchiveEntry, ArchiveQuery, Batch, Store, StoreError};
 use super::admin::{self, Change};
 use super::affiliation::{Affiliation, Role};
 use super::config::{FIELDS, NS_CONFIG, RoomConfig};
+use super::leave;
 use super::owner::{self, Destroy};
+use super::presence::Cause;
 use super::room::{Enrolled, Room, State};
+use super::status::Status;
 use super::{Core, ParkedCall, ROOM_ARCHIVE, disco, records};
 
 /// The rooms of a service, for those who run it: its host provides this.
@@ -406,6 +409,49 @@ pub(super) async fn forget(
         reason: None,
     }];
     Ok(admin::commit_if(&call.call(), &changes, |_| Ok(())).await?)
+}
+
+/// Has those leave the rooms of a host's services whom `unwanted` gives a reason against, unless they are something to the room.
+/// Returns them, each with the room and that reason.
+pub(crate) fn expel<T: std::fmt::Display>(
+    server: &Arc<Server>,
+    host: &str,
+    unwanted: impl Fn(&Jid) -> Option<T>,
+) -> Vec<(Jid, Jid, T)> {
+    let mut gone = Vec::new();
+    for core in cores(server) {
+        let service = server.host(&core.domain);
+        if service.is_none_or(|service| service.info().parent.as_deref() != Some(host)) {
+            continue;
+        }
+        for room in core.service(server).all() {
+            let Ok(parked) = call(server, core.clone(), room.clone()) else {
+                continue;
+            };
+            let mut state = room.lock();
+            let present = state.occupants.iter();
+            let strangers = present.filter(|o| o.affiliation < Affiliation::Member);
+            let found = strangers.filter_map(|o| Some((o.first().jid.clone(), unwanted(&o.user)?)));
+            let found: Vec<(Jid, T)> = found.collect();
+            for (jid, why) in found {
+                if let Some(place) = state.occupants.place_of(&jid) {
+                    let reason = why.to_string();
+                    let cause = Cause {
+                        reason: Some(&reason),
+                        ..Cause::default()
+                    };
+                    // XEP-0045 §8.2: as a moderator would do it.
+                    let codes = [Status::Kicked];
+                    leave::expel(&parked.call(), &mut state, place, None, &codes, cause);
+                    gone.push((Jid::clone(&room.jid), jid, why));
+                }
+            }
+            if !state.gone {
+                leave::settle(&parked.call(), &mut state);
+            }
+        }
+    }
+    gone
 }
 
 /// The service itself acts on a room.

@@ -13,7 +13,7 @@ const WRITTEN_TO: usize = 64;
 
 /// To whom the user has written, or whose messages the user has accepted, the last first; as long as the account is in memory.
 #[derive(Default)]
-pub(super) struct Known(Mutex<VecDeque<Box<str>>>);
+pub(crate) struct Known(Mutex<VecDeque<Box<str>>>);
 
 impl Slot for Known {
     fn load(_: &Store, _: &BareJid) -> SlotFuture<Self> {
@@ -46,7 +46,7 @@ impl Known {
 }
 
 /// Whether the user of `account` knows `peer`.
-pub(super) fn knows(account: &Account, peer: &Jid) -> bool {
+pub(crate) fn knows(account: &Account, peer: &Jid) -> bool {
     let bare = peer.bare_str();
     if account.slot::<Known>().is_some_and(|known| known.has(bare)) {
         return true;

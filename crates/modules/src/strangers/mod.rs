@@ -22,7 +22,7 @@ use tercet_server::{HostInfo, Server};
 
 use crate::due::Table;
 use aside::Aside;
-use known::Known;
+pub(crate) use known::{Known, knows};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -125,7 +125,7 @@ impl OnStanza for Strangers {
             }
             return Flow::Continue;
         }
-        if !is_addressed(cx.stanza) || known::knows(cx.account, cx.from) {
+        if !is_addressed(cx.stanza) || knows(cx.account, cx.from) {
             return Flow::Continue;
         }
         if cx.stanza.kind() == StanzaKind::Presence {
@@ -196,7 +196,7 @@ fn is_far(server: &Server, jid: &Jid) -> bool {
 
 /// Whether a stanza is what strangers may not send as they like: a message that is neither an error nor a room's to its occupants,
 /// or a request for presence.
-fn is_addressed(stanza: &Stanza) -> bool {
+pub(crate) fn is_addressed(stanza: &Stanza) -> bool {
     match stanza.kind() {
         StanzaKind::Message => !matches!(
             stanza.message_type(),

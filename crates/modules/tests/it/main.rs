@@ -4,6 +4,7 @@
 //! Those of one module lie in its folder, those of the server's core (RFC 6121) in `tests/transcripts`.
 #![allow(clippy::unwrap_used)]
 
+mod block_lists;
 mod bounds;
 mod caps;
 mod commands;

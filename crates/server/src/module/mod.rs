@@ -265,6 +265,10 @@ pub trait OnBind: Module {
     ) -> impl Future<Output = Vec<u8>> + Send;
 }
 
+/// Told that the server of a domain is back after it was out of reach, or after a stream to it has broken, as a value that a module
+/// provides: what was said meanwhile may not have arrived.
+pub struct OnReturn(pub fn(&Arc<Server>, &VHost, &str));
+
 /// What a module takes back when an account is removed, as a value that it provides: done before the removal is over, so that who
 /// gets the name next has nothing of it. What is the account's in the store goes without.
 pub struct OnRemoval(pub OnRemovalFn);

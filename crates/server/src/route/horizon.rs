@@ -17,7 +17,7 @@ use super::contact::plain_presence;
 use super::presence::{hand_over, presences};
 use super::{Passage, Routed};
 use crate::account::Account;
-use crate::module::Side;
+use crate::module::{OnReturn, Side};
 use crate::server::Server;
 
 /// Domains that are known to be out of reach at a time; of more nothing is said.
@@ -192,6 +192,13 @@ impl Server {
             }
             (lost, found)
         };
+        for host in self.hosts() {
+            for entry in host.provided::<OnReturn>() {
+                for domain in &found {
+                    (entry.0)(self, &host, domain);
+                }
+            }
+        }
         self.go_through(Round {
             lost,
             found,

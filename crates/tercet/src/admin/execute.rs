@@ -8,7 +8,9 @@ use tercet_server::account::ACCOUNT;
 use tercet_server::{AccountError, AccountRecord, Server};
 
 use super::archive;
+use super::block_lists;
 use super::invites::{self, Wanted};
+use super::metrics;
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 use super::outages;
 use super::peers;
@@ -113,7 +115,9 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             Ok(peers::list(server, domain.as_deref(), after.as_deref()))
         }
         Operation::DialbackSecret {} => Ok(peers::dialback_secret(server)),
-        Operation::Metrics {} => Ok(peers::metrics(server)),
+        Operation::ListBlockLists {} => block_lists::list(server).await,
+        Operation::CheckBlockLists { jid } => block_lists::check(server, &jid).await,
+        Operation::Metrics {} => metrics::all(server).await,
         Operation::ListPush { jid } => push::list(server, account(server, &jid)?).await,
         Operation::TestPush { jid } => push::test(server, account(server, &jid)?).await,
     }

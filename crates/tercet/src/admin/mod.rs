@@ -5,17 +5,21 @@
 //! store itself ([`way`]); the store's lock on the data folder keeps it to one process.
 
 mod archive;
+mod block_lists;
 pub mod execute;
 mod invites;
+mod metrics;
 pub mod operation;
 mod outages;
 mod peers;
 mod push;
 mod rooms;
+mod secret;
 pub mod socket;
 mod uploads;
 mod way;
 
+pub use block_lists::{BlockList, BlockListed};
 pub use operation::{
     Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, RoomAffiliation, RoomLine,
     RoomShown, Secret, UploadedFile, User,

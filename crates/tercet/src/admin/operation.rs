@@ -1,12 +1,11 @@
 //! What can be asked of a server by those who run it, and what it answers. Plain data with a stable JSON form.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use tercet_modules::mam::{Keep, Kept};
 use tercet_modules::outage::Outage;
-use zeroize::Zeroize;
 
+use super::block_lists::{BlockList, BlockListed};
+pub use super::secret::Secret;
 use crate::peers::Peer;
 
 /// One administrative operation.
@@ -176,6 +175,13 @@ pub enum Operation {
         /// Only those behind this one.
         after: Option<String>,
     },
+    /// The block lists that hosts have subscribed to.
+    ListBlockLists {},
+    /// The block lists that an address is on.
+    CheckBlockLists {
+        /// The address: of a user, or a domain.
+        jid: String,
+    },
     /// Figures for monitoring.
     Metrics {},
     /// The secret of the server's dialback keys (XEP-0185), for trying them.
@@ -229,6 +235,16 @@ pub enum Answer {
         peers: Vec<Peer>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// Block lists.
+    BlockLists {
+        /// Those of all hosts, in order.
+        lists: Vec<BlockList>,
+    },
+    /// Block lists that somebody is on.
+    BlockListed {
+        /// All of them.
+        found: Vec<BlockListed>,
     },
     /// The secret of dialback keys, in hexadecimal digits.
     DialbackSecret {
@@ -503,35 +519,6 @@ pub enum Reason {
     Failed,
 }
 
-/// A password on its way: not shown in debug output, wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes `text` as a secret.
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -558,11 +545,5 @@ mod tests {
         }
         let done = serde_json::to_string(&Answer::Done {}).unwrap();
         assert_eq!(done, r#"{"done":{}}"#);
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let secret = Secret::new("hunter2".into());
-        assert!(!format!("{secret:?}").contains("hunter2"));
     }
 }

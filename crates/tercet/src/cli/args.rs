@@ -59,6 +59,9 @@ pub enum Command {
     /// Show what has happened with other servers
     #[command(subcommand)]
     Federation(Federation),
+    /// Show the block lists that keep strangers away, and who is on them
+    #[command(subcommand)]
+    BlockList(BlockList),
     /// Print figures for monitoring, in the text form of OpenMetrics
     Metrics,
     /// Print docs/configuration.md
@@ -88,6 +91,18 @@ pub enum Federation {
     Show {
         /// Its domain
         domain: String,
+    },
+}
+
+/// What to show of block lists (`lists` in `[modules.block_lists]`).
+#[derive(Debug, Subcommand)]
+pub enum BlockList {
+    /// List them: how many they name, when they were last read or changed, and what is wrong with them
+    List,
+    /// Say which of them somebody is on
+    Check {
+        /// The address: of a user, or a domain
+        jid: String,
     },
 }
 

@@ -1,6 +1,7 @@
-//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `metrics`.
+//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `block-list …`, `metrics`.
 
 pub mod args;
+mod block_list;
 mod check;
 mod explain;
 mod federation;
@@ -92,6 +93,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Federation(command)) => {
             federation::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::BlockList(command)) => {
+            block_list::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::Metrics) => federation::metrics(&configuration(arguments)?, arguments.json),
         Some(Command::Check) => check::run(&configuration(arguments)?, arguments.json),

@@ -63,7 +63,9 @@ const MODULES: &str = "The extensions, one `[modules.NAME]` table each, for one 
     `enabled = false` switches it off, and what it announces goes with it. docs/modules.md has the names. A change takes effect on reload. \
     `push` has two settings more: `sender = true` and `body = true` tell app servers who sent the last message, and its text. \
     `strangers` is about messages of people of other servers whom their recipient does not know: `policy` delivers (`\"allow\"`), puts aside (`\"quarantine\"`) or returns (`\"refuse\"`) them; \
-    `per_user = 60` and `per_domain = 600` are how many may come in a minute, `requests = 200` how many of their requests may wait for one user.";
+    `per_user = 60` and `per_domain = 600` are how many may come in a minute, `requests = 200` how many of their requests may wait for one user. \
+    `block_lists` has in `lists` those that others keep, such as `[\"xmppbl.org/muc_bans_sha256\"]` (a PubSub service and its node): whom they name gets neither to users who do not know them nor into rooms, \
+    unless as a member; `interval = 3600` is after how many seconds they are read again, `entries = 100000` how many of one are kept. Who keeps a list decides who is heard here: choose with care.";
 
 const MODULES_EXAMPLE: &str = "[modules.last]\nenabled = false\n[modules.push]\nsender = true\n";
 

@@ -7,6 +7,7 @@ mod activity;
 pub(crate) mod archive;
 mod avatar;
 mod away;
+mod block_lists;
 pub(super) mod directory;
 pub(super) mod hats;
 pub(super) mod invitations;
@@ -44,6 +45,7 @@ pub type Features = Arc<[Box<dyn RoomFeature>]>;
 /// Every feature, for the rooms of a host. What refuses or adds to a message comes before the archive, which keeps it as it goes out.
 pub fn features(host: &HostInfo) -> Features {
     Arc::new([
+        Box::new(block_lists::Listed),
         Box::new(password::Password),
         Box::new(self_ping::SelfPing),
         Box::new(occupant_id::OccupantIds),
