@@ -48,6 +48,14 @@ pub fn nothing_to_unsubscribe() -> StanzaError {
     )
 }
 
+/// There is no subscription that could have options.
+pub fn no_subscription() -> StanzaError {
+    with(
+        StanzaError::unexpected_request().kind(ErrorType::Modify),
+        "not-subscribed",
+    )
+}
+
 /// An owner has not yet agreed.
 pub fn pending_subscription() -> StanzaError {
     with(StanzaError::not_authorized(), "pending-subscription")

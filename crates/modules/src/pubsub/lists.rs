@@ -18,10 +18,13 @@ pub async fn subscriptions(place: &Place, from: &Jid, name: &str) -> IqResult {
     w.start("pubsub").attr("xmlns", NS_OWNER);
     w.start("subscriptions").attr("node", name);
     for member in state.members.values() {
-        for (jid, state) in &member.subscriptions {
+        for one in &member.subscriptions {
             w.leaf(
                 "subscription",
-                &[("jid", jid.as_str()), ("subscription", state.as_str())],
+                &[
+                    ("jid", one.jid.as_str()),
+                    ("subscription", one.state.as_str()),
+                ],
             );
         }
     }
@@ -47,7 +50,7 @@ pub async fn set_subscriptions(
         let mut next = state.members.clone();
         for (jid, subscribed) in wanted {
             let member = next.entry(jid.to_bare()).or_default();
-            if member.subscription(&jid) == subscribed {
+            if member.subscribed(&jid) == subscribed {
                 continue;
             }
             // XEP-0060 §4.1: an outcast is not subscribed.
@@ -105,7 +108,7 @@ pub async fn set_affiliations(
 ) -> IqResult {
     let node = place.owned(name, from).await?;
     let _alone = node.changing.lock().await;
-    let (mut changed, mut ended) = (Vec::new(), Vec::new());
+    let (mut changed, mut told) = (Vec::new(), Vec::new());
     {
         let state = node.lock();
         if state.gone {
@@ -128,7 +131,16 @@ pub async fn set_affiliations(
             member.affiliation = affiliation;
             if matches!(affiliation, Affiliation::Outcast | Affiliation::PublishOnly) {
                 // XEP-0060 §4.1: neither of them is subscribed.
-                ended.extend(std::mem::take(&mut member.subscriptions));
+                let ended = std::mem::take(&mut member.subscriptions);
+                told.extend(ended.into_iter().map(|one| (one.jid, None)));
+            }
+            if matches!(affiliation, Affiliation::Publisher | Affiliation::Owner) {
+                // XEP-0060 §8.7.4: who may do more waits no longer.
+                for one in &mut member.subscriptions {
+                    if std::mem::replace(&mut one.state, Subscribed::Yes) == Subscribed::Pending {
+                        told.push((one.jid.clone(), Some(Subscribed::Yes)));
+                    }
+                }
             }
             changed.push((jid, member.clone()));
         }
@@ -144,14 +156,14 @@ pub async fn set_affiliations(
         }
     }
     keep(place, &node, changed).await?;
-    for (jid, _) in ended {
-        tell_state(place, name, &jid, None);
+    for (jid, state) in told {
+        tell_state(place, name, &jid, state);
     }
     Ok(Reply::Empty)
 }
 
 /// Keeps what some are to a node. The caller holds the node's `changing`.
-async fn keep(
+pub async fn keep(
     place: &Place,
     node: &Node,
     changed: Vec<(BareJid, Member)>,

@@ -1,12 +1,13 @@
-//! XEP-0060 Publish-Subscribe 1.31.1 and XEP-0163 Personal Eventing Protocol 1.2.2, by one engine. Gaps: a subscription has no options
-//! and no id; collections (XEP-0248) are left out.
+//! XEP-0060 Publish-Subscribe 1.31.1 and XEP-0163 Personal Eventing Protocol 1.2.2, by one engine. Left out of what is
+//! optional: digests and bodies of notifications, more than one subscription of one address, collections (XEP-0248).
 //!
 //! A [`place::Place`] is an account or a service with nodes; whatever is done to them is the same for both, a file for each deed
-//! (`create`, `publish`, `retract`, `items`, `subscribe`, `lists`), by the rules in `access`. A `node` is read from the store
+//! (`create`, `publish`, `retract`, `items`, `subscribe`, `approve`, `lists`), by the rules in `access`. A `node` is read from the store
 //! (`records`) at its first use, and leaves the memory when it is not used for a while (`shelf`). What changes is durable first; then
 //! it is told (`notify`), then the one who asked gets an answer. `pep` knows what clients want to hear of.
 
 pub mod access;
+pub mod approve;
 pub mod bookmarks;
 pub mod config;
 pub mod create;
@@ -14,9 +15,12 @@ pub mod disco;
 pub mod errors;
 pub mod follow;
 pub mod items;
+pub mod leases;
 pub mod lists;
 pub mod node;
 pub mod notify;
+pub mod options;
+pub mod pending;
 pub mod pep;
 pub mod place;
 pub mod publish;
@@ -33,14 +37,15 @@ pub use xml::{OwnerRequest, Request};
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, Stanza, StanzaError};
+use tercet_core::{BareJid, Stanza, StanzaError, StanzaKind};
 use tercet_server::module::{
-    AdmittedCx, Coverage, Flow, IqCx, IqKind, IqResult, Kinds as StanzaKinds, Module, OnIq,
-    OnPresence, OnRemoval, OnSession, OnStanza, Registrar, SessionCx, Side, Stage, StanzaCx,
+    AdmittedCx, Coverage, Flow, HostMessages, IqCx, IqKind, IqResult, Kinds as StanzaKinds, Module,
+    OnIq, OnPresence, OnRemoval, OnSession, OnStanza, Registrar, SessionCx, Side, Stage, StanzaCx,
     Target, Xep, xep,
 };
 use tercet_server::{HostInfo, Role};
 
+use crate::commands;
 use crate::disco::{AccountItems, Identity, Items, Node as DiscoNode};
 use crate::private::Mirror;
 use place::Place;
@@ -71,25 +76,22 @@ macro_rules! features {
 const FEATURES: &[&str] = features! {
     "access-authorize" "access-open" "access-presence" "access-roster" "access-whitelist" "auto-create" "config-node"
     "config-node-max" "create-and-configure" "create-nodes" "delete-items" "delete-nodes" "instant-nodes" "item-ids"
-    "last-published" "manage-subscriptions" "member-affiliation" "meta-data" "modify-affiliations" "multi-items"
+    "last-published" "leased-subscription" "manage-subscriptions" "member-affiliation" "meta-data" "modify-affiliations" "multi-items"
     "outcast-affiliation" "persistent-items" "publish" "publish-only-affiliation" "publish-options" "publisher-affiliation"
-    "purge-nodes" "retract-items" "retrieve-affiliations" "retrieve-default" "retrieve-items" "retrieve-subscriptions" "subscribe"
-    "subscription-notifications"
+    "purge-nodes" "retract-items" "retrieve-affiliations" "retrieve-default"
+    "retrieve-default-sub" "retrieve-items" "retrieve-subscriptions" "subscribe"
+    "subscription-notifications" "subscription-options"
 };
 
+/// What services do besides.
+const GET_PENDING: &str = "http://jabber.org/protocol/pubsub#get-pending";
 /// What accounts do besides (XEP-0163 §5).
 const PERSONAL: &[&str] = features! { "auto-subscribe" "filtered-notifications" };
 
 impl Module for PubSub {
     const NAME: &'static str = "pubsub";
     const XEPS: &'static [Xep] = &[
-        xep(
-            60,
-            "1.31.1",
-            Coverage::Partial(
-                "subscriptions have no options; owners agree to them by the list of subscriptions",
-            ),
-        ),
+        xep(60, "1.31.1", Coverage::Complete),
         xep(163, "1.2.2", Coverage::Complete),
         xep(222, "1.0.1", Coverage::Complete),
         xep(223, "1.1.1", Coverage::Complete),
@@ -171,9 +173,23 @@ impl Module for PubSub {
             r.sessions().silent("shown by what accounts do");
             r.on(StanzaKinds::PRESENCE, Side::Recipient, Stage::Annotate)
                 .silent("shown by what accounts do");
+            r.on(StanzaKinds::MESSAGE, Side::Recipient, Stage::Annotate)
+                .silent("part of subscribing");
         } else {
             r.provide(target, Service(core.clone()))
                 .silent("for the upkeep");
+            r.provide(target, HostMessages(approve::take))
+                .silent("part of subscribing");
+            r.iq::<commands::Request>(IqKind::Set, target)
+                .feature(commands::NS)
+                .feature(GET_PENDING);
+            let commands = DiscoNode {
+                target,
+                answer: Box::new(|cx, name, question| {
+                    Box::pin(async move { pending::answer(&cx, name, question) })
+                }),
+            };
+            r.provide(target, commands).feature(commands::NS);
             let items = Items(Box::new(move |cx, page| {
                 let core = core.clone();
                 Box::pin(async move { disco::nodes(&Place::of(&cx, &core)?, &cx, page).await })
@@ -220,6 +236,15 @@ impl OnIq<Request> for PubSub {
             (true, Request::Unsubscribe(node, jid, subid)) => {
                 subscribe::unsubscribe(&place, from, &node, jid, subid).await
             }
+            (false, Request::Options(node, jid, subid, _)) => {
+                subscribe::options(&place, from, &node, &jid, subid.as_deref()).await
+            }
+            (true, Request::Options(node, jid, subid, form)) => {
+                subscribe::set_options(&place, from, &node, &jid, subid.as_deref(), form).await
+            }
+            (false, Request::Default(node)) => {
+                subscribe::default_options(&place, from, node.as_deref()).await
+            }
             (false, Request::Items(node, wanted)) => {
                 items::items(&place, from, &node, wanted).await
             }
@@ -229,7 +254,6 @@ impl OnIq<Request> for PubSub {
             (false, Request::Affiliations(node)) => {
                 subscribe::affiliations(&place, from, node.as_deref()).await
             }
-            (_, Request::Unsupported(feature)) => Err(errors::unsupported(feature)),
             _ => Err(StanzaError::bad_request()),
         }?;
         if let Some(node) = changed {
@@ -299,6 +323,12 @@ fn is_set(cx: &IqCx<'_>) -> bool {
     cx.stanza.iq_type() == Some(tercet_core::IqType::Set)
 }
 
+impl OnIq<commands::Request> for PubSub {
+    async fn on_iq(&self, cx: IqCx<'_>, request: commands::Request) -> IqResult {
+        pending::run(&Place::of(&cx, &self.core)?, cx.from, request).await
+    }
+}
+
 impl OnPresence for PubSub {
     fn presented(&self, cx: SessionCx<'_>, presence: &Stanza) {
         pep::presented(&self.core, cx, presence);
@@ -319,7 +349,12 @@ impl OnSession for PubSub {
 
 impl OnStanza for PubSub {
     fn on_stanza(&self, cx: &mut StanzaCx<'_>) -> Flow {
-        pep::met(&self.core, cx);
-        Flow::Continue
+        match cx.stanza.kind() {
+            StanzaKind::Message => approve::take_own(&self.core, cx),
+            _ => {
+                pep::met(&self.core, cx);
+                Flow::Continue
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tercet_core::{BareJid, Jid};
 
 use super::config::NodeConfig;
+use super::options::Options;
 
 /// What somebody is to a node (§4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,13 +77,24 @@ impl Subscribed {
     }
 }
 
+/// A subscription of one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Where notifications go.
+    pub jid: Jid,
+    /// How far it has come.
+    pub state: Subscribed,
+    /// What the subscriber wants of it.
+    pub options: Options,
+}
+
 /// Somebody who has to do with a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Member {
     /// What it is to the node.
     pub affiliation: Affiliation,
     /// The addresses to which it is subscribed, each once.
-    pub subscriptions: Vec<(Jid, Subscribed)>,
+    pub subscriptions: Vec<Subscription>,
 }
 
 impl Member {
@@ -93,23 +105,45 @@ impl Member {
 
     /// Whether one of its addresses is subscribed.
     pub fn is_subscribed(&self) -> bool {
-        self.subscriptions
-            .iter()
-            .any(|(_, state)| *state == Subscribed::Yes)
+        let mut all = self.subscriptions.iter();
+        all.any(|one| one.state == Subscribed::Yes)
+    }
+
+    /// The subscription of that address.
+    pub fn subscription(&self, jid: &Jid) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|one| one.jid == *jid)
     }
 
     /// How the subscription of that address stands.
-    pub fn subscription(&self, jid: &Jid) -> Option<Subscribed> {
-        let mut all = self.subscriptions.iter();
-        all.find(|(of, _)| of == jid).map(|(_, state)| *state)
+    pub fn subscribed(&self, jid: &Jid) -> Option<Subscribed> {
+        self.subscription(jid).map(|one| one.state)
     }
 
-    /// Sets it; `None` ends it.
+    /// Sets how it stands, with its options as they are; `None` ends it.
     pub fn set_subscription(&mut self, jid: &Jid, state: Option<Subscribed>) {
-        self.subscriptions.retain(|(of, _)| of != jid);
+        let options = self.subscription(jid).map(|one| one.options);
+        self.subscriptions.retain(|one| one.jid != *jid);
         if let Some(state) = state {
-            self.subscriptions.push((jid.clone(), state));
+            self.subscriptions.push(Subscription {
+                jid: jid.clone(),
+                state,
+                options: options.unwrap_or_default(),
+            });
         }
+    }
+
+    /// Sets the options of the subscription of that address, if there is one.
+    pub fn set_options(&mut self, jid: &Jid, options: Options) {
+        let mut all = self.subscriptions.iter_mut();
+        if let Some(one) = all.find(|one| one.jid == *jid) {
+            one.options = options;
+        }
+    }
+
+    /// Takes out what has ended by now.
+    pub fn take_ended(&mut self, now_ms: u64) -> Vec<Subscription> {
+        let ended = |one: &mut Subscription| one.options.until_ms.is_some_and(|at| at <= now_ms);
+        self.subscriptions.extract_if(.., ended).collect()
     }
 }
 
@@ -193,6 +227,12 @@ impl State {
         owners.map(|(jid, _)| jid)
     }
 
+    /// When the first of its subscriptions ends by itself.
+    pub fn next_end_ms(&self) -> Option<u64> {
+        let all = self.members.values().flat_map(|m| &m.subscriptions);
+        all.filter_map(|one| one.options.until_ms).min()
+    }
+
     /// How many subscriptions it has, pending ones too.
     pub fn subscriptions(&self) -> usize {
         self.members
@@ -211,16 +251,20 @@ pub struct Node {
     pub changing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     used_ms: AtomicU64,
+    /// Before this time no subscription ends by itself.
+    calm_until_ms: AtomicU64,
 }
 
 impl Node {
     /// A node of that name.
     pub fn new(name: &str, state: State) -> Node {
+        let calm_until_ms = state.next_end_ms().unwrap_or(u64::MAX);
         Node {
             name: name.into(),
             changing: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
             used_ms: AtomicU64::new(0),
+            calm_until_ms: AtomicU64::new(calm_until_ms),
         }
     }
 
@@ -232,6 +276,17 @@ impl Node {
     /// Notes that it is used now.
     pub fn touch(&self, now_ms: u64) {
         self.used_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether a subscription may have ended by now.
+    pub fn may_have_ends(&self, now_ms: u64) -> bool {
+        self.calm_until_ms.load(Ordering::Relaxed) <= now_ms
+    }
+
+    /// Notes when the next subscription ends, after options have changed.
+    pub fn note_ends(&self) {
+        let next = self.lock().next_end_ms().unwrap_or(u64::MAX);
+        self.calm_until_ms.store(next, Ordering::Relaxed);
     }
 
     /// When it was used last.

@@ -9,6 +9,7 @@ use tercet_server::{Fanout, Session};
 use super::access::may_read;
 use super::config::NodeConfig;
 use super::node::{Node, State, Subscribed};
+use super::options::Options;
 use super::pep::{Clients, clients};
 use super::place::Place;
 use super::xml::NS_EVENT;
@@ -51,11 +52,11 @@ pub async fn tell(place: &Place, node: &Node, event: &[u8]) -> Result<(), Stanza
     }
     // XEP-0060 §6.1.3: who has lost what opened the node hears no more of it.
     let hosts = place.hosts_of(node).await?;
-    let explicit = explicit.into_iter().filter(|jid| {
+    let explicit = explicit.into_iter().filter(|(jid, _)| {
         let asker = place.asker_among(node, &hosts, jid);
         may_read(&config, asker).is_ok()
     });
-    let explicit: Vec<Jid> = explicit.collect();
+    let explicit: Vec<(Jid, Options)> = explicit.collect();
     let message = message(place, &config, event, &[]);
     let shared = message.share(Some(place.jid.as_str()), None);
     let mut out = place.server.fan_out(&place.jid, &message);
@@ -79,10 +80,14 @@ pub async fn tell(place: &Place, node: &Node, event: &[u8]) -> Result<(), Stanza
             }
         }
     }
-    for jid in explicit {
+    for (jid, options) in explicit {
         // XEP-0163 §4.3.2: who hears of it anyway hears of it once.
         if !told.contains(&jid) && !blocks(place, &jid) {
-            hand(place, &mut out, &jid, &config, |to, session, out| {
+            let wanted = Wanted {
+                waits: !config.headline && !config.online_only,
+                options,
+            };
+            hand(place, &mut out, &jid, wanted, |to, session, out| {
                 let _ = out.share(to, session, &shared);
             });
         }
@@ -90,16 +95,28 @@ pub async fn tell(place: &Place, node: &Node, event: &[u8]) -> Result<(), Stanza
     Ok(())
 }
 
+/// How something is handed to a subscribed address.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// It waits for who is not there.
+    waits: bool,
+    /// What the subscriber wants.
+    options: Options,
+}
+
 /// Sends one message to one subscribed address.
-pub fn send(place: &Place, message: &Stanza, jid: &Jid) {
+pub fn send(place: &Place, message: &Stanza, jid: &Jid, options: Options) {
     let shared = message.share(Some(place.jid.as_str()), None);
     let mut out = place.server.fan_out(&place.jid, message);
-    if blocks(place, jid) {
+    if blocks(place, jid) || !options.deliver {
         return;
     }
     // The last item is for those who are there.
-    let config = NodeConfig::default();
-    hand(place, &mut out, jid, &config, |to, session, out| {
+    let wanted = Wanted {
+        waits: false,
+        options,
+    };
+    hand(place, &mut out, jid, wanted, |to, session, out| {
         let _ = out.share(to, session, &shared);
     });
 }
@@ -109,23 +126,35 @@ fn hand(
     place: &Place,
     out: &mut Fanout<'_>,
     jid: &Jid,
-    config: &NodeConfig,
+    wanted: Wanted,
     mut give: impl FnMut(&Jid, Option<&Arc<Session>>, &mut Fanout<'_>),
 ) {
     let here = place.server.host(jid.domain());
     if jid.local().is_none() || here.is_none_or(|host| !host.has_accounts()) {
         return give(jid, None, out);
     }
+    // XEP-0060 §6.3.3: in the states of presence that the subscriber has chosen.
+    let options = wanted.options;
+    let fits = |presence: Option<&Arc<Stanza>>| presence.map(|p| options.takes(p));
     if jid.is_full() {
         // Who has gone hears nothing.
         if let Some(session) = place.server.session(jid) {
-            give(jid, Some(&session), out);
+            let shown = || {
+                sessions(place, jid.bare_str(), |r| {
+                    Arc::ptr_eq(&r.session, &session) && fits(r.presence.as_ref()) == Some(true)
+                })
+            };
+            if options.always() || !shown().is_empty() {
+                give(jid, Some(&session), out);
+            }
         }
         return;
     }
     // RFC 6121 §8.5.2.1.1: to all available resources with a priority that is not negative.
-    let sessions = sessions(place, jid.bare_str(), |r| r.takes_messages());
-    if sessions.is_empty() && !config.headline && !config.online_only {
+    let sessions = sessions(place, jid.bare_str(), |r| {
+        r.takes_messages() && fits(r.presence.as_ref()) == Some(true)
+    });
+    if sessions.is_empty() && wanted.waits && options.always() {
         // What is no headline waits for its addressee.
         return give(jid, None, out);
     }
@@ -156,10 +185,10 @@ fn interested(place: &Place, clients: &Clients, bare: &BareJid, node: &str) -> S
     sessions
 }
 
-fn subscribed(state: &State) -> Vec<Jid> {
+fn subscribed(state: &State) -> Vec<(Jid, Options)> {
     let all = state.members.values().flat_map(|m| &m.subscriptions);
-    let all = all.filter(|(_, state)| *state == Subscribed::Yes);
-    all.map(|(jid, _)| jid.clone()).collect()
+    let all = all.filter(|one| one.state == Subscribed::Yes && one.options.deliver);
+    all.map(|one| (one.jid.clone(), one.options)).collect()
 }
 
 /// Whether the user of the account has blocked somebody (XEP-0163 §4.3.3: it is not told anything).

@@ -12,7 +12,7 @@ use super::config::NodeConfig;
 use super::node::{Affiliation, Node};
 use super::records::{self, ACCOUNTS, Kinds, SERVICE};
 use super::shelf::{Personal, Shelf};
-use super::{Core, errors};
+use super::{Core, errors, leases};
 
 /// An account or a service, with its nodes.
 #[derive(Clone)]
@@ -92,7 +92,11 @@ impl Place {
             .shelf
             .find(&self.server, self.kinds, self.jid.as_str(), name)
             .await;
-        found.map_err(|e| store_failure(&e))
+        let found = found.map_err(|e| store_failure(&e))?;
+        if let Some(node) = &found {
+            leases::end(self, node).await?;
+        }
+        Ok(found)
     }
 
     /// The node of that name.
@@ -239,7 +243,12 @@ impl Place {
         let store = self.server.store();
         let joined = records::list(store, &records::JOINED, self.jid.as_str(), bare).await;
         let joined = joined.map_err(|e| store_failure(&e))?;
-        let read = |(node, value): (String, Vec<u8>)| Some((node, records::read_member(&value)?));
+        let now_ms = self.server.now_ms();
+        let read = |(node, value): (String, Vec<u8>)| {
+            let mut member = records::read_member(&value)?;
+            member.take_ended(now_ms);
+            (!member.is_nobody()).then_some((node, member))
+        };
         Ok(joined.into_iter().filter_map(read).collect())
     }
 

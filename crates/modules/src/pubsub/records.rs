@@ -5,7 +5,8 @@ use tercet_core::{BareJid, Jid};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 
 use super::config::NodeConfig;
-use super::node::{Affiliation, Entry, Member, State, Subscribed};
+use super::node::{Affiliation, Entry, Member, State, Subscribed, Subscription};
+use super::options::Options;
 
 /// The kinds for the nodes of accounts, or of services.
 pub struct Kinds {
@@ -78,6 +79,8 @@ pub static JOINED: Kind = Kind {
 const BETWEEN: char = '\u{1F}';
 /// The first byte of each record.
 const FORMAT: u8 = 1;
+/// In the byte of a subscription's state: its options stand behind its address.
+const WITH_OPTIONS: u8 = 0x10;
 /// Records that are read at once.
 const SLICE: usize = 200;
 
@@ -244,11 +247,19 @@ pub fn put_member(
         return;
     }
     let mut value = vec![FORMAT, member.affiliation as u8];
-    for (jid, state) in &member.subscriptions {
-        let length = u16::try_from(jid.as_str().len()).expect("a JID has at most 3,071 bytes");
-        value.push(*state as u8);
+    for one in &member.subscriptions {
+        let jid = one.jid.as_str();
+        let length = u16::try_from(jid.len()).expect("a JID has at most 3,071 bytes");
+        let plain = one.options == Options::default();
+        value.push(one.state as u8 | if plain { 0 } else { WITH_OPTIONS });
         value.extend_from_slice(&length.to_be_bytes());
-        value.extend_from_slice(jid.as_str().as_bytes());
+        value.extend_from_slice(jid.as_bytes());
+        if !plain {
+            let options = one.options;
+            value.extend_from_slice(&[options.deliver.into(), options.shows]);
+            // No subscription ends in 1970.
+            value.extend_from_slice(&options.until_ms.unwrap_or(0).to_be_bytes());
+        }
     }
     batch.put(&kinds.member, owner, &by_node, value.clone());
     if is_service {
@@ -268,7 +279,8 @@ pub fn read_member(bytes: &[u8]) -> Option<Member> {
         subscriptions: Vec::new(),
     };
     while let Some((state, more)) = rest.split_first() {
-        let state = match state {
+        let with_options = state & WITH_OPTIONS != 0;
+        let state = match state & !WITH_OPTIONS {
             1 => Subscribed::Pending,
             2 => Subscribed::Yes,
             _ => return None,
@@ -276,8 +288,23 @@ pub fn read_member(bytes: &[u8]) -> Option<Member> {
         let (length, more) = more.split_first_chunk()?;
         let (jid, more) = more.split_at_checked(u16::from_be_bytes(*length).into())?;
         let jid = Jid::parse(std::str::from_utf8(jid).ok()?).ok()?;
-        member.subscriptions.push((jid, state));
+        let mut options = Options::default();
         rest = more;
+        if with_options {
+            let ([deliver, shows], more) = more.split_first_chunk()?;
+            let (until, more) = more.split_first_chunk()?;
+            options = Options {
+                deliver: *deliver != 0,
+                shows: *shows,
+                until_ms: Some(u64::from_be_bytes(*until)).filter(|at| *at > 0),
+            };
+            rest = more;
+        }
+        member.subscriptions.push(Subscription {
+            jid,
+            state,
+            options,
+        });
     }
     Some(member)
 }
@@ -312,7 +339,14 @@ mod tests {
             ..Member::default()
         };
         let full = Jid::parse("romeo@montague.lit/orchard").unwrap();
+        member.set_subscription(&full.to_bare(), Some(Subscribed::Yes));
         member.set_subscription(&full, Some(Subscribed::Pending));
+        let options = Options {
+            deliver: false,
+            shows: 3,
+            until_ms: Some(u64::MAX),
+        };
+        member.set_options(&full, options);
         state.members.insert(full.to_bare(), member);
         state
     }

@@ -1,16 +1,17 @@
-//! Subscriptions begin and end (XEP-0060 §6.1, §6.2), and what somebody has (§5.6, §5.7).
+//! Subscriptions begin and end (XEP-0060 §6.1, §6.2), have options (§6.3, §6.4), and what somebody has (§5.6, §5.7).
 
-use tercet_core::forms::Form;
+use tercet_core::forms::{Form, FormKind};
 use tercet_core::{Jid, StanzaError, XmlWriter, ns};
 use tercet_server::module::{IqResult, Reply};
 use tercet_store::Batch;
 
 use super::access::{may_read, may_subscribe};
 use super::config::{Access, SendLast};
-use super::node::{Affiliation, Member, Node, Subscribed};
+use super::node::{Affiliation, Member, Node, Subscribed, Subscription};
+use super::options::Options;
 use super::place::Place;
 use super::xml::{NS, NS_EVENT};
-use super::{errors, items, notify, records};
+use super::{approve, errors, items, notify, records};
 
 /// Addresses with which one user may be subscribed to one node.
 const ADDRESSES: usize = 32;
@@ -27,9 +28,6 @@ pub async fn subscribe(
     if jid.bare_str() != from.bare_str() {
         return Err(errors::invalid_jid());
     }
-    if options.is_some() {
-        return Err(errors::unsupported("subscription-options"));
-    }
     let node = place.node(name).await?;
     let asker = place.asker(&node, from).await?;
     let _alone = node.changing.lock().await;
@@ -42,10 +40,26 @@ pub async fn subscribe(
         (state.config.clone(), state.member(from.bare_str()), present)
     };
     may_subscribe(&config, asker)?;
-    let state = match member.subscription(&jid) {
+    let present_options = member.subscription(&jid).map(|one| one.options);
+    // XEP-0060 §6.3.7: one may subscribe and say how in one request.
+    let submitted = match &options {
+        Some(form) => {
+            let now_ms = place.server.now_ms();
+            let before = present_options.unwrap_or_default();
+            Some(before.submitted(form, now_ms)?)
+        }
+        None => None,
+    };
+    let state = match member.subscribed(&jid) {
         // XEP-0060 §6.1.3.7
         Some(Subscribed::Pending) => return Err(errors::pending_subscription()),
-        Some(Subscribed::Yes) => Subscribed::Yes,
+        Some(Subscribed::Yes) => {
+            if let Some(options) = submitted {
+                member.set_options(&jid, options);
+                keep(place, &node, from, member).await?;
+            }
+            Subscribed::Yes
+        }
         None => {
             let settings = &place.core.settings;
             // XEP-0060 §6.1.3.9
@@ -62,19 +76,29 @@ pub async fn subscribe(
                     false => Subscribed::Yes,
                 };
             member.set_subscription(&jid, Some(state));
+            member.set_options(&jid, submitted.unwrap_or_default());
             keep(place, &node, from, member).await?;
+            if state == Subscribed::Pending {
+                approve::ask(place, &node, &jid);
+            }
             state
         }
     };
+    let kept = submitted.or(present_options).unwrap_or_default();
     if state == Subscribed::Yes
         && config.send_last != SendLast::Never
         && let Some(message) = items::last(place, &node).await?
     {
-        notify::send(place, &message, &jid);
+        notify::send(place, &message, &jid, kept);
     }
     let mut w = XmlWriter::new();
     w.start("pubsub").attr("xmlns", NS);
     write_subscription(&mut w, Some(name), &jid, state);
+    if submitted.is_some() {
+        w.start("options");
+        kept.told().write(&mut w);
+        w.end();
+    }
     w.end();
     Ok(Reply::Payload(w.finish()))
 }
@@ -94,13 +118,101 @@ pub async fn keep(place: &Place, node: &Node, of: &Jid, member: Member) -> Resul
     let mut batch = Batch::new();
     records::put_member(&mut batch, place.kinds, owner, &node.name, &bare, &member);
     place.commit(batch).await?;
-    let mut state = node.lock();
-    if member.is_nobody() {
-        state.members.remove(&bare);
-    } else {
-        state.members.insert(bare, member);
+    {
+        let mut state = node.lock();
+        if member.is_nobody() {
+            state.members.remove(&bare);
+        } else {
+            state.members.insert(bare, member);
+        }
     }
+    node.note_ends();
     Ok(())
+}
+
+/// The subscription of that address, which is the sender's.
+///
+/// # Errors
+/// Those of §6.3.4.
+fn own_subscription(
+    node: &Node,
+    from: &Jid,
+    jid: &Jid,
+    subid: Option<&str>,
+) -> Result<(Member, Subscription), StanzaError> {
+    // XEP-0060 §6.3.4.1: nobody has a say about somebody else's.
+    if jid.bare_str() != from.bare_str() {
+        return Err(StanzaError::forbidden());
+    }
+    let member = node.lock().member(from.bare_str());
+    // XEP-0060 §6.3.4.2
+    let one = member.subscription(jid).cloned();
+    let one = one.ok_or_else(errors::no_subscription)?;
+    // XEP-0060 §6.3.4.5: subscriptions have no ids here.
+    match subid {
+        Some(_) => Err(errors::invalid_subid()),
+        None => Ok((member, one)),
+    }
+}
+
+/// §6.3.2: the form of a subscription.
+pub async fn options(
+    place: &Place,
+    from: &Jid,
+    name: &str,
+    jid: &Jid,
+    subid: Option<&str>,
+) -> IqResult {
+    let node = place.node(name).await?;
+    let (_, one) = own_subscription(&node, from, jid, subid)?;
+    let mut w = XmlWriter::new();
+    w.start("pubsub").attr("xmlns", NS);
+    w.start("options")
+        .attr("node", name)
+        .attr("jid", jid.as_str());
+    one.options.form().write(&mut w);
+    w.end().end();
+    Ok(Reply::Payload(w.finish()))
+}
+
+/// §6.3.5: the options of a subscription change.
+pub async fn set_options(
+    place: &Place,
+    from: &Jid,
+    name: &str,
+    jid: &Jid,
+    subid: Option<&str>,
+    form: Option<Form>,
+) -> IqResult {
+    let node = place.node(name).await?;
+    let _alone = node.changing.lock().await;
+    let (mut member, one) = own_subscription(&node, from, jid, subid)?;
+    let form = form.ok_or_else(errors::invalid_options)?;
+    // XEP-0004 §3.2: a form that is cancelled changes nothing.
+    if form.kind == FormKind::Cancel {
+        return Ok(Reply::Empty);
+    }
+    let options = one.options.submitted(&form, place.server.now_ms())?;
+    if options != one.options {
+        member.set_options(jid, options);
+        keep(place, &node, from, member).await?;
+    }
+    Ok(Reply::Empty)
+}
+
+/// §6.4: the options of new subscriptions, which are the same at all nodes.
+pub async fn default_options(place: &Place, from: &Jid, name: Option<&str>) -> IqResult {
+    if let Some(name) = name {
+        let node = place.node(name).await?;
+        let asker = place.asker(&node, from).await?;
+        may_subscribe(&node.lock().config, asker)?;
+    }
+    let mut w = XmlWriter::new();
+    w.start("pubsub").attr("xmlns", NS);
+    w.start("default").opt_attr("node", name);
+    Options::default().told().write(&mut w);
+    w.end().end();
+    Ok(Reply::Payload(w.finish()))
 }
 
 /// §6.2: ends a subscription.
@@ -130,7 +242,7 @@ pub async fn unsubscribe(
     Ok(Reply::Empty)
 }
 
-/// Tells somebody how its subscription stands (§12.16); `None`: it has ended.
+/// Tells somebody how its subscription stands (§12.14); `None`: it has ended.
 pub fn tell_state(place: &Place, node: &str, jid: &Jid, state: Option<Subscribed>) {
     let mut w = XmlWriter::new();
     w.start("message")
@@ -190,9 +302,9 @@ pub async fn subscriptions(place: &Place, from: &Jid, name: Option<&str>) -> IqR
     w.start("pubsub").attr("xmlns", NS);
     w.start("subscriptions").opt_attr("node", name);
     for (node, member) in &all {
-        for (jid, state) in &member.subscriptions {
+        for one in &member.subscriptions {
             let node = name.is_none().then_some(node.as_str());
-            write_subscription(&mut w, node, jid, *state);
+            write_subscription(&mut w, node, &one.jid, one.state);
         }
     }
     w.end().end();

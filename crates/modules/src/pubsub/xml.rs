@@ -55,12 +55,14 @@ pub enum Request {
     Subscribe(String, Jid, Option<Form>),
     /// It ends.
     Unsubscribe(String, Jid, Option<String>),
+    /// The options of a subscription (its node, address and id), or new ones.
+    Options(String, Jid, Option<String>, Option<Form>),
+    /// The options of new subscriptions, at a node or at all.
+    Default(Option<String>),
     /// Which subscriptions the sender has, at a node or at all.
     Subscriptions(Option<String>),
     /// What the sender is to a node, or to all.
     Affiliations(Option<String>),
-    /// What is known, and not offered: the feature.
-    Unsupported(&'static str),
 }
 
 /// `<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'/>`
@@ -124,6 +126,10 @@ fn jid(el: Element<'_>) -> Result<Jid, StanzaError> {
     Jid::parse(&jid).map_err(|_| errors::invalid_jid())
 }
 
+fn subid(el: Element<'_>) -> Option<String> {
+    el.attr("subid").map(|s| s.into_owned())
+}
+
 fn id(el: Element<'_>) -> Result<Option<String>, StanzaError> {
     let id = el.attr("id").map(|id| id.into_owned());
     match id.filter(|id| !id.is_empty()) {
@@ -185,16 +191,21 @@ impl Payload for Request {
                 )
             }
             "subscribe" => {
+                let options = el.child("options", NS);
+                // XEP-0060 §6.3.7: they are those of the subscription beside them.
+                if options.is_some_and(|o| o.attr("node").is_some() || o.attr("jid").is_some()) {
+                    return Err(StanzaError::bad_request());
+                }
                 Request::Subscribe(required(deed)?, jid(deed)?, form(el, "options", NS)?)
             }
-            "unsubscribe" => {
-                let subid = deed.attr("subid").map(|s| s.into_owned());
-                Request::Unsubscribe(required(deed)?, jid(deed)?, subid)
-            }
+            "unsubscribe" => Request::Unsubscribe(required(deed)?, jid(deed)?, subid(deed)),
             "subscriptions" => Request::Subscriptions(node(deed)?),
             "affiliations" => Request::Affiliations(node(deed)?),
-            "options" => Request::Unsupported("subscription-options"),
-            "default" => Request::Unsupported("retrieve-default-sub"),
+            "options" => {
+                let form = Form::parse_child(deed)?;
+                Request::Options(required(deed)?, jid(deed)?, subid(deed), form)
+            }
+            "default" => Request::Default(node(deed)?),
             _ => return Err(StanzaError::bad_request()),
         })
     }
@@ -319,6 +330,12 @@ mod tests {
             ),
             ("<subscribe node='n'/>", errors::jid_required()),
             ("<subscribe node='n' jid='@'/>", errors::invalid_jid()),
+            (
+                "<subscribe node='n' jid='a@b'/><options node='n'/>",
+                StanzaError::bad_request(),
+            ),
+            ("<options node='n'/>", errors::jid_required()),
+            ("<options jid='a@b'/>", errors::node_required()),
         ] {
             assert_eq!(read(content), Err(error), "{content}");
         }

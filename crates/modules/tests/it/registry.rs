@@ -67,6 +67,10 @@ const PROMISES: &[(&str, &str)] = &[
         "src/pubsub/nodes.scs",
     ),
     (
+        "http://jabber.org/protocol/pubsub#get-pending",
+        "src/pubsub/approve.scs",
+    ),
+    (
         "http://jabber.org/protocol/pubsub#instant-nodes",
         "src/pubsub/lists.scs",
     ),
@@ -77,6 +81,10 @@ const PROMISES: &[(&str, &str)] = &[
     (
         "http://jabber.org/protocol/pubsub#last-published",
         "src/pubsub/personal.scs",
+    ),
+    (
+        "http://jabber.org/protocol/pubsub#leased-subscription",
+        "src/pubsub/leases.scs",
     ),
     (
         "http://jabber.org/protocol/pubsub#manage-subscriptions",
@@ -139,6 +147,10 @@ const PROMISES: &[(&str, &str)] = &[
         "src/pubsub/lists.scs",
     ),
     (
+        "http://jabber.org/protocol/pubsub#retrieve-default-sub",
+        "src/pubsub/options.scs",
+    ),
+    (
         "http://jabber.org/protocol/pubsub#retrieve-items",
         "src/pubsub/nodes.scs",
     ),
@@ -153,6 +165,10 @@ const PROMISES: &[(&str, &str)] = &[
     (
         "http://jabber.org/protocol/pubsub#subscription-notifications",
         "src/pubsub/lists.scs",
+    ),
+    (
+        "http://jabber.org/protocol/pubsub#subscription-options",
+        "src/pubsub/options.scs",
     ),
     (
         "http://jabber.org/protocol/pubsub#auto-subscribe",
