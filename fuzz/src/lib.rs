@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     targets::proxy_header::TARGET,
     targets::s2s_stream::TARGET,
     targets::sasl::TARGET,
+    targets::socks::TARGET,
     targets::stanza::TARGET,
     targets::websocket::TARGET,
     targets::xml_framing::TARGET,

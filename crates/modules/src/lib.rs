@@ -7,6 +7,7 @@ pub mod admin;
 pub mod avatars;
 pub mod block_lists;
 pub mod blocking;
+pub mod bytestreams;
 pub mod caps;
 pub mod carbons;
 pub mod clients;
@@ -52,6 +53,7 @@ pub fn modules(b: &mut HostBuilder<'_>) {
         Role::Accounts => accounts(b),
         Role::Rooms => rooms(b),
         Role::PubSub => nodes(b),
+        Role::Bytestreams => relay(b),
     }
 }
 
@@ -114,6 +116,17 @@ fn nodes(b: &mut HostBuilder<'_>) {
     b.add::<time::Time>();
     b.add::<last::Last>();
     b.add::<pubsub::PubSub>();
+}
+
+/// Every module of a service that relays streams of bytes.
+fn relay(b: &mut HostBuilder<'_>) {
+    b.add::<disco::Disco>();
+    b.add::<contact::Contact>();
+    b.add::<ping::Ping>();
+    b.add::<version::Version>();
+    b.add::<time::Time>();
+    b.add::<last::Last>();
+    b.add::<bytestreams::Relaying>();
 }
 
 /// What the modules keep in the store.

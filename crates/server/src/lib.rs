@@ -34,5 +34,5 @@ pub use server::{
     Rooms, Server, store_failure,
 };
 pub use session::Session;
-pub use settings::{Archiving, NodeCreation, PubSub, Uploads};
+pub use settings::{Archiving, Bytestreams, NodeCreation, PubSub, Uploads};
 pub use vhost::{HostBuilder, VHost};

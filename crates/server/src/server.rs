@@ -21,7 +21,7 @@ use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
 use crate::route::{Component, Horizon, Ways};
 use crate::session::Hibernating;
-use crate::settings::{Archiving, PubSub, Uploads};
+use crate::settings::{Archiving, Bytestreams, PubSub, Uploads};
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
@@ -85,6 +85,8 @@ pub enum Role {
     Rooms,
     /// A service: it has the nodes that people publish to and subscribe to.
     PubSub,
+    /// A service: it relays streams of bytes.
+    Bytestreams,
 }
 
 /// The settings of one host that modules and routing need.
@@ -100,6 +102,8 @@ pub struct HostInfo {
     pub rooms: Option<Rooms>,
     /// Nodes to publish to: of its accounts, and of a service if it has one, which has the settings of its host.
     pub pubsub: PubSub,
+    /// The service that relays streams of bytes, if it has one, which has the settings of its host.
+    pub bytestreams: Option<Bytestreams>,
     /// Who may make accounts in-band.
     pub registration: Registration,
     /// Invitations to it.
@@ -152,7 +156,13 @@ impl HostInfo {
         let nodes = self.pubsub.domain.as_deref();
         let nodes = nodes.filter(|_| self.role == Role::Accounts);
         let nodes = nodes.map(|domain| service(domain, Role::PubSub));
-        rooms.into_iter().chain(nodes)
+        let relay = self.bytestreams.clone();
+        let relay = relay.filter(|_| self.role == Role::Accounts);
+        let relay = relay.map(|relay| HostInfo {
+            bytestreams: Some(relay.clone()),
+            ..service(&relay.domain, Role::Bytestreams)
+        });
+        rooms.into_iter().chain(nodes).chain(relay)
     }
 }
 

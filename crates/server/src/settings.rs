@@ -1,4 +1,4 @@
-//! Settings of a host for some of its extensions: nodes, archives, files.
+//! Settings of a host for some of its extensions: nodes, archives, files, streams of bytes.
 
 /// Who may make nodes at a service for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,4 +97,15 @@ impl Default for Uploads {
             retention_ms: 30 * 86_400_000,
         }
     }
+}
+
+/// The service that relays streams of bytes between clients (XEP-0065).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bytestreams {
+    /// Its domain, normalised.
+    pub domain: String,
+    /// Where clients connect to: a name, or an IP address without brackets.
+    pub address: String,
+    /// Whether users of other servers may begin streams, too.
+    pub everybody: bool,
 }

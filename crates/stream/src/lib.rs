@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod s2s;
 pub mod sasl;
 pub mod sm;
+pub mod socks;
 pub mod websocket;
 
 mod framing;

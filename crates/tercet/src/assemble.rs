@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tercet_core::Peers;
 use tercet_server::{
-    Access, Archiving, Clock, Component, Delegated, HostInfo, Invitations, Limits, PubSub,
-    RoomDefaults, Rooms, Server, Uploads,
+    Access, Archiving, Bytestreams, Clock, Component, Delegated, HostInfo, Invitations, Limits,
+    PubSub, RoomDefaults, Rooms, Server, Uploads,
 };
 use tercet_store::{Kind, Store, StoreError};
 
 use crate::config::{
-    self, Config, Host, NodeCreation, RegistrationPolicy, Rights, RoomCreation, Uri,
+    self, Config, Host, NodeCreation, Place, Port, RegistrationPolicy, RelayUsers, Rights,
+    RoomCreation, Uri,
 };
 
 /// Why a server could not be put together.
@@ -131,6 +132,7 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             .map(self::component)
             .collect(),
         pubsub: nodes(host),
+        bytestreams: relay(config, host),
         modules: host.modules.0.clone(),
         limits: limits(config),
         ..HostInfo::default()
@@ -153,6 +155,20 @@ fn nodes(host: &Host) -> PubSub {
         node_subscriptions: bytes(nodes.node_subscriptions.into()),
         user_subscriptions: bytes(nodes.user_subscriptions.into()),
     }
+}
+
+/// The service for streams of bytes, where there is a port for them.
+fn relay(config: &Config, host: &Host) -> Option<Bytestreams> {
+    let domain = host.relay_domain();
+    let domain = domain.filter(|_| config.listen.proxy != Port::Off)?;
+    let address = host.proxy.address.as_ref();
+    Some(Bytestreams {
+        domain,
+        address: address
+            .map_or(host.domain.as_str(), Place::as_str)
+            .to_owned(),
+        everybody: host.proxy.users == RelayUsers::Everybody,
+    })
 }
 
 fn component(component: &config::Component) -> Component {

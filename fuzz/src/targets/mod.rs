@@ -9,6 +9,7 @@ pub(crate) mod jid;
 pub(crate) mod proxy_header;
 pub(crate) mod s2s_stream;
 pub(crate) mod sasl;
+pub(crate) mod socks;
 pub(crate) mod stanza;
 pub(crate) mod websocket;
 pub(crate) mod xml_framing;

@@ -185,6 +185,9 @@ policy = "open"
 [limits]
 rates = false
 
+[proxy]
+address = "{address}"
+
 [archive]
 enabled = true
 

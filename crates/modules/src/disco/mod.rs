@@ -160,6 +160,8 @@ pub struct Disco {
     components: Vec<(String, String)>,
     /// The domain of the host's service for nodes.
     nodes: Option<String>,
+    /// That of its service for streams of bytes.
+    relay: Option<String>,
 }
 
 impl Module for Disco {
@@ -182,6 +184,7 @@ impl Module for Disco {
                 .map(|component| (component.domain.clone(), component.name.clone()))
                 .collect(),
             nodes: host.pubsub.domain.clone(),
+            relay: host.bytestreams.as_ref().map(|relay| relay.domain.clone()),
         }
     }
 
@@ -213,6 +216,13 @@ impl Module for Disco {
             let item = HostItem {
                 jid: domain,
                 name: "Nodes".into(),
+            };
+            r.provide(Target::Host, item).silent("an item");
+        }
+        if let Some(domain) = r.module().relay.clone() {
+            let item = HostItem {
+                jid: domain,
+                name: "File transfer relay".into(),
             };
             r.provide(Target::Host, item).silent("an item");
         }

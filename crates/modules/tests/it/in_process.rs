@@ -13,9 +13,10 @@ use tercet_core::{
     BareJid, DomainPattern, Frame, Head, Limits as XmlLimits, Peers, Stanza, StreamError,
     StreamParser, XmlWriter,
 };
+use tercet_modules::bytestreams::{Refusal, Relay, set_relay};
 use tercet_server::{
-    AccountError, Clock, HostInfo, Limits, Outbox, PubSub, Receipt, RoomCreation, Rooms, Server,
-    Session, VHost,
+    AccountError, Bytestreams, Clock, HostInfo, Limits, Outbox, PubSub, Receipt, RoomCreation,
+    Rooms, Server, Session, VHost,
 };
 use tercet_store::Store;
 use tercet_testkit::{Arrival, Client, Peer, PeerError};
@@ -30,6 +31,19 @@ pub(crate) struct InProcess {
     server: Arc<Server>,
     domains: BTreeSet<String>,
     clients: BTreeMap<String, Connection>,
+}
+
+/// A relay to which nobody connects.
+struct NoStreams;
+
+impl Relay for NoStreams {
+    fn port(&self) -> u16 {
+        7777
+    }
+
+    fn activate(&self, _: &str, _: &[u8; 20]) -> Result<(), Refusal> {
+        Err(Refusal::Unknown)
+    }
 }
 
 /// One client's stream, seen from both ends.
@@ -50,6 +64,7 @@ impl InProcess {
         let clock = Clock::Manual(AtomicU64::new(BEGINNING_MS));
         let server = Server::new(Store::memory(&catalogue), Limits::default(), clock);
         let server = block_on(server).unwrap();
+        set_relay(&server, Arc::new(NoStreams));
         let domains = clients
             .iter()
             .map(|client| bare(client).domain().to_owned())
@@ -210,6 +225,11 @@ impl Peer for InProcess {
                 domain: Some(format!("pubsub.{domain}")),
                 ..info.pubsub.clone()
             },
+            bytestreams: Some(Bytestreams {
+                domain: format!("proxy.{domain}"),
+                address: domain.clone(),
+                everybody: false,
+            }),
             rooms: Some(Rooms {
                 domain: format!("rooms.{domain}"),
                 ..rooms.clone()

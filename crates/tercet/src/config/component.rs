@@ -189,12 +189,7 @@ pub(super) fn read_all(
         if let Some(component) = read(&mut inner, hosts, folder) {
             let domain = component.domain.as_str();
             let served = hosts.iter().any(|host| {
-                let services = [host.rooms_domain(), host.nodes_domain()];
-                host.domain.as_str() == domain
-                    || services
-                        .into_iter()
-                        .flatten()
-                        .any(|service| service == domain)
+                host.domain.as_str() == domain || host.services().any(|service| service == domain)
             });
             let answers = |other: &Component, ns: &str| {
                 other.host == component.host && other.delegated.iter().any(|d| d.ns == ns)

@@ -7,7 +7,7 @@ use tercet_core::DomainPattern;
 
 use super::component::{Namespace, Password, Request, Text};
 use super::federation::{NameServer, Route};
-use super::net::Network;
+use super::net::{Network, Place};
 use super::section::section;
 use super::value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, choice};
 
@@ -83,6 +83,9 @@ section! {
         https: Port = Port::At(5281) => Restart;
         /// Components (XEP-0114), such as gateways to other networks; opened where there is a `[[component]]`. Their protocol has no TLS.
         component: Port = Port::At(5347) => Restart;
+        /// Streams of bytes that clients send each other through this server (XEP-0065), such as files; opened where `[proxy]` is on for a domain. Clients connect
+        /// to it over plain TCP, so a firewall has to let it through.
+        proxy: Port = Port::At(7777) => Restart;
         /// The addresses to listen on for components. Left out, it is this machine alone: those of `addresses` that are its own, or `127.0.0.1` and `::1`. What
         /// components say is readable on the way: name other addresses for private networks only, such as those of containers.
         component_addresses: Option<Vec<IpAddr>> = None, like "[\"10.0.3.1\"]" => Restart;
@@ -334,6 +337,18 @@ section! {
         roster_items: u32 = 2000, in 10..=1_000_000 => Restart;
         /// Addresses to which one session may have sent its presence without a subscription.
         directed_presence: u32 = 2000, in 10..=1_000_000 => Restart;
+        /// Connections to the relay for streams of bytes (`listen.proxy`) in all; a stream has two.
+        proxy_connections: u32 = 2048, in 2..=1_000_000 => Live;
+        /// Streams that one user may have begun through it at a time.
+        proxy_streams_per_user: u32 = 16, in 1..=100_000 => Live;
+        /// How long a connection waits for the other end, and for its stream to begin.
+        proxy_wait: Period = Period(60), in 1..=3600 => Live;
+        /// Silence after which a stream is ended.
+        proxy_idle: Period = Period(300), in 10..=86_400 => Live;
+        /// Bytes that one stream may carry in a second, each way; 0: as many as the network takes.
+        proxy_bytes_per_second: Size = Size(16 << 20), in 0..=1 << 40 => Live;
+        /// Bytes that one stream may carry, both ways together; then it is ended.
+        proxy_stream_bytes: Size = Size(64 << 30), in 65_536..=1 << 60 => Live;
         /// Accounts kept in memory while nobody is connected to them.
         idle_accounts: u32 = 4096, in 0..=10_000_000 => Restart;
     }
@@ -458,6 +473,32 @@ section! {
         node_subscriptions: u32 = 10_000, in 1..=1_000_000 => Live;
         /// Nodes of the service that one user may be subscribed to or on the lists of.
         user_subscriptions: u32 = 1000, in 1..=1_000_000 => Live;
+    }
+}
+
+choice! {
+    /// Who may begin streams through the relay.
+    RelayUsers {
+        /// Who has an account on the domain that it belongs to.
+        Users = "users",
+        /// Everybody, users of other servers too.
+        Everybody = "everybody",
+    }
+}
+
+section! {
+    /// A relay for streams of bytes (XEP-0065), such as files that clients send each other and that no other way leads to. It is a service under a domain of its own,
+    /// and a port, `listen.proxy`. `limits.proxy_…` bounds it.
+    Proxy "proxy" {
+        /// Whether there is one.
+        enabled: bool = true => Live;
+        /// The domain of the service. Left out, it is `proxy.` before the domain that it belongs to.
+        domain: Option<Domain> = None, like "\"proxy.example.org\"" => Restart;
+        /// Where clients connect to: a name or an IP address, which has to lead to `listen.proxy` of this machine. Left out, it is the domain that the relay
+        /// belongs to.
+        address: Option<Place> = None, like "\"files.example.org\"" => Live;
+        /// Who may begin streams through it: `users` with an account on the domain, or `everybody`. The other end may be anybody.
+        users: RelayUsers = RelayUsers::Users => Live;
     }
 }
 

@@ -24,11 +24,11 @@ use fault::{ConfigError, Fault, position};
 pub use federation::{NameServer, Route};
 pub use keys::{
     Archive, BalancedPort, Contact, Federation, General, Http, Limits, Listen, Log, LogFormat,
-    Login, NodeCreation, Peers, PubSub, Registration, RegistrationPolicy, Rights, RoomCreation,
-    Rooms, SecondConnection, Tls, Upload,
+    Login, NodeCreation, Peers, Proxy, PubSub, Registration, RegistrationPolicy, RelayUsers,
+    Rights, RoomCreation, Rooms, SecondConnection, Tls, Upload,
 };
 pub use modules::Modules;
-pub use net::Network;
+pub use net::{Network, Place};
 use section::{Effect, Reader, Section};
 pub use value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, Value};
 
@@ -78,6 +78,8 @@ pub struct Host {
     pub rooms: Rooms,
     /// Its nodes.
     pub pubsub: PubSub,
+    /// Its relay for streams of bytes.
+    pub proxy: Proxy,
     /// Whom to ask.
     pub contact: Contact,
     /// The extensions' own settings.
@@ -158,6 +160,7 @@ impl Config {
         let upload = reader.section(&Upload::default());
         let rooms = reader.section(&Rooms::default());
         let pubsub = reader.section(&PubSub::default());
+        let proxy = reader.section(&Proxy::default());
         let contact = reader.section(&Contact::default());
         let log = reader.section(&Log::default());
 
@@ -171,6 +174,7 @@ impl Config {
             upload,
             rooms,
             pubsub,
+            proxy,
             contact,
             modules: reader.modules(&Modules::default()),
         };
@@ -313,6 +317,7 @@ impl Config {
             flatten(&mut keys, name, &host.upload);
             flatten(&mut keys, name, &host.rooms);
             flatten(&mut keys, name, &host.pubsub);
+            flatten(&mut keys, name, &host.proxy);
             flatten(&mut keys, name, &host.contact);
             for (key, value) in host.modules.flat() {
                 keys.push(Flat::new(name, &key, Some(value), Effect::Live));
@@ -366,6 +371,23 @@ impl Host {
         self.pubsub.service.then(|| named().unwrap_or_else(usual))
     }
 
+    /// The domain of its relay for streams of bytes; `None` if it has none.
+    pub fn relay_domain(&self) -> Option<String> {
+        let named = || self.proxy.domain.as_ref().map(|d| d.as_str().to_owned());
+        let usual = || format!("proxy.{}", self.domain.as_str());
+        self.proxy.enabled.then(|| named().unwrap_or_else(usual))
+    }
+
+    /// The domains of all its services.
+    pub fn services(&self) -> impl Iterator<Item = String> {
+        let services = [
+            self.rooms_domain(),
+            self.nodes_domain(),
+            self.relay_domain(),
+        ];
+        services.into_iter().flatten()
+    }
+
     fn read(reader: &mut Reader<'_>, shared: &Host, folder: &Path) -> Host {
         if !reader.has("domain") {
             reader.fault("", "every [[host]] needs its own domain");
@@ -392,6 +414,10 @@ impl Host {
             pubsub: reader.section(&PubSub {
                 domain: None,
                 ..shared.pubsub.clone()
+            }),
+            proxy: reader.section(&Proxy {
+                domain: None,
+                ..shared.proxy.clone()
             }),
             contact: reader.section(&shared.contact),
             modules: reader.modules(&shared.modules),

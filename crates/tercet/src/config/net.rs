@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::fault::Problem;
-use super::value::{Value, from_string, quoted};
+use super::value::{Domain, Value, from_string, quoted};
 
 /// An IP address or a network, as in `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,42 @@ impl Value for Network {
     }
 }
 
+/// A machine that others connect to: a name, or an IP address without brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(String);
+
+impl Place {
+    /// Reads `files.example.org`, `192.0.2.1` or `2001:db8::1`.
+    pub fn parse(text: &str) -> Option<Place> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            // As RFC 5952 writes it.
+            return Some(Place(address.to_string()));
+        }
+        let name = Domain::parse(text).ok()?;
+        (!name.as_str().starts_with('[')).then(|| Place(name.as_str().to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Place {
+    fn expects() -> String {
+        "a name such as \"files.example.org\", or an IP address".into()
+    }
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Place> {
+        from_string(value, Place::expects(), problems, |text| {
+            let message = || format!("{} is not {}", quoted(text), Place::expects());
+            Place::parse(text).ok_or_else(message)
+        })
+    }
+    fn write(&self) -> Option<String> {
+        Some(quoted(&self.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +161,20 @@ mod tests {
             "10.0.0.0/8"
         );
         assert_eq!(Network::parse("::1").unwrap().to_string(), "::1");
+    }
+
+    #[test]
+    fn places_are_names_or_addresses() {
+        let place = |text: &str| Place::parse(text).map(|place| place.0);
+        for (text, expected) in [
+            ("files.Example.org", Some("files.example.org")),
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("2001:DB8:0::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", None),
+            ("files.example.org:7777", None),
+            ("", None),
+        ] {
+            assert_eq!(place(text).as_deref(), expected, "{text}");
+        }
     }
 }

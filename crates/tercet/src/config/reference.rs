@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::keys::{
     Archive, ComponentKeys, Contact, Federation, General, Http, Limits, Listen, Log, Login, Peers,
-    PubSub, Registration, Rooms, Tls, Upload,
+    Proxy, PubSub, Registration, Rooms, Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
 
@@ -29,7 +29,7 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 16] {
+fn tables() -> [Table; 17] {
     [
         table::<General>(false),
         table::<Listen>(false),
@@ -44,6 +44,7 @@ fn tables() -> [Table; 16] {
         table::<Upload>(true),
         table::<Rooms>(true),
         table::<PubSub>(true),
+        table::<Proxy>(true),
         table::<Contact>(true),
         table::<Log>(false),
         Table {
@@ -54,7 +55,7 @@ fn tables() -> [Table; 16] {
 }
 
 const HOST: &str = "Further domains, one `[[host]]` table each, and settings of one domain alone. Each has a `domain`; the tables \
-    `[host.tls]`, `[host.peers]`, `[host.login]`, `[host.registration]`, `[host.archive]`, `[host.upload]`, `[host.rooms]` and `[host.contact]` below it change what the tables of the same name say for the whole \
+    `[host.tls]`, `[host.peers]`, `[host.login]`, `[host.registration]`, `[host.archive]`, `[host.upload]`, `[host.rooms]`, `[host.pubsub]`, `[host.proxy]` and `[host.contact]` below it change what the tables of the same name say for the whole \
     server. With `[[host]]` tables and no `domain` above, only those domains are served. A further domain is served from the next reload on; one that is taken away, until the next restart.";
 
 const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncertificate = \"/etc/tercet/example.net.pem\"\nkey = \"/etc/tercet/example.net.key\"\n[host.registration]\npolicy = \"open\"\n";

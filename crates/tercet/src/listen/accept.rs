@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::balancer::{Balancers, Expected, Wait};
+use super::bytestreams::{self, Exchange};
 use super::c2s::{Connection, Start};
 use super::carrier::Carrier;
 use super::component::{self, Hub};
@@ -65,6 +66,7 @@ pub(super) fn bind_all(settings: &Settings) -> Result<Vec<Listening>, ListenErro
         (settings.s2s, Purpose::S2s, all),
         (settings.s2s_tls, Purpose::S2sTls, all),
         (settings.component, Purpose::Component, component),
+        (settings.proxy, Purpose::Proxy, all),
         (settings.http, Purpose::Http, private),
         (settings.https, Purpose::Https, all),
     ] {
@@ -126,6 +128,8 @@ pub(super) struct Welcome {
     pub(super) s2s: Option<Arc<S2s>>,
     /// Of the port for components.
     pub(super) components: Option<Arc<Hub>>,
+    /// Of the port for streams of bytes.
+    pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) site: Arc<Site>,
     pub(super) cores: Arc<Cores>,
     /// Ends when nothing more is to be accepted.
@@ -249,6 +253,7 @@ async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
                 | Purpose::S2s
                 | Purpose::S2sTls
                 | Purpose::Component
+                | Purpose::Proxy
                 | Purpose::Https => Ok(0),
             };
             return;
@@ -306,6 +311,16 @@ async fn welcome(socket: TcpStream, client: Client, served: &Welcome) {
             Box::new(move |load| {
                 let socket = TcpStream::from_std(socket)?;
                 tokio::spawn(component::serve(hub, socket, peer, pass, load));
+                Ok(())
+            })
+        }
+        Purpose::Proxy => {
+            let Some(exchange) = served.exchange.clone() else {
+                return;
+            };
+            Box::new(move |load| {
+                let socket = TcpStream::from_std(socket)?;
+                tokio::spawn(bytestreams::serve(exchange, socket, peer, pass, load));
                 Ok(())
             })
         }

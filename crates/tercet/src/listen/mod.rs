@@ -5,6 +5,7 @@
 
 mod accept;
 mod balancer;
+mod bytestreams;
 mod c2s;
 mod carrier;
 mod component;
@@ -26,12 +27,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tercet_core::{StreamCondition, StreamError};
+use tercet_modules::bytestreams::set_relay;
 use tercet_server::Server;
 use tokio::sync::watch;
 
 use crate::runtime::Cores;
 use crate::tls::{ALPN_CLIENT, Certificates, Expiries, TlsAcceptor, TlsError};
 use balancer::Balancers;
+pub use bytestreams::RelayLimits;
+use bytestreams::{Desk, Exchange};
 use component::Hub;
 pub use component::Place;
 use http::upload::Uploads;
@@ -84,6 +88,8 @@ pub enum Purpose {
     S2sTls,
     /// Components (XEP-0114).
     Component,
+    /// Streams of bytes between clients (XEP-0065).
+    Proxy,
     /// HTTP, on this machine's own addresses.
     Http,
     /// HTTP over TLS.
@@ -96,6 +102,7 @@ pub struct Listeners {
     c2s: Arc<C2s>,
     s2s: Option<Arc<S2s>>,
     components: Option<Arc<Hub>>,
+    exchange: Option<Arc<Exchange>>,
     site: Arc<Site>,
     bound: Vec<(SocketAddr, Purpose)>,
     #[cfg(test)]
@@ -175,6 +182,10 @@ impl Listeners {
             }
             None => None,
         };
+        let exchange = port(Purpose::Proxy).map(|port| Exchange::new(port, settings.relay));
+        if let Some(exchange) = &exchange {
+            set_relay(&server, Arc::new(Desk(exchange.clone())));
+        }
         let mut bound = Vec::new();
         for (number, socket) in sockets.into_iter().enumerate() {
             bound.push((socket.address, socket.purpose));
@@ -187,6 +198,7 @@ impl Listeners {
                 c2s: c2s.clone(),
                 s2s: s2s.clone(),
                 components: components.clone(),
+                exchange: exchange.clone(),
                 site: site.clone(),
                 cores: cores.clone(),
                 stopped: stopped.clone(),
@@ -205,6 +217,7 @@ impl Listeners {
             c2s,
             s2s,
             components,
+            exchange,
             site,
             bound,
             #[cfg(test)]
@@ -237,6 +250,9 @@ impl Listeners {
         }
         if let Some(components) = &self.components {
             components.set(settings.components, settings.component_streams);
+        }
+        if let Some(exchange) = &self.exchange {
+            exchange.set(settings.relay);
         }
         self.site.reload(settings.web);
     }

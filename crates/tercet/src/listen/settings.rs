@@ -11,6 +11,7 @@ use tercet_stream::component::{ComponentConfig, ComponentHost, ComponentSecret};
 use tercet_stream::s2s::{DialbackSecret, S2sConfig, S2sHost};
 
 use super::Purpose;
+use super::bytestreams::RelayLimits;
 use super::component::Place;
 use super::gate::GateLimits;
 use super::http::{BoshLimits, HttpSettings};
@@ -39,6 +40,10 @@ pub struct Settings {
     pub s2s_tls: Option<u16>,
     /// The port of components, on their own addresses; 0 for any. Without this there are none.
     pub component: Option<u16>,
+    /// The port of the relay for streams of bytes; 0 for any. Without this there is none.
+    pub proxy: Option<u16>,
+    /// Bounds of the relay.
+    pub relay: RelayLimits,
     /// The addresses for components; `None`: as for HTTP without TLS.
     pub component_addresses: Option<Vec<IpAddr>>,
     /// The port of HTTP, on this machine's own addresses only; 0 for any.
@@ -80,6 +85,19 @@ impl Settings {
             s2s: port(&s2s),
             s2s_tls: port(&s2s_tls),
             component: port(&config.listen.component).filter(|_| !config.components.is_empty()),
+            proxy: port(&config.listen.proxy)
+                .filter(|_| config.hosts.iter().any(|host| host.proxy.enabled)),
+            relay: RelayLimits {
+                connections: config.limits.proxy_connections as usize,
+                streams_per_user: config.limits.proxy_streams_per_user as usize,
+                wait: Duration::from_secs(config.limits.proxy_wait.0),
+                idle: Duration::from_secs(config.limits.proxy_idle.0),
+                bytes_per_second: match config.limits.rates {
+                    true => config.limits.proxy_bytes_per_second.0,
+                    false => 0,
+                },
+                stream_bytes: config.limits.proxy_stream_bytes.0,
+            },
             component_addresses: config.listen.component_addresses.clone(),
             http: port(&config.listen.http),
             https: port(&config.listen.https),
@@ -215,9 +233,7 @@ fn servers(config: &Config, server: &Server) -> S2sConfig {
         let domain = served.domain();
         // A service has the settings of the host it belongs to.
         let host = config.hosts.iter().find(|host| {
-            host.domain.as_str() == domain
-                || host.rooms_domain().as_deref() == Some(domain)
-                || host.nodes_domain().as_deref() == Some(domain)
+            host.domain.as_str() == domain || host.services().any(|service| service == domain)
         });
         let mut settings = S2sHost::new(domain);
         if let Some(host) = host {

@@ -116,7 +116,8 @@ fn check_says_what_is_wrong_with_a_sentence_for_each_mend() {
 #[test]
 fn check_finds_nothing_in_the_way_without_a_file() {
     // Other programs may hold the standard ports of the machine that runs the test.
-    let said = Lab::with("[listen]\nc2s = 0\nc2s_tls = 0\nhttp = 0\nhttps = 0\n").ok("check");
+    let said =
+        Lab::with("[listen]\nc2s = 0\nc2s_tls = 0\nproxy = 0\nhttp = 0\nhttps = 0\n").ok("check");
     assert!(
         said.out.ends_with("Nothing is in the way of a start.\n"),
         "{}",

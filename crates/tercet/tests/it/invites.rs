@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 
-const CONFIG: &str = "domain = \"tercet.test\"\nregistration.policy = \"invite\"\n[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\nhttp = 0\n";
+const CONFIG: &str = "domain = \"tercet.test\"\nregistration.policy = \"invite\"\n[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\nproxy = 0\nhttp = 0\n";
 
 /// The token of a link.
 fn token(link: &str) -> String {

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::lab::Lab;
 
 const CONFIG: &str =
-    "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\nhttp = 0\nhttps = 0\n";
+    "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\nproxy = 0\nhttp = 0\nhttps = 0\n";
 
 #[test]
 fn the_start_names_listeners_authority_and_the_command_for_the_first_account() {

@@ -7,7 +7,7 @@ use tercet_testkit::{Action, TcpPeer, Transcript};
 
 use crate::lab::{Lab, Served};
 
-const CONFIG: &str = "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\n[tls]\nrequired = false\n[limits]\nrates = false\n";
+const CONFIG: &str = "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = 0\nc2s_tls = 0\nproxy = 0\n[tls]\nrequired = false\n[limits]\nrates = false\n";
 
 #[test]
 fn transcripts_play_over_tcp_as_they_do_in_process() {

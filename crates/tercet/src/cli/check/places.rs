@@ -66,11 +66,16 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
         true => Port::Off,
         false => config.listen.component,
     };
+    let proxy_port = match config.hosts.iter().any(|host| host.proxy.enabled) {
+        true => config.listen.proxy,
+        false => Port::Off,
+    };
     let mut findings = Vec::new();
     for (name, port, (addresses, named)) in [
         ("c2s", config.listen.c2s, &all),
         ("c2s_tls", config.listen.c2s_tls, &all),
         ("component", component_port, &component),
+        ("proxy", proxy_port, &all),
         ("http", config.listen.http, &private),
         ("https", config.listen.https, &all),
     ] {
@@ -141,7 +146,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let text = format!(
-            "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = {port}\nc2s_tls = 0\nhttp = 0\nhttps = 0\n"
+            "[listen]\naddresses = [\"127.0.0.1\"]\nc2s = {port}\nc2s_tls = 0\nhttp = 0\nhttps = 0\nproxy = 0\n"
         );
         let (mut config, faults) = Config::parse(&text, Path::new(""));
         assert_eq!(faults, []);

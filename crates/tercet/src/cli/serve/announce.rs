@@ -58,6 +58,10 @@ impl Start<'_> {
         if !places.is_empty() {
             row("components", &places.join(", "));
         }
+        let places = self.places(Purpose::Proxy);
+        if !places.is_empty() {
+            row("file relay", &places.join(", "));
+        }
         for (purpose, scheme) in [(Purpose::Http, "http"), (Purpose::Https, "https")] {
             let places = self.places(purpose);
             if !places.is_empty() {
@@ -98,6 +102,7 @@ impl Start<'_> {
                 Purpose::S2s => "s2s",
                 Purpose::S2sTls => "s2s_tls",
                 Purpose::Component => "component",
+                Purpose::Proxy => "proxy",
                 Purpose::Http => "http",
                 Purpose::Https => "https",
             };

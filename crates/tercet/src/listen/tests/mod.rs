@@ -1,6 +1,7 @@
 //! Listeners on loopback with a server in memory, and clients that say by hand what they say.
 
 mod bosh;
+mod bytestreams;
 mod client;
 mod components;
 mod connections;
@@ -88,6 +89,7 @@ impl Scene {
             settings.addresses = vec!["127.0.0.1".parse().unwrap()];
             (settings.c2s, settings.c2s_tls) = (Some(0), Some(0));
             (settings.http, settings.https) = (Some(0), Some(0));
+            settings.proxy = None;
             settings.uploads = folder.join("uploads");
             configure(&mut settings);
             let certificates =
