@@ -181,6 +181,11 @@ impl Stanza {
         self.0.to.get()
     }
 
+    /// The address in `to` as its sender wrote it, which is not yet prepared (RFC 7622 §3); `None` if there is no such attribute.
+    pub fn to_as_written(&self) -> Option<Cow<'_, str>> {
+        self.0.index.to.map(|value| value.of(&self.0.text))
+    }
+
     /// The address in `from`, `None` if there is no such attribute; `jid-malformed` if it is no JID.
     pub fn from(&self) -> Result<Option<&Jid>, StanzaError> {
         self.0.from.get()

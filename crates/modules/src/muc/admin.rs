@@ -286,7 +286,7 @@ fn set(call: &Call<'_>, query: &OwnedElement) -> Result<Routed, StanzaError> {
     if !durable {
         let invited = invited(&state, &changes);
         let sent = invite::remembering(call, &state, invited.iter());
-        apply(call, &mut state, &changes);
+        apply(call, &mut state, &changes, &invited);
         invite::call_in(call, &mut state, &invited, sent);
         cx.answer(&[]);
         leave::settle(call, &mut state);
@@ -318,15 +318,13 @@ fn parse_all(state: &State, query: &OwnedElement) -> Result<Vec<Change>, StanzaE
 
 /// Changes of a persistent room by the sender, checked once more under the lock that keeps them in one order.
 pub(super) async fn commit(call: &Call<'_>, changes: &[Change]) -> Result<(), StanzaError> {
-    commit_if(call, changes, |state| {
-        check(state, call.entity.from, changes)
-    })
-    .await
+    let may = |state: &State| check(state, call.entity.from, changes);
+    commit_if(call, changes, None, may).await
 }
 
 /// The same in the name of the service, which may everything but leave the room without an owner.
 pub(super) async fn commit_unasked(call: &Call<'_>, changes: &[Change]) -> Result<(), StanzaError> {
-    commit_if(call, changes, |state| {
+    commit_if(call, changes, None, |state| {
         let mut owners: Vec<&str> = state
             .roll
             .iter()
@@ -352,10 +350,11 @@ pub(super) async fn commit_unasked(call: &Call<'_>, changes: &[Change]) -> Resul
     .await
 }
 
-/// The same where `may` says so.
+/// The same where `may` says so. Whose account has `gone` is not told.
 pub(super) async fn commit_if(
     call: &Call<'_>,
     changes: &[Change],
+    gone: Option<&BareJid>,
     may: impl FnOnce(&State) -> Result<(), StanzaError>,
 ) -> Result<(), StanzaError> {
     let cx = call.entity;
@@ -387,7 +386,8 @@ pub(super) async fn commit_if(
         commit.await.map_err(|e| store_failure(&e))?;
     }
     let mut state = call.room.lock();
-    apply(call, &mut state, changes);
+    let untold: Vec<BareJid> = invited.iter().chain(gone).cloned().collect();
+    apply(call, &mut state, changes, &untold);
     invite::call_in(call, &mut state, &invited, sent);
     leave::settle(call, &mut state);
     Ok(())
@@ -409,8 +409,8 @@ fn invited(state: &State, changes: &[Change]) -> Vec<BareJid> {
     }
 }
 
-/// Does what was checked, and shows it to all.
-pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
+/// Does what was checked, and shows it to all, and to those whom it concerns wherever they are, but for `untold`.
+pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change], untold: &[BareJid]) {
     let actor = state.occupants.of(call.entity.from);
     let actor = actor.map(|o| o.nick().to_owned());
     for change in changes {
@@ -426,6 +426,7 @@ pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
             Change::Affiliation {
                 user, to, reason, ..
             } => {
+                let from = state.affiliation(user.as_str());
                 if let Some((user, enrolled)) = enrolled(state, change) {
                     enroll(state, user, enrolled);
                 }
@@ -438,6 +439,9 @@ pub(super) fn apply(call: &Call<'_>, state: &mut State, changes: &[Change]) {
                     Affiliation::Outcast => Status::Banned,
                     _ => Status::RemovedByAffiliation,
                 };
+                if !untold.contains(user) {
+                    show::tell_absent(call, state, user, from, reason.as_deref());
+                }
                 affiliate(call, state, user.as_str(), cause, code);
             }
         }

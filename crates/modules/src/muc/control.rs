@@ -408,7 +408,7 @@ pub(super) async fn forget(
         nick: None,
         reason: None,
     }];
-    Ok(admin::commit_if(&call.call(), &changes, |_| Ok(())).await?)
+    Ok(admin::commit_if(&call.call(), &changes, Some(user), |_| Ok(())).await?)
 }
 
 /// Has those leave the rooms of a host's services whom `unwanted` gives a reason against, unless they are something to the room.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tercet_core::{BareJid, Element, Jid, PresenceType, StanzaError, StanzaKind, XmlWriter};
+use tercet_core::{
+    BareJid, Element, ErrorType, Jid, PresenceType, StanzaError, StanzaKind, XmlWriter,
+};
 use tercet_server::module::EntityCx;
 use tercet_server::{Announcements, RoomCreation, Routed, store_failure};
 
@@ -257,10 +259,12 @@ fn admit(
     if state.occupants.by_nick(nick).is_none() {
         let most = call.core.settings.occupants;
         let own = state.config.max_users.map(|n| n as usize);
-        // XEP-0045 §7.2.11: a full room is service-unavailable; its admins get in.
+        // XEP-0045 §7.2.11: a full room is service-unavailable, of type wait; its admins get in.
         let full = state.occupants.len() >= own.unwrap_or(most) && affiliation < Affiliation::Admin;
         if full || state.occupants.len() >= most {
-            return Err(StanzaError::service_unavailable().text("the room is full"));
+            return Err(StanzaError::service_unavailable()
+                .kind(ErrorType::Wait)
+                .text("the room is full"));
         }
     }
     Ok(Standing { affiliation, role })
@@ -364,7 +368,7 @@ fn welcome(
         // XEP-0045 §7.2.3: who enters a non-anonymous room is told.
         statuses.push(Status::NonAnonymous);
     }
-    statuses.push(Status::SelfPresence);
+    statuses.extend(self_presence(&cx));
     if state.config.public_logging {
         // XEP-0045 §7.2.12: who enters a room that is logged in public is told.
         statuses.push(Status::LoggingOn);
@@ -383,6 +387,18 @@ fn welcome(
     }
     let subject = super::message::subject(state, room);
     out.share(&to, to_session.as_ref(), &subject);
+}
+
+/// What self-presence says of itself, in answer to presence that came with a nick.
+fn self_presence(cx: &EntityCx<'_>) -> Vec<Status> {
+    let mut statuses = vec![Status::SelfPresence];
+    let written = cx.stanza.to_as_written();
+    let written = written.as_deref().and_then(|to| to.split_once('/'));
+    if written.is_some_and(|(_, nick)| cx.to.resource() != Some(nick)) {
+        // XEP-0045 §7.2.2, §7.6: the nick is prepared, so that it may be another one than the client wrote.
+        statuses.push(Status::NickAssigned);
+    }
+    statuses
 }
 
 /// Presence of who is here already: it shows something else, or its client has lost track and enters again.
@@ -404,7 +420,7 @@ fn update(call: &Call<'_>, state: &mut State, place: usize, again: bool) {
     if is_first {
         show::changed(call, state, place);
     }
-    show::tell_self(call, state, place, is_first);
+    show::tell_self(call, state, place, is_first, &[Status::SelfPresence]);
 }
 
 /// XEP-0045 §7.6: unavailable under the old nick, available under the new one.
@@ -434,5 +450,5 @@ fn change_nick(call: &Call<'_>, state: &mut State, place: usize, nick: &str) {
     state.occupants.rename(place, cx.to.clone());
     show::changed(call, state, place);
     gather::flush(call, state);
-    show::tell_self(call, state, place, true);
+    show::tell_self(call, state, place, true, &self_presence(&cx));
 }

@@ -25,6 +25,14 @@ pub(super) fn leave(
         return;
     };
     if state.occupants.at(place).sessions.len() == 1 {
+        let cause = match state.locked && state.occupants.len() == 1 {
+            // XEP-0045 §10.1.3: with an owner who leaves before it is configured the room is destroyed, and says so.
+            true => Cause {
+                more: b"<destroy/>",
+                ..cause
+            },
+            false => cause,
+        };
         return expel(call, state, place, shown, statuses, cause);
     }
     // Another session stays under the same nick: only the one that goes is told.

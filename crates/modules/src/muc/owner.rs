@@ -11,7 +11,7 @@ use super::features::hats;
 use super::presence::{self, Cause, USER};
 use super::room::{Enrolled, Roll, State};
 use super::status::Status;
-use super::{Call, admin, gather, leave, records};
+use super::{Call, admin, gather, leave, records, show};
 
 /// The namespace of these requests.
 pub(super) const NS: &str = "http://jabber.org/protocol/muc#owner";
@@ -235,10 +235,11 @@ async fn configure(call: &Call<'_>, form: Form) -> Result<(), StanzaError> {
         }
     }
     for (user, enrolled) in plan.roll {
-        let name = user.as_str().to_owned();
-        admin::enroll(&mut state, user, enrolled);
+        let from = state.affiliation(user.as_str());
+        admin::enroll(&mut state, user.clone(), enrolled);
+        show::tell_absent(call, &state, &user, from, None);
         let code = Status::RemovedByAffiliation;
-        admin::affiliate(call, &mut state, &name, Cause::default(), code);
+        admin::affiliate(call, &mut state, user.as_str(), Cause::default(), code);
     }
     if old.whois != state.config.whois {
         // Who saw whom has changed; what is shown from now on does not hang on what was.

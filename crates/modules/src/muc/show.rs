@@ -1,7 +1,9 @@
 //! What occupants are shown of each other, and each of itself.
 
-use tercet_core::Jid;
+use tercet_core::{BareJid, Jid};
 
+use super::affiliation::{Affiliation, Role};
+use super::message::notice;
 use super::occupant::Occupant;
 use super::presence::{self, Cause, Item};
 use super::room::State;
@@ -52,14 +54,51 @@ pub(super) fn say_self(
 }
 
 /// Sends an occupant's presence to its own sessions: to all, or to the one that sent it.
-pub(super) fn tell_self(call: &Call<'_>, state: &mut State, place: usize, all: bool) {
+pub(super) fn tell_self(
+    call: &Call<'_>,
+    state: &mut State,
+    place: usize,
+    all: bool,
+    statuses: &[Status],
+) {
     let sessions = state.occupants.at(place).sessions.iter();
     let sessions: Vec<Jid> = sessions.map(|s| s.jid.clone()).collect();
     for jid in sessions {
         if all || jid == *call.entity.from {
-            say_self(call, state, place, &jid, &[Status::SelfPresence], &[]);
+            say_self(call, state, place, &jid, statuses, &[]);
         }
     }
+}
+
+/// Tells a user who is not in the room that its affiliation, which was `from`, is another one, if it is one of those who belong to
+/// the room or did: nobody else hears from a room because of its lists.
+pub(super) fn tell_absent(
+    call: &Call<'_>,
+    state: &State,
+    user: &BareJid,
+    from: Affiliation,
+    reason: Option<&str>,
+) {
+    let to = state.affiliation(user.as_str());
+    let belongs = from.max(to) >= Affiliation::Member;
+    if from == to || !belongs || state.occupants.of_user(user.as_str()).next().is_some() {
+        return;
+    }
+    let user: &Jid = user;
+    let item = Item {
+        affiliation: to,
+        role: Role::None,
+        jid: Some(user),
+        nick: None,
+        cause: Cause {
+            reason,
+            ..Cause::default()
+        },
+    };
+    let mut x = Vec::new();
+    // XEP-0045 §16.6: an affiliation that changed while the user was not in the room.
+    item.write(&[Status::AffiliationChanged], &[], &mut x);
+    notice(call.room, user, &x, call.entity.server);
 }
 
 /// Shows that the affiliation or role of the occupant at a place has changed, to all (XEP-0045 §8 to §10).

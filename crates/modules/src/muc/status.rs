@@ -21,11 +21,11 @@ macro_rules! codes {
 codes! {
     /// Anybody in the room sees the full JID of this user. Message, or the presence of who enters.
     NonAnonymous 100
-    /// The affiliation of the user changed while it was not in the room. Message to the bare JID.
+    /// The affiliation of the user changed while it was not in the room. Message to the bare JID of who belongs to the room, or did.
     AffiliationChanged 101
-    /// The room now shows members that are not in it. Message.
+    /// The room now shows members that are not in it. Message. Not sent: there is no field of the configuration for it.
     ShowsUnavailable 102
-    /// The room no longer shows members that are not in it. Message.
+    /// The room no longer shows members that are not in it. Message. Not sent, as the one before.
     HidesUnavailable 103
     /// The configuration changed, but nothing that privacy hangs on. Message.
     ConfigurationChanged 104
@@ -41,7 +41,8 @@ codes! {
     NowSemiAnonymous 173
     /// The room was created by this very presence. Presence of who enters.
     RoomCreated 201
-    /// The service chose or changed the nick. Presence of who enters or changes its nick.
+    /// The service changed the nick: it is prepared (RFC 7622 §3.4), and the client wrote it otherwise. Presence of who enters or
+    /// changes its nick.
     NickAssigned 210
     /// Out of the room: banned. Presence.
     Banned 301

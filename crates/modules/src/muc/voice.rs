@@ -64,7 +64,7 @@ fn decide(call: &Call<'_>, state: &mut State, form: &Form) -> Result<(), StanzaE
     }];
     admin::check(state, call.entity.from, &grant)?;
     if matches!(value(form, ALLOW), Some("1" | "true")) {
-        admin::apply(call, state, &grant);
+        admin::apply(call, state, &grant, &[]);
     }
     Ok(())
 }
