@@ -8,6 +8,7 @@ mod announce;
 mod component;
 mod consent;
 mod contact;
+mod effects;
 mod elsewhere;
 mod entity;
 mod horizon;
@@ -19,6 +20,7 @@ mod remains;
 mod resume;
 mod rules;
 mod session;
+mod stages;
 mod under_way;
 
 pub use component::{Access, Component, Components, Delegated};
@@ -38,15 +40,11 @@ use std::sync::Arc;
 
 use tercet_core::{Edit, Head, Jid, PresenceType, Stanza, StanzaError, StanzaKind, error_reply};
 
-use crate::account::{Account, AccountState};
-use crate::module::{
-    Delivered, Effect, Effects, Flow, LaterFn, Phase, Side, Stage, StanzaCx, UnknownCx,
-};
+use crate::account::Account;
+use crate::module::{Effects, Flow, Phase, Side, UnknownCx};
 use crate::server::{Server, store_failure};
 use crate::session::Session;
-use crate::settlement::Kept;
 use crate::vhost::VHost;
-use tercet_store::{Batch, Pending};
 
 /// How far a call got.
 #[must_use = "what comes later must be awaited before the sender's next stanza"]
@@ -80,13 +78,6 @@ impl Routed {
             rest.await;
         }
     }
-}
-
-/// An effect that is being carried out.
-enum Begun {
-    Commit(Pending<()>, Box<dyn FnOnce() + Send>),
-    Send { from: Jid, to: Jid, stanza: Stanza },
-    Later(Box<LaterFn>),
 }
 
 /// A stanza on its way, with the addresses that the server vouches for.
@@ -347,199 +338,6 @@ impl Server {
             // RFC 6121 §4.3.2: a host has no presence to show; nobody waits for an answer.
             StanzaKind::Presence => self.finish(passage, effects),
         }
-    }
-
-    /// Runs the stages of one side up to delivery.
-    fn stages(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        side: Side,
-        passage: Passage<'_>,
-        effects: &mut Effects,
-    ) -> Flow {
-        self.run(account, side, passage, effects, Phase::Before, None)
-    }
-
-    /// Runs the fallback stage of the addressee.
-    fn fallback(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        passage: Passage<'_>,
-        effects: &mut Effects,
-    ) -> Flow {
-        let side = Side::Recipient;
-        self.run(account, side, passage, effects, Phase::Fallback, None)
-    }
-
-    /// Runs the archiving stage of the sender, and queues what it keeps.
-    fn archive_sent(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        passage: Passage<'_>,
-        effects: &mut Effects,
-    ) -> Routed {
-        if passage.stanza.kind() != StanzaKind::Message {
-            return Routed::Done;
-        }
-        // Two devices of one user: what is kept stands in the order of its ids.
-        let state = account.lock();
-        self.archive(account, &state, Side::Sender, passage, effects);
-        let kept = std::mem::take(&mut effects.kept);
-        // Nothing is written for an account that has just been removed.
-        if kept.is_empty() || state.removed {
-            return Routed::Done;
-        }
-        self.keep(passage, kept, &mut effects.settles)
-    }
-
-    /// Runs the archiving stage of one side.
-    fn archive(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &AccountState,
-        side: Side,
-        passage: Passage<'_>,
-        effects: &mut Effects,
-    ) {
-        // What it says decides nothing any more.
-        let delivered = Delivered { state, to: &[] };
-        let delivered = Some(&delivered);
-        let _ = self.run(account, side, passage, effects, Phase::Archive, delivered);
-    }
-
-    /// Runs the copying stage of one side.
-    fn copy(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        side: Side,
-        passage: Passage<'_>,
-        delivered: Option<&Delivered<'_>>,
-        effects: &mut Effects,
-    ) {
-        // What it says decides nothing any more.
-        let _ = self.run(account, side, passage, effects, Phase::Copy, delivered);
-    }
-
-    fn run(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        side: Side,
-        passage: Passage<'_>,
-        effects: &mut Effects,
-        phase: Phase,
-        delivered: Option<&Delivered<'_>>,
-    ) -> Flow {
-        let hosts = self.present_hosts();
-        let Some(host) = hosts.get(account.jid().domain()) else {
-            return Flow::Continue;
-        };
-        let stages = host.stages(passage.stanza.kind(), side, phase);
-        if stages.is_empty() {
-            return Flow::Continue;
-        }
-        let Passage {
-            stanza,
-            from,
-            to,
-            lang,
-            ..
-        } = passage;
-        let mut cx = StanzaCx {
-            server: self,
-            host,
-            account,
-            side,
-            stage: Stage::Validate,
-            stanza,
-            from,
-            to,
-            lang,
-            delivered,
-            effects,
-        };
-        for entry in stages {
-            cx.stage = entry.stage;
-            match (entry.handle)(&mut cx) {
-                Flow::Continue => {}
-                decided => return decided,
-            }
-        }
-        Flow::Continue
-    }
-
-    /// Does what the stages asked for. The first failure becomes an error reply and ends the rest.
-    fn finish(self: &Arc<Self>, passage: Passage<'_>, mut effects: Effects) -> Routed {
-        // The writes are queued now, in the order of the stanzas.
-        let kept = if effects.kept.is_empty() {
-            Routed::Done
-        } else {
-            self.keep(passage, effects.kept, &mut effects.settles)
-        };
-        if effects.list.is_empty() {
-            return kept;
-        }
-        let effects: Vec<_> = effects
-            .list
-            .into_iter()
-            .map(|effect| match effect {
-                Effect::Commit { batch, undo } => Begun::Commit(self.store().commit(batch), undo),
-                Effect::Send { from, to, stanza } => Begun::Send { from, to, stanza },
-                Effect::Later(job) => Begun::Later(job),
-            })
-            .collect();
-        let (server, parcel) = (self.clone(), passage.keep());
-        Routed::later(async move {
-            kept.wait().await;
-            for effect in effects {
-                match effect {
-                    Begun::Commit(commit, undo) => {
-                        if let Err(error) = commit.await {
-                            undo();
-                            return server.bounce(parcel.passage(), &store_failure(&error));
-                        }
-                    }
-                    Begun::Send { from, to, stanza } => {
-                        server.route(&from, &to, &stanza).wait().await;
-                    }
-                    Begun::Later(job) => job(&server).wait().await,
-                }
-            }
-        })
-    }
-
-    /// Queues writes that delivery does not wait for. What comes later is only waiting: where too much of one session is under
-    /// way, or where there is no session that could learn of a failure.
-    fn keep(
-        self: &Arc<Self>,
-        passage: Passage<'_>,
-        mut batch: Batch,
-        settles: &mut Option<Arc<Kept>>,
-    ) -> Routed {
-        batch.patiently();
-        if let Some(session) = passage.session {
-            // One for what both ends keep.
-            let first = settles.is_none();
-            let kept = settles.get_or_insert_with(|| session.settle_later(passage.stanza));
-            self.store().commit_for(batch, kept.clone());
-            return if first {
-                session.not_too_much(self.store().is_busy())
-            } else {
-                Routed::Done
-            };
-        }
-        if let Some(under_way) = passage.under_way {
-            // As for clients: the next stanza does not wait for this one's writes.
-            let entry = under_way::Entry::new(self, passage.keep(), under_way);
-            self.store().commit_for(batch, entry);
-            return under_way.not_too_much(self.store().is_busy());
-        }
-        let commit = self.store().commit(batch);
-        let (server, parcel) = (self.clone(), passage.keep());
-        Routed::later(async move {
-            if let Err(error) = commit.await {
-                server.bounce(parcel.passage(), &store_failure(&error));
-            }
-        })
     }
 
     /// Answers a stanza with an error in the name of its addressee, unless it is itself an answer (RFC 6120 §8.3.1).
