@@ -151,6 +151,7 @@ pub static KINDS: &[&Kind] = &[
     &outage::OUTAGE,
     &private::PRIVATE,
     &push::PUSH,
+    &push::web::VAPID,
     &pubsub::ACCOUNTS.node,
     &pubsub::ACCOUNTS.item,
     &pubsub::ACCOUNTS.payload,

@@ -42,6 +42,7 @@ pub async fn server(config: &Config, store: Store) -> Result<Arc<Server>, Assemb
     let server = Server::new(store, limits(config), Clock::System).await?;
     configure(&server, config)?;
     tercet_modules::block_lists::keep_up(&server);
+    tercet_modules::push::web::prepare(&server).await?;
     tercet_modules::mam::keep_to_retention(&server);
     tercet_modules::muc::keep_up(&server);
     tercet_modules::pubsub::keep_up(&server);

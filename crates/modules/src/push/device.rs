@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tercet_core::{Jid, OwnedElement, XmlWriter};
+use tercet_core::{BareJid, Jid, OwnedElement, XmlWriter};
 
 use super::xml::NS;
 
@@ -39,6 +39,11 @@ impl Device {
             self.log.pop_front();
         }
         self.log.push_back((now_ms, text.into()));
+    }
+
+    /// Whether it is a browser of `account`, which the host itself wakes by web push.
+    pub(super) fn is_browser(&self, account: &BareJid) -> bool {
+        self.service.as_str() == account.domain()
     }
 
     /// As it is kept.

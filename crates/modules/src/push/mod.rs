@@ -6,11 +6,14 @@
 //! says how many they are; who sent the last one and what it says only if the operator has switched that on. There is one
 //! notification at a time for a device, and a pause after it; after failures pauses get longer, and an app server that says that
 //! the device is gone is believed.
+//!
+//! Browsers are woken through their makers' push services (RFC 8030, RFC 8291, RFC 8292): the host is their app server ([`web`]).
 
 mod device;
 mod devices;
 mod rules;
 mod send;
+pub mod web;
 mod xml;
 
 pub use device::Device;
@@ -49,6 +52,8 @@ pub struct Config {
     pub sender: bool,
     /// Its text, unless it is encrypted.
     pub body: bool,
+    /// What browsers are told (web push), in content that their push services cannot read.
+    pub web: web::Told,
 }
 
 /// Wakes devices.
@@ -70,6 +75,10 @@ impl Module for Push {
         r.on(Kinds::MESSAGE, Side::Recipient, Stage::Copy)
             .silent("it is the other half of enabling");
         r.sessions().silent("it belongs to that half");
+        if r.module().0.web != web::Told::Off {
+            r.provide(Target::Host, web::Offered)
+                .silent("only our own page knows how to use it");
+        }
     }
 }
 
@@ -122,10 +131,24 @@ fn devices<'a>(cx: &IqCx<'a>) -> Result<(&'a Account, &'a Devices), StanzaError>
     ))
 }
 
+/// Whether a browser may be woken by the host itself.
+fn admit(cx: &IqCx<'_>, enable: &Enable) -> Result<(), StanzaError> {
+    let host = cx.server.host(enable.service.domain());
+    host.and_then(|host| web::public_key(cx.server, &host))
+        .ok_or_else(|| StanzaError::feature_not_implemented().text("there is no web push here"))?;
+    let subscription = enable.options.as_deref().and_then(web::Subscription::parse);
+    subscription.map(drop).ok_or_else(|| {
+        StanzaError::not_acceptable().text("the form names no subscription of a browser")
+    })
+}
+
 impl OnIq<Enable> for Push {
     async fn on_iq(&self, cx: IqCx<'_>, enable: Enable) -> IqResult {
         let (account, devices) = devices(&cx)?;
         let resource = cx.require_session()?.jid().resource();
+        if enable.service.as_str() == account.jid().domain() {
+            admit(&cx, &enable)?;
+        }
         let id: [u8; 4] = cx.server.random();
         let id = id.iter().map(|b| format!("{b:02x}")).collect();
         let now = cx.server.now_ms();
@@ -216,15 +239,25 @@ impl Push {
                 let messages = entry.summary.messages.saturating_add(1);
                 entry.summary = Summary {
                     messages,
-                    ..self.summary(cx)
+                    ..self.summary(cx, entry.device.is_browser(own))
                 };
                 send::schedule(cx.server, own, entry);
             }
         });
     }
 
-    /// What may be told of a message.
-    fn summary(&self, cx: &StanzaCx<'_>) -> Summary {
+    /// What a browser or an app server may be told of a message.
+    fn summary(&self, cx: &StanzaCx<'_>, browser: bool) -> Summary {
+        use web::Told;
+        let Config {
+            sender,
+            body: text,
+            web,
+        } = self.0;
+        let (sender, text) = match browser {
+            true => (matches!(web, Told::Sender | Told::Body), web == Told::Body),
+            false => (sender, text),
+        };
         let body = || {
             let body = cx
                 .stanza
@@ -235,8 +268,9 @@ impl Push {
         };
         Summary {
             messages: 0,
-            sender: self.0.sender.then(|| cx.from.to_string()),
-            body: self.0.body.then(body).flatten(),
+            sender: sender.then(|| cx.from.to_string()),
+            body: text.then(body).flatten(),
+            calling: weight(cx.stanza) == Weight::Call,
         }
     }
 }
@@ -244,6 +278,7 @@ impl Push {
 #[cfg(test)]
 mod tests {
     use super::Config;
+    use super::web::Told;
 
     fn config(text: &str) -> Result<Config, toml::de::Error> {
         toml::from_str(text)
@@ -256,6 +291,9 @@ mod tests {
         let all = config("sender = true\nbody = true").unwrap();
         assert!(all.sender && all.body);
         assert!(config("sender = 1").is_err());
+        assert_eq!(default.web, Told::Sender);
+        assert_eq!(config("web = \"off\"").unwrap().web, Told::Off);
+        assert!(config("web = true").is_err());
         assert!(config("password = true").is_err());
     }
 }

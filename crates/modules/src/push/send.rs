@@ -3,14 +3,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tercet_core::{BareJid, Jid, StanzaError};
+use tercet_core::{BareJid, Jid};
 use tercet_server::module::IqKind;
-use tercet_server::{Account, Answered, Routed, Server};
+use tercet_server::{Account, Routed, Server};
 use tercet_store::Batch;
 
 use super::PUSH;
 use super::devices::{Devices, Entry, State};
-use super::rules::{After, after};
+use super::rules::{After, Outcome, after};
+use super::web::{self, Subscription};
 use super::xml::{Summary, publish};
 
 /// How long an app server may take to answer.
@@ -66,10 +67,18 @@ pub async fn test(server: &Arc<Server>, account: &BareJid) -> Option<Vec<Trial>>
 }
 
 /// What a notification takes.
-struct Letter {
-    from: Jid,
-    service: Jid,
-    payload: Vec<u8>,
+enum Letter {
+    /// To an app server.
+    App {
+        from: Jid,
+        service: Jid,
+        payload: Vec<u8>,
+    },
+    /// To a browser.
+    Web {
+        subscription: Option<Subscription>,
+        summary: Summary,
+    },
 }
 
 /// The time has come for a notification to the device called `id`.
@@ -92,15 +101,25 @@ fn due(
         let Some(letter) = write(&live, &id, trial.is_some()) else {
             return;
         };
+        let (from, service, payload) = match letter {
+            Letter::App {
+                from,
+                service,
+                payload,
+            } => (from, service, payload),
+            Letter::Web {
+                subscription,
+                summary,
+            } => {
+                let outcome = web::bring(&server, &account, subscription, &summary).await;
+                return settle(&server, &account, &id, outcome, trial).await;
+            }
+        };
         let then = move |server: &Arc<Server>, answered| {
             let server = server.clone();
-            Routed::later(async move { settle(&server, &account, &id, answered, trial).await })
+            let outcome = Outcome::of(answered);
+            Routed::later(async move { settle(&server, &account, &id, outcome, trial).await })
         };
-        let Letter {
-            from,
-            service,
-            payload,
-        } = letter;
         server
             .ask(IqKind::Set, &from, &service, &payload, PATIENCE_MS, then)
             .wait()
@@ -134,10 +153,16 @@ fn write(account: &Account, id: &str, is_trial: bool) -> Option<Letter> {
         let options = device.options.as_deref();
         let mut summary = entry.summary.clone();
         summary.messages = summary.messages.max(1);
-        Some(Letter {
-            from,
-            service: device.service.clone(),
-            payload: publish(device.node.as_deref(), options, &summary),
+        Some(match device.is_browser(account.jid()) {
+            true => Letter::Web {
+                subscription: options.and_then(Subscription::parse),
+                summary,
+            },
+            false => Letter::App {
+                from,
+                service: device.service.clone(),
+                payload: publish(device.node.as_deref(), options, &summary),
+            },
         })
     })
 }
@@ -147,7 +172,7 @@ async fn settle(
     server: &Arc<Server>,
     account: &BareJid,
     id: &str,
-    answered: Answered,
+    outcome: Outcome,
     trial: Option<Arc<OnceLock<String>>>,
 ) {
     let Ok(Some(live)) = server.account(account).await else {
@@ -161,11 +186,11 @@ async fn settle(
         if state.removed {
             return;
         }
-        let outcome = devices.with(|entries| {
+        let judged = devices.with(|entries| {
             let place = entries.iter().position(|e| e.device.id == id)?;
             let entry = &mut entries[place];
             let mut batch = Batch::new();
-            let (text, keeps) = judge(server.now_ms(), entry, answered);
+            let (text, keeps) = judge(server.now_ms(), entry, outcome);
             if keeps {
                 batch.put(&PUSH, account.as_str(), id, entry.device.to_bytes());
                 let again = std::mem::replace(&mut entry.state, State::Idle);
@@ -180,7 +205,7 @@ async fn settle(
             }
             Some((text, batch))
         });
-        let Some((text, batch)) = outcome else {
+        let Some((text, batch)) = judged else {
             return;
         };
         if let Some(trial) = trial {
@@ -194,17 +219,17 @@ async fn settle(
 }
 
 /// Notes what came of a notification. Returns it in words, and whether the device stays.
-fn judge(now_ms: u64, entry: &mut Entry, answered: Answered) -> (String, bool) {
+fn judge(now_ms: u64, entry: &mut Entry, outcome: Outcome) -> (String, bool) {
     let device = &mut entry.device;
-    let (what, error) = match answered {
-        Answered::Result(_) => {
+    let (what, gone, asked_ms) = match outcome {
+        Outcome::Told => {
             device.failures = 0;
             device.not_before_ms = now_ms + BETWEEN_MS;
             let text = "notified";
             device.note(now_ms, text);
             return (text.into(), true);
         }
-        Answered::Busy => {
+        Outcome::Busy => {
             // Our own fault, not the app server's.
             device.not_before_ms = now_ms + PATIENCE_MS;
             let text = "not sent: too much is under way";
@@ -212,11 +237,14 @@ fn judge(now_ms: u64, entry: &mut Entry, answered: Answered) -> (String, bool) {
             entry.state = State::Asked { again: true };
             return (text.into(), true);
         }
-        Answered::Silence => ("no answer".into(), None),
-        Answered::Error(error) => (describe(&error), Some(error)),
+        Outcome::Failed {
+            what,
+            gone,
+            pause_ms,
+        } => (what, gone, pause_ms),
     };
     device.failures = device.failures.saturating_add(1);
-    match after(error.as_ref(), device.failures) {
+    match after(gone, device.failures, asked_ms) {
         After::Pause(pause) => {
             device.not_before_ms = now_ms + pause;
             let text = format!("{what}; again in {} s", pause / 1000);
@@ -224,12 +252,5 @@ fn judge(now_ms: u64, entry: &mut Entry, answered: Answered) -> (String, bool) {
             (text, true)
         }
         After::GiveUp => (format!("{what}; forgotten"), false),
-    }
-}
-
-fn describe(error: &StanzaError) -> String {
-    match &error.text {
-        Some(text) => format!("{}: {text}", error.condition.as_str()),
-        None => error.condition.as_str().to_owned(),
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Summary {
     pub(super) messages: u32,
     pub(super) sender: Option<String>,
     pub(super) body: Option<String>,
+    /// Somebody calls.
+    pub(super) calling: bool,
 }
 
 fn service(el: Element<'_>) -> Result<Jid, StanzaError> {

@@ -65,6 +65,7 @@ impl InProcess {
         let server = Server::new(Store::memory(&catalogue), Limits::default(), clock);
         let server = block_on(server).unwrap();
         set_relay(&server, Arc::new(NoStreams));
+        block_on(tercet_modules::push::web::prepare(&server)).unwrap();
         let domains = clients
             .iter()
             .map(|client| bare(client).domain().to_owned())

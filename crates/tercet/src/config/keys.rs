@@ -119,6 +119,9 @@ section! {
         client_assets: Option<PathBuf> = None, like "\"/etc/tercet/client\"" => Restart;
         /// Whether there is `/bosh` (XEP-0124, XEP-0206), for web clients behind proxies that let no WebSocket through.
         bosh: bool = true => Restart;
+        /// Whether the push services of users' browsers, which the server posts to when something comes for somebody who has no page open (web push), may be at
+        /// addresses that are not public: for push services of your own network. Users could have the server speak HTTPS to anything in there.
+        private_push_services: bool = false => Restart;
     }
 }
 

@@ -62,7 +62,9 @@ const HOST_EXAMPLE: &str = "[[host]]\ndomain = \"example.net\"\n[host.tls]\ncert
 
 const MODULES: &str = "The extensions, one `[modules.NAME]` table each, for one domain alone `[host.modules.NAME]`. Every extension is on; \
     `enabled = false` switches it off, and what it announces goes with it. docs/modules.md has the names. A change takes effect on reload. \
-    `push` has two settings more: `sender = true` and `body = true` tell app servers who sent the last message, and its text. \
+    `push` has three settings more: `sender = true` and `body = true` tell app servers who sent the last message, and its text. \
+    Browsers that are woken without a page of the web client (web push) are told `web`: `\"sender\"` unless you say otherwise, `\"count\"`, `\"body\"` for the text too, or `\"off\"` for no web push; \
+    the services of their makers, which carry it, cannot read it. \
     `strangers` is about messages of people of other servers whom their recipient does not know: `policy` delivers (`\"allow\"`), puts aside (`\"quarantine\"`) or returns (`\"refuse\"`) them; \
     `per_user = 60` and `per_domain = 600` are how many may come in a minute, `requests = 200` how many of their requests may wait for one user. \
     `block_lists` has in `lists` those that others keep, such as `[\"xmppbl.org/muc_bans_sha256\"]` (a PubSub service and its node): whom they name gets neither to users who do not know them nor into rooms, \

@@ -11,6 +11,7 @@ mod carrier;
 mod component;
 pub mod gate;
 mod http;
+mod post;
 mod registry;
 mod s2s;
 mod service;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use tercet_core::{StreamCondition, StreamError};
 use tercet_modules::bytestreams::set_relay;
+use tercet_modules::push;
 use tercet_server::Server;
 use tokio::sync::watch;
 
@@ -41,6 +43,7 @@ pub use component::Place;
 use http::upload::Uploads;
 pub use http::{BoshLimits, HttpSettings, Times};
 use http::{Ports, Site};
+use post::Post;
 use s2s::S2s;
 use service::C2s;
 pub(crate) use settings::DIALBACK;
@@ -149,6 +152,13 @@ impl Listeners {
             folder: settings.uploads,
             source,
         })?;
+        let post = Post::new(
+            cores.clone(),
+            certificates.clone(),
+            settings.federation.clone(),
+            settings.web.private_push_services,
+        )?;
+        push::web::set_courier(&server, post);
         let site = Site::new(
             c2s.clone(),
             TlsAcceptor::for_web(certificates.clone())?,

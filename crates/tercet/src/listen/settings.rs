@@ -112,6 +112,7 @@ impl Settings {
                     sessions: config.limits.bosh_sessions as usize,
                     per_address: config.limits.bosh_sessions_per_address as usize,
                 }),
+                private_push_services: config.http.private_push_services,
                 ..HttpSettings::default()
             },
             uploads: config.data_dir.join("uploads"),

@@ -17,6 +17,9 @@ use tercet_core::ascii_domain;
 /// XEP-0368 §2.2: the ALPN protocol name of server-to-server streams.
 pub const ALPN_SERVER: &[u8] = b"xmpp-server";
 
+/// RFC 7301 §6: the ALPN protocol name of HTTP/1.1.
+const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+
 /// Makes the TLS sessions towards other servers. No chain ends a handshake: what it is worth is in
 /// [`TlsInfo::peer`](super::TlsInfo::peer).
 #[derive(Clone)]
@@ -86,11 +89,28 @@ impl TlsConnector {
             }
         };
         // RFC 6120 §13.7.2: the name that was meant before DNS had its say.
-        let name = ascii_domain(remote).unwrap_or_default();
-        let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| rustls::Error::General("the domain is no DNS name".to_owned()))?;
+        let name = server_name(&ascii_domain(remote).unwrap_or_default())?;
         TlsSession::connect(Arc::new(config), name, trust)
     }
+
+    /// Starts a session with the web server `host`, a name in ASCII or an IP address. It is shown no certificate.
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start).
+    pub fn start_web(&self, host: &str) -> Result<TlsSession, TlsError> {
+        let mut config = ClientConfig::clone(&self.template);
+        config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+        let trust = match &self.own {
+            Own::Nothing(trust) => trust.clone(),
+            Own::Certificates(certificates) => certificates.current().trust.clone(),
+        };
+        TlsSession::connect(Arc::new(config), server_name(host)?, trust)
+    }
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+    name.map_err(|_| rustls::Error::General("the domain is no DNS name".to_owned()).into())
 }
 
 fn template(provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, TlsError> {

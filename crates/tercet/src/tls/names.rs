@@ -63,13 +63,21 @@ impl CertificateNames {
 
     /// Whether the certificate is for the server of `domain`, which is normalised (RFC 7622).
     pub fn cover(&self, domain: &str) -> bool {
-        if let Ok(address) = domain.trim_matches(['[', ']']).parse::<IpAddr>() {
+        let other_than_address = || {
+            self.xmpp_addresses.iter().any(|name| is(name, domain))
+                || self.services.iter().any(|name| is_service(name, domain))
+        };
+        let is_address = domain.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        self.cover_web(domain) || !is_address && other_than_address()
+    }
+
+    /// Whether the certificate is for the web server `host`, a name or an IP address: names of other services count for nothing.
+    pub fn cover_web(&self, host: &str) -> bool {
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             // RFC 9525 §6.5: an address is compared with addresses alone.
             return self.addresses.contains(&address);
         }
-        self.xmpp_addresses.iter().any(|name| is(name, domain))
-            || self.services.iter().any(|name| is_service(name, domain))
-            || self.dns.iter().any(|name| is_dns(name, domain))
+        self.dns.iter().any(|name| is_dns(name, host))
     }
 
     /// All names, for people.

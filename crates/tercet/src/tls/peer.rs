@@ -115,6 +115,18 @@ impl PeerCertificate {
         }
     }
 
+    /// Whether the peer is the web server `host`, a name in ASCII or an IP address, both in lower case.
+    ///
+    /// # Errors
+    /// Why it has not proved that.
+    pub fn proves_web(&self, host: &str) -> Result<(), Doubt> {
+        match &self.doubt {
+            Some(doubt) => Err(doubt.clone()),
+            None if self.names.cover_web(host) => Ok(()),
+            None => Err(Doubt::OtherName(self.names.all())),
+        }
+    }
+
     /// The names it carries, believed or not.
     pub fn names(&self) -> &CertificateNames {
         &self.names

@@ -95,6 +95,8 @@ pub struct HttpSettings {
     pub client_assets: Option<PathBuf>,
     /// The bounds of BOSH, if it is served.
     pub bosh: Option<BoshLimits>,
+    /// Push services need not be at public addresses.
+    pub private_push_services: bool,
 }
 
 impl Default for HttpSettings {
@@ -106,6 +108,7 @@ impl Default for HttpSettings {
             addresses: Vec::new(),
             client_assets: None,
             bosh: Some(BoshLimits::default()),
+            private_push_services: false,
         }
     }
 }
