@@ -1,8 +1,11 @@
 // Starts Converse.js for the server that this page comes from, and puts the server's own words where Converse.js would
 // show its makers'. All addresses are of this origin.
+import { Push } from "./push.js";
+
 const page = JSON.parse(document.body.dataset.settings);
 const { converse } = window;
 const { html, render } = converse.env;
+const push = Push.of(page.push);
 
 /** Resolves to whether a WebSocket gets through from here; where none does (some proxies), BOSH does. */
 function websocketWorks(address) {
@@ -66,6 +69,7 @@ converse.plugins.add("tercet", {
     const { _converse } = this;
     seeBack(_converse.exports.RosterContact.prototype);
     keepResource(_converse);
+    push?.start(_converse);
     const { elements } = _converse.api;
     const { __ } = _converse;
     elements.define(

@@ -104,6 +104,8 @@ mod tests {
             "webfonts/muli.ttf",
             "chat.css",
             "chat.js",
+            "push.js",
+            "worker.js",
             "LICENSE.txt",
             "COPYRIGHT.txt",
             "licences.txt",

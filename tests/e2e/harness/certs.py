@@ -36,6 +36,18 @@ class Certificates:
         self.chain.write_bytes(certificate.read_bytes() + self.ca_file.read_bytes())
         self.ca_folder = hashed_folder(self.ca_file, folder / "trusted")
 
+    def for_address(self, address: str, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+        """A web server's certificate and key for an IP address, in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        certificate, key, request, extensions = (folder / f"web.{end}" for end in ("crt", "key", "csr", "ext"))
+        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-keyout", key, "-out", request, "-subj", "/CN=A web server")
+        extensions.write_text("basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n"
+                              f"subjectAltName=IP:{address}\n")
+        _openssl("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._ca_key,
+                 "-CAcreateserial", "-out", certificate, "-days", "2", "-extfile", extensions)
+        return certificate, key
+
     def for_account(self, jid: str) -> tuple[pathlib.Path, pathlib.Path]:
         """A client's certificate and key that name this address (XEP-0178: id-on-xmppAddr)."""
         stem = self._folder / jid.replace("@", "-at-")

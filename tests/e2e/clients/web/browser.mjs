@@ -11,11 +11,31 @@ const [folder, ...names] = process.argv.slice(2);
 const rules = names.map((name) => `MAP ${name.replace("=", " ")}`).join(",");
 const browser = await chromium.launch({
   executablePath: process.env.E2E_CHROMIUM || "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-dev-shm-usage", `--host-resolver-rules=${rules}`],
+  // Service workers know no exception for a page.
+  args: ["--no-sandbox", "--disable-dev-shm-usage", "--ignore-certificate-errors", `--host-resolver-rules=${rules}`],
 });
 
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
+
+/** In a page: the push service of the browser's maker, which is out of reach, has given this subscription. */
+function subscribes({ endpoint, keys }) {
+  const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+  const known = () => {
+    const key = localStorage.getItem("test-subscription");
+    return key && {
+      options: { applicationServerKey: bytes(key).buffer },
+      toJSON: () => ({ endpoint, expirationTime: null, keys }),
+      unsubscribe: async () => localStorage.removeItem("test-subscription"),
+    };
+  };
+  PushManager.prototype.getSubscription = async () => known();
+  PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey }) => {
+    if (!userVisibleOnly || bytes(applicationServerKey).length !== 65) throw new Error("no such subscription");
+    localStorage.setItem("test-subscription", applicationServerKey);
+    return known();
+  };
+}
 
 /** One person: a browser context of their own, with one page in it. */
 class Person {
@@ -29,9 +49,13 @@ class Person {
   }
 
   /** Opens the page and waits for the login form. */
-  async open({ url, phone = false, dark = false, locale = "en-GB" }) {
+  async open({ url, phone = false, dark = false, locale = "en-GB", subscription }) {
     const look = { ...(phone ? PHONE : DESKTOP), colorScheme: dark ? "dark" : "light", locale };
     this.context = await browser.newContext({ ...look, ignoreHTTPSErrors: true });
+    if (subscription) {
+      await this.context.grantPermissions(["notifications"]);
+      await this.context.addInitScript(subscribes, subscription);
+    }
     this.page = await this.context.newPage();
     this.page.setDefaultTimeout(PATIENCE);
     this.page.on("pageerror", (error) => this.problems.push(`error: ${error}`));
@@ -52,6 +76,12 @@ class Person {
     await wire.send("Network.enable");
     wire.on("Network.requestWillBeSent", ({ request }) => this.requests.push(request.url));
     wire.on("Network.loadingFinished", ({ encodedDataLength }) => (this.bytes += encodedDataLength));
+    this.wire = wire;
+    this.workers = new Map();
+    await wire.send("ServiceWorker.enable");
+    wire.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
+      for (const one of registrations) this.workers.set(one.scopeURL, one.registrationId);
+    });
     await this.page.goto(url);
     await this.page.waitForSelector("#converse-login-jid");
     await this.page.waitForLoadState("networkidle");
@@ -258,6 +288,45 @@ class Person {
     return image.evaluate(async (element) => {
       await element.decode();
       return element.naturalWidth;
+    });
+  }
+
+  /** Accepts the offer to be told of messages while no page is open. */
+  async accept_notifications() {
+    await this.page.click(".tercet-push .btn-primary");
+    await this.page.locator(".tercet-push").waitFor({ state: "detached" });
+  }
+
+  /** The service worker of the page. */
+  async worker() {
+    return this.context.serviceWorkers()[0] ?? this.context.waitForEvent("serviceworker");
+  }
+
+  /** Has the browser hand a push message to the service worker; says what notifications it shows then. */
+  async is_pushed({ content, scope }) {
+    const registrationId = this.workers.get(scope);
+    await this.wire.send("ServiceWorker.deliverPushMessage", { origin: new URL(scope).origin, registrationId, data: content });
+    const worker = await this.worker();
+    return worker.evaluate(async () => {
+      for (;;) {
+        const shown = await self.registration.getNotifications();
+        if (shown.length > 0) return shown.map(({ title, body, tag }) => ({ title, body, tag }));
+        await new Promise((next) => setTimeout(next, 20));
+      }
+    });
+  }
+
+  /** Clicks on the notification; says where that leads. */
+  async follows_notification() {
+    const worker = await this.worker();
+    return worker.evaluate(async () => {
+      const [notification] = await self.registration.getNotifications();
+      const opened = new Promise((resolve) => {
+        // A click of a test's own may open nothing.
+        self.clients.openWindow = async (url) => resolve(url);
+      });
+      self.dispatchEvent(new NotificationEvent("notificationclick", { notification }));
+      return opened;
     });
   }
 

@@ -38,6 +38,7 @@ pub(super) fn resources(http: &Arc<Http>) -> Vec<Resource> {
     vec![
         Resource::at("/chat").get(page),
         Resource::at("/chat/").get(async || Redirect::permanent("/chat")),
+        Resource::at("/chat/worker.js").get(async || worker()),
         Resource::at("/chat/{digest}/{*path}").get(
             move |Path((digest, path)): Path<(String, String)>, fields: HeaderMap| async move {
                 file(&http.omemo, &digest, &path, &fields)
@@ -88,6 +89,7 @@ fn page(http: &Http, visit: &Visit, fields: &HeaderMap) -> Response {
     let domain = escaped(host.domain());
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     let omemo = http.omemo.is_there();
+    let push = tercet_modules::push::web::public_key(&http.c2s.server, &host);
     let settings = settings(
         &host,
         http.c2s
@@ -99,6 +101,7 @@ fn page(http: &Http, visit: &Visit, fields: &HeaderMap) -> Response {
             == 1,
         http.bosh.is_some(),
         omemo,
+        push,
     );
     let text = PAGE
         .replace("{{bundle}}", &bundle())
@@ -112,8 +115,15 @@ fn page(http: &Http, visit: &Visit, fields: &HeaderMap) -> Response {
     (html, policy, [(alone, "same-origin")], text).into_response()
 }
 
-/// What the page's script must know. `only`: no other domain can be logged in to here; `bosh`: it is served.
-fn settings(host: &VHost, only: bool, bosh: bool, omemo: bool) -> serde_json::Value {
+/// What the page's script must know. `only`: no other domain can be logged in to here; `bosh`: it is served; `push`: the key that
+/// the browser's push subscription is for.
+fn settings(
+    host: &VHost,
+    only: bool,
+    bosh: bool,
+    omemo: bool,
+    push: Option<String>,
+) -> serde_json::Value {
     serde_json::json!({
         "domain": host.domain(),
         "only": only,
@@ -121,11 +131,31 @@ fn settings(host: &VHost, only: bool, bosh: bool, omemo: bool) -> serde_json::Va
         "websocket": "/ws",
         "bosh": bosh.then_some("/bosh"),
         "omemo": omemo,
+        "push": push,
         "files": host.info().public_url,
         "register": (host.info().registration == Registration::Open).then_some("/register"),
         "version": tercet_web::CONVERSE_VERSION,
         "source": tercet_web::SOURCE,
     })
+}
+
+/// The service worker, which shows notifications (Push API). Its address is always the same: browsers look for changes there.
+fn worker() -> Response {
+    let Some(asset) = tercet_web::find("worker.js") else {
+        return plain(StatusCode::NOT_FOUND);
+    };
+    let fields = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'"),
+        ),
+        // It is there for the page alone, which stands beside it.
+        (
+            HeaderName::from_static("service-worker-allowed"),
+            HeaderValue::from_static("/chat"),
+        ),
+    ];
+    (fields, content(asset, false)).into_response()
 }
 
 fn bundle() -> String {
@@ -145,7 +175,7 @@ fn policy(visit: &Visit, public_url: Option<&str>, omemo: bool) -> HeaderValue {
     let wasm = if omemo { " 'wasm-unsafe-eval'" } else { "" };
     let websocket = if visit.secure { "wss" } else { "ws" };
     let text = format!(
-        "default-src 'none'; script-src 'self'{wasm}; style-src 'self' 'unsafe-inline'; style-src-elem 'self' {EMPTY_STYLES}; \
+        "default-src 'none'; script-src 'self'{wasm}; worker-src 'self'; style-src 'self' 'unsafe-inline'; style-src-elem 'self' {EMPTY_STYLES}; \
          style-src-attr 'unsafe-inline'; font-src 'self'; \
          img-src 'self'{own} data: blob:; media-src 'self'{own} data: blob:; \
          connect-src 'self'{own} {websocket}://{}; \
@@ -316,6 +346,18 @@ mod tests {
                 .unwrap()
                 .contains("script-src 'self' 'wasm-unsafe-eval';")
         );
+    }
+
+    #[cfg(feature = "web")]
+    #[test]
+    fn the_service_worker_has_the_page_for_its_scope_and_loads_nothing() {
+        let response = worker();
+        assert_eq!(response.status(), StatusCode::OK);
+        let field = |name: &str| response.headers()[name].to_str().unwrap();
+        assert_eq!(field("service-worker-allowed"), "/chat");
+        assert_eq!(field("content-security-policy"), "default-src 'none'");
+        assert_eq!(field("content-type"), "text/javascript; charset=utf-8");
+        assert!(!response.headers().contains_key(header::CACHE_CONTROL));
     }
 
     #[cfg(feature = "web")]
