@@ -127,7 +127,8 @@ pub enum Input<'a> {
     Tick,
     /// The server ends the stream.
     Close(StreamError),
-    /// There is nothing more to say: the stream ends in good order.
+    /// There is nothing more to say: the stream ends in good order. What the peer sends before it ends its own side, or has
+    /// had its time to, is still taken, unless it counts.
     End,
 }
 

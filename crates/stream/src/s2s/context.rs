@@ -60,6 +60,8 @@ pub(super) struct Context {
     invalid_keys: u32,
     verifications: (Instant, u32),
     header_sent: bool,
+    /// Our side of the stream is closed: nothing may be written.
+    ended: bool,
     tickets: u32,
     outputs: VecDeque<Output>,
 }
@@ -112,6 +114,7 @@ impl Context {
             invalid_keys: 0,
             verifications: (now, 0),
             header_sent: false,
+            ended: false,
             tickets: 0,
             outputs: VecDeque::new(),
         }
@@ -288,8 +291,16 @@ impl Context {
         self.invalid_keys < self.config.max_attempts
     }
 
+    /// Whether our side of the stream is closed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Ends the stream with an error. RFC 6120 §4.9.1.2: there is a header before it in any case.
     pub(super) fn fail(&mut self, error: &StreamError) -> State {
+        if self.ended {
+            return self.hang_up(S2sEnding::Error(error.condition));
+        }
         if !self.header_sent {
             let (from, to) = match self.pair.clone() {
                 Some(pair) => (pair.local, Some(pair.remote)),
@@ -303,8 +314,16 @@ impl Context {
 
     /// Ends the stream, which has been opened, and the connection.
     pub(super) fn end(&mut self, ending: S2sEnding) -> State {
-        self.write(|framer, out| framer.write_end(out));
+        self.write_end();
         self.hang_up(ending)
+    }
+
+    /// Ends our side of the stream, unless that has been done.
+    pub(super) fn write_end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.write(|framer, out| framer.write_end(out));
+        }
     }
 
     /// Ends the connection without a word: there is no stream, or nobody to hear.

@@ -36,7 +36,7 @@ pub use keys::DialbackSecret;
 
 use context::{Context, Role, Wish};
 use management::Counting;
-use state::{State, Timers};
+use state::{State, Timers, leave};
 
 /// XEP-0220 1.1.1 §2.4.1.
 const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
@@ -137,6 +137,10 @@ impl S2sStream {
             Input::PeerClosed => self.advance(|state, cx, _| {
                 Ok(match state {
                     State::Closing { .. } | State::Closed => State::Closed,
+                    State::Leaving { .. } => {
+                        cx.hang_up(S2sEnding::ByUs);
+                        State::Closed
+                    }
                     _ => {
                         cx.hang_up(S2sEnding::Lost);
                         State::Closed
@@ -159,6 +163,7 @@ impl S2sStream {
             }
             Input::Close(error) => self.advance(|state, cx, counting| match state {
                 State::Closing { .. } | State::Closed => Ok(state),
+                State::Leaving { .. } => Ok(cx.hang_up(S2sEnding::ByUs)),
                 // Nothing may be written in the clear any more.
                 State::TlsHandshake => Ok(cx.hang_up(S2sEnding::Error(error.condition))),
                 _ => {
@@ -168,11 +173,9 @@ impl S2sStream {
             }),
             Input::End => self.advance(|state, cx, counting| {
                 Ok(match state {
-                    State::Closing { .. } | State::Closed => state,
-                    _ if cx.has_begun() => {
-                        counting.conclude(cx);
-                        cx.end(S2sEnding::ByUs)
-                    }
+                    State::Leaving { .. } | State::Closing { .. } | State::Closed => state,
+                    State::Open => leave(cx, counting),
+                    _ if cx.has_begun() => cx.end(S2sEnding::ByUs),
                     _ => cx.hang_up(S2sEnding::ByUs),
                 })
             }),
@@ -203,7 +206,9 @@ impl S2sStream {
             }
             let error = match self.cx.framer.next(input) {
                 Ok(None) => return None,
-                Ok(Some(Frame::Stanza(stanza))) if matches!(self.state, Some(State::Open)) => {
+                Ok(Some(Frame::Stanza(stanza)))
+                    if matches!(self.state, Some(State::Open | State::Leaving { .. })) =>
+                {
                     self.counting.count();
                     match stanza::judge(&self.cx, &stanza) {
                         Ok(()) => return Some(stanza),
@@ -242,6 +247,11 @@ impl S2sStream {
     /// Whether everything is over: the peer has closed the connection after the end of the stream, or had its time to.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, Some(State::Closed))
+    }
+
+    /// Whether our side of the stream has ended: nothing more may be written, though stanzas of the peer may still come.
+    pub fn has_ended(&self) -> bool {
+        self.cx.has_ended() || matches!(self.state, Some(State::Closing { .. } | State::Closed))
     }
 
     /// Whether our stanzas can be acknowledged ([`Input::Manage`]).
@@ -344,7 +354,7 @@ impl S2sStream {
                 self.cx.wishes.push(wish);
                 dialback::carry_out(&mut self.cx);
             }
-            Some(State::Closing { .. } | State::Closed) | None => {}
+            Some(State::Leaving { .. } | State::Closing { .. } | State::Closed) | None => {}
             _ => self.cx.wishes.push(wish),
         }
     }

@@ -14,6 +14,7 @@
 //!                                                      └──> Open: dialback, stanzas
 //!
 //!  any ── error, end of stream, end of connection ──> Closing ──> Closed
+//!  Open ── our end, while the peer may still send ──> Leaving ─────^
 //! ```
 //!
 //! Dialback and stanzas go on side by side in `Open`: which of the latter may come and go stands in the context, pair by pair.
@@ -46,6 +47,8 @@ pub(super) enum State {
     Challenged,
     /// Everything that may be agreed on beforehand is.
     Open,
+    /// We have ended our side: what the peer sends before it ends its own is taken, until then.
+    Leaving { until: Instant },
     /// Over; the peer has until then to close the connection.
     Closing { until: Instant },
     /// Nothing left to do.
@@ -67,6 +70,20 @@ impl Timers {
     }
 }
 
+/// Ends a stream that has been opened, in good order.
+pub(super) fn leave(cx: &mut Context, counting: &Counting) -> State {
+    counting.conclude(cx);
+    if matches!(counting, Counting::On(_)) || cx.inbound.is_empty() {
+        // What the peer sends behind our last count it knows to be lost.
+        return cx.end(S2sEnding::ByUs);
+    }
+    // RFC 6120 §4.4: the peer may go on until it ends its side; nobody else would tell it what came to nothing.
+    cx.write_end();
+    State::Leaving {
+        until: cx.now + cx.config.close_timeout,
+    }
+}
+
 impl State {
     /// Handles a frame.
     ///
@@ -81,6 +98,8 @@ impl State {
         let frame = match frame {
             // RFC 6120 §4.6.1: white space between elements means nothing.
             Frame::Whitespace => return Ok(self),
+            // RFC 6120 §4.4: both sides are closed now.
+            Frame::End if cx.has_ended() => return Ok(cx.hang_up(S2sEnding::ByUs)),
             // RFC 6120 §4.4: the other side closes its stream, so we close ours.
             Frame::End => {
                 counting.conclude(cx);
@@ -103,12 +122,14 @@ impl State {
                 receiving::on_header(cx, &header)
             }
             (State::Opening, Frame::Header(header)) => initiating::on_header(cx, &header),
-            (State::Open, Frame::Stanza(stanza)) => {
+            (state @ (State::Open | State::Leaving { .. }), Frame::Stanza(stanza)) => {
                 counting.count();
                 stanza::judge(cx, &stanza)?;
                 cx.push(Output::Stanza(stanza));
-                Ok(State::Open)
+                Ok(state)
             }
+            // What it asks for can not be answered any more.
+            (state @ State::Leaving { .. }, Frame::Element(_)) => Ok(state),
             // RFC 6120 §4.9.3.12: stanzas before the authentication.
             (_, Frame::Stanza(_)) => Err(StreamCondition::NotAuthorized.into()),
             // RFC 6120 §4.8.3, §4.9.3.10: the content of client streams is not that of these.
@@ -191,7 +212,7 @@ impl State {
                 let idle = timers.idle(cx);
                 keep_alive.into_iter().chain(idle).min()
             }
-            State::Closing { until } => Some(*until),
+            State::Leaving { until } | State::Closing { until } => Some(*until),
             State::Closed => None,
             _ => Some(timers.opened + cx.config.negotiation_timeout),
         }
@@ -213,14 +234,14 @@ impl State {
         match self {
             State::Open if cx.is_established() => {
                 if timers.idle(cx).is_some_and(|idle| idle <= cx.now) {
-                    counting.conclude(cx);
-                    return Ok(cx.end(S2sEnding::ByUs));
+                    return Ok(leave(cx, counting));
                 }
                 timers.last_keep_alive = cx.now;
                 cx.event(S2sEvent::Silent);
                 cx.write(|framer, out| framer.write_keep_alive(out));
                 Ok(self)
             }
+            State::Leaving { .. } => Ok(cx.hang_up(S2sEnding::ByUs)),
             State::Closing { .. } | State::Closed => Ok(State::Closed),
             // There is no stream inside TLS yet, and nothing may be written in the clear any more.
             State::TlsHandshake => Ok(cx.hang_up(S2sEnding::Lost)),

@@ -314,6 +314,7 @@ fn a_silent_peer_is_reminded_and_then_left() {
         assert_eq!(peer.recv().trim(), "");
         peer.wait(Duration::from_secs(1));
         assert_eq!(peer.recv().trim(), END);
+        peer.send(END);
         assert_eq!(peer.ending(), Some(S2sEnding::ByUs));
     });
 }
@@ -347,4 +348,68 @@ fn labs_may_do_without_tls() {
         peer.send(HEADER);
         assert!(peer.recv().contains("<stream:features>"));
     });
+}
+
+#[test]
+fn what_comes_behind_our_end_is_taken_until_the_peer_ends_its_side() {
+    dialogue(|split| {
+        let mut peer = Peer::dialed_back(config(), split);
+        peer.send(MESSAGE);
+        peer.input(Input::End);
+        assert_eq!(peer.recv(), END);
+        assert!(peer.stream.has_ended() && !peer.closed);
+        // What can only be answered is not looked at.
+        peer.send(MESSAGE);
+        peer.send("<db:verify from='b.example' to='a.example' id='i'>k</db:verify>");
+        peer.send(MESSAGE);
+        peer.input(Input::End);
+        peer.input(Input::Authenticate(pair("a2.example", "b.example")));
+        assert_eq!((peer.stanzas.len(), peer.ending()), (3, None));
+        peer.send(END);
+        assert_eq!(peer.ending(), Some(S2sEnding::ByUs));
+        assert_eq!(peer.recv(), "");
+        peer.expect_silence();
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_end_its_side_is_left() {
+    let leaving = || {
+        let mut peer = Peer::dialed_back(config(), Split::Whole);
+        peer.input(Input::End);
+        assert_eq!(peer.recv(), END);
+        peer
+    };
+    let mut peer = leaving();
+    peer.wait(Duration::from_millis(4900));
+    peer.send(MESSAGE);
+    assert_eq!((peer.stanzas.len(), peer.ending()), (1, None));
+    peer.wait(Duration::from_millis(200));
+    assert_eq!(peer.ending(), Some(S2sEnding::ByUs));
+    peer.expect_silence();
+    // Or whose connection ends, or who breaks the rules.
+    let mut peer = leaving();
+    peer.input(Input::PeerClosed);
+    assert_eq!(peer.ending(), Some(S2sEnding::ByUs));
+    let mut peer = leaving();
+    peer.send("<message from='x@c.example/r' to='y@a.example'/>");
+    let condition = StreamCondition::InvalidFrom;
+    assert_eq!(peer.ending(), Some(S2sEnding::Error(condition)));
+    assert_eq!(peer.recv(), "");
+    peer.expect_silence();
+}
+
+#[test]
+fn a_peer_that_counts_knows_what_is_not_taken_behind_our_end() {
+    let mut peer = Peer::dialed_back(config(), Split::Whole);
+    peer.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    peer.send(MESSAGE);
+    peer.recv();
+    peer.input(Input::End);
+    assert_eq!(
+        peer.recv(),
+        format!("<a xmlns='urn:xmpp:sm:3' h='1'/>{END}")
+    );
+    assert_eq!(peer.ending(), Some(S2sEnding::ByUs));
+    peer.expect_silence();
 }

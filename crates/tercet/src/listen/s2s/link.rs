@@ -102,6 +102,8 @@ pub(super) struct Link {
     letting_go: Option<oneshot::Sender<()>>,
     witness: Witness,
     _open: AtWork,
+    /// The peer has opened it.
+    _inward: Option<AtWork>,
 }
 
 impl Link {
@@ -116,6 +118,7 @@ impl Link {
     ) -> Self {
         Link {
             _open: s2s.open.work(),
+            _inward: outward.is_none().then(|| s2s.inward.work()),
             witness: Witness::new(&s2s.server, outward.is_some(), peer),
             s2s,
             wire: Wire::new(socket, tls),
@@ -189,15 +192,31 @@ impl Link {
 
     /// At the server's end: closes the stream once all is acknowledged, or has had its time to be.
     fn stop_if_settled(&mut self) {
-        let settled = self.outbox.as_ref().is_none_or(Outbox::is_settled);
-        if self
-            .ending_at
-            .is_some_and(|at| settled || at <= Instant::now())
-        {
-            self.ending_at = None;
-            let error = StreamError::new(StreamCondition::SystemShutdown);
-            self.stream.handle(Instant::now(), Input::Close(error));
+        let Some(at) = self.ending_at else { return };
+        let due = at <= Instant::now();
+        if !due && self.awaits_inward() {
+            return;
         }
+        if let Some(outbox) = &mut self.outbox {
+            outbox.filled();
+        }
+        self.take(usize::MAX);
+        if !due && !self.outbox.as_ref().is_none_or(Outbox::is_settled) {
+            return;
+        }
+        self.ending_at = None;
+        let taken = self.outward.is_none() && self.first.is_some();
+        let input = match self.stream.received() {
+            // What the peer has sent before it reads this is taken.
+            None if taken => Input::End,
+            _ => Input::Close(StreamError::new(StreamCondition::SystemShutdown)),
+        };
+        self.stream.handle(Instant::now(), input);
+    }
+
+    /// Whether, at the server's end, stanzas still come by other streams, which may be answered here.
+    fn awaits_inward(&self) -> bool {
+        self.ending_at.is_some() && self.outward.is_some() && !self.s2s.inward.is_none()
     }
 
     /// Ends the connection in good order, and waits for that.
@@ -235,6 +254,7 @@ impl Link {
         let deadline = deadlines.chain(self.stalled).chain(overdue).min();
         let deadline = deadline.unwrap_or_else(|| Instant::now() + STALLED);
         let mut stopped = self.s2s.stopped.clone();
+        let (awaits, inward) = (self.awaits_inward(), self.s2s.inward.clone());
         let Link {
             wire,
             stream,
@@ -273,6 +293,7 @@ impl Link {
                 }
                 stream.handle(now, Input::Tick);
             }
+            () = inward.rest(), if awaits => {}
             _ = stopped.changed(), if !self.stopped => {
                 self.stopped = true;
                 // What sessions said at their end still goes out.
@@ -284,6 +305,9 @@ impl Link {
 
     /// Takes what waits. False if there is nothing, or it may not be taken.
     fn take(&mut self, most: usize) -> bool {
+        if self.stream.has_ended() {
+            return false;
+        }
         let Some(outbox) = self.outbox.as_mut().filter(|outbox| outbox.is_ready()) else {
             return false;
         };

@@ -14,6 +14,8 @@
 //!   connection has lost: where the peer counts stanzas (XEP-0198), the session goes on over another one if the peer lets it,
 //!   else what it surely has not handled waits again, and what nobody knows of goes back. Where it does not count, a request
 //!   is sent behind them, whose answer tells that they have been taken (`echoes`).
+//! - At the server's end, streams of others end first: what their servers send before they know of it is taken, and answered
+//!   over ours, which end then.
 //! - A domain that sends faster than it may (`pace`) is read no further for a while.
 
 mod dane;
@@ -82,6 +84,8 @@ pub(super) struct S2s {
     sessions: Sessions,
     /// Connections there are.
     open: Busy,
+    /// Those of them that others have made.
+    inward: Busy,
     /// Stanzas that are on their way back.
     returning: Busy,
 }
@@ -109,6 +113,10 @@ impl Busy {
     pub(super) fn work(&self) -> AtWork {
         self.0.send_modify(|count| *count += 1);
         AtWork(self.0.clone())
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        *self.0.borrow() == 0
     }
 
     pub(super) async fn rest(&self) {
@@ -162,6 +170,7 @@ impl S2s {
             echoes: Echoes::default(),
             sessions: Sessions::default(),
             open: Busy::default(),
+            inward: Busy::default(),
             returning,
             server: server.clone(),
         });

@@ -628,11 +628,52 @@ fn other_servers_hear_that_our_users_go_when_the_server_ends() {
 #[test]
 fn a_shutdown_ends_the_streams_with_other_servers() {
     let (port, _stanzas) = other();
+    for (counts, ending) in [
+        (false, S2sEnding::ByPeer),
+        (
+            true,
+            S2sEnding::PeerError(Some(StreamCondition::SystemShutdown), None),
+        ),
+    ] {
+        let mut scene = scene(port);
+        let mut end = match counts {
+            true => counted(&scene, None),
+            false => End::to(scene.address(Purpose::S2s), b"theirs"),
+        };
+        end.run(|end| end.ready);
+        std::thread::scope(|scope| {
+            scope.spawn(|| scene.drain());
+            end.run(|_| false);
+        });
+        assert_eq!(end.ending, Some(ending));
+    }
+}
+
+#[test]
+fn what_a_server_sends_before_it_hears_of_our_end_is_taken_and_answered() {
+    let (port, stanzas) = other();
     let mut scene = scene(port);
     let mut end = End::to(scene.address(Purpose::S2s), b"theirs");
     end.run(|end| end.ready);
-    scene.drain();
-    end.run(|_| false);
-    let condition = Some(StreamCondition::SystemShutdown);
-    assert_eq!(end.ending, Some(S2sEnding::PeerError(condition, None)));
+    let answered = |end: &mut End, id: &str| {
+        end.write(format!("<message from='x@other.test/r' to='nobody@localhost' id='{id}' type='chat'><body>?</body></message>").as_bytes());
+        let answer = stanzas.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(answer.contains("type='error'"), "{answer}");
+        assert!(answer.contains(&format!("id='{id}'")), "{answer}");
+    };
+    answered(&mut end, "before");
+    std::thread::scope(|scope| {
+        scope.spawn(|| scene.drain());
+        let mut read = Vec::new();
+        while !read.ends_with(b"</stream:stream>") {
+            let mut byte = [0];
+            if end.socket.read(&mut byte).is_ok() {
+                read.push(byte[0]);
+            }
+        }
+        for id in ["1", "2"] {
+            answered(&mut end, id);
+        }
+        end.write(b"</stream:stream>");
+    });
 }

@@ -128,6 +128,8 @@ impl Link {
     pub(super) fn obey(&mut self) {
         for order in self.desk.orders() {
             match order {
+                // Nothing is written any more.
+                Order::Carry(..) | Order::Answered(_) if self.stream.has_ended() => {}
                 Order::Carry(pair, tell) => self.consider(pair, tell),
                 Order::LetGo(tell) => {
                     self.letting_go = Some(tell);
