@@ -17,6 +17,7 @@ pub mod csi;
 pub mod delay;
 pub mod delegation;
 pub mod disco;
+pub mod displayed;
 mod due;
 pub mod escape;
 pub mod hints;
@@ -44,7 +45,7 @@ pub mod upload;
 pub mod vcard;
 pub mod version;
 
-use tercet_server::{HostBuilder, Role};
+use tercet_server::{HostBuilder, HostInfo, Role};
 use tercet_store::Kind;
 
 /// The modules of a host, by what it is there for.
@@ -93,6 +94,13 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<avatars::Avatars>();
     b.add::<upload::FileUpload>();
     b.add::<pubsub::PubSub>();
+    b.add::<displayed::Displayed>();
+}
+
+/// Whether the host's configuration leaves a module on, for those that need it.
+fn is_on(host: &HostInfo, module: &str) -> bool {
+    let table = host.modules.get(module);
+    table.and_then(|table| table.get("enabled")?.as_bool()) != Some(false)
 }
 
 /// Every module of a service for rooms.

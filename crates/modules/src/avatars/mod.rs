@@ -49,12 +49,8 @@ impl Module for Avatars {
     type Config = ();
 
     fn new((): (), host: &HostInfo) -> Self {
-        let is_off = |module| {
-            let table = host.modules.get(module);
-            table.and_then(|t| t.get("enabled")?.as_bool()) == Some(false)
-        };
         Avatars {
-            on: !is_off("pubsub") && !is_off("vcard"),
+            on: crate::is_on(host, "pubsub") && crate::is_on(host, "vcard"),
         }
     }
 

@@ -1,20 +1,25 @@
-//! Bookmarks of rooms in two formats: items of a node (XEP-0402), and one list in private XML storage (XEP-0049, XEP-0048), which
-//! is made from the items and read into them (XEP-0402 §5.1, `#compat`).
+//! Bookmarks of rooms in two formats at three places: items of a node (XEP-0402), and one list (XEP-0048) that is both in private XML
+//! storage (XEP-0049) and the item of another node. The list is made from the items and read into them (XEP-0402 §5.1, `#compat` and
+//! `#compat-pep`; XEP-0411).
 
 use std::collections::BTreeMap;
 
 use tercet_core::{BareJid, Element, Jid, OwnedElement, StanzaError, XmlWriter};
 use tercet_server::store_failure;
+use tercet_store::Batch;
 
 use super::config::{Access, NodeConfig, SendLast};
 use super::place::Place;
-use super::{create, publish, records, retract};
+use super::xml::NewItem;
+use super::{create, items, publish, records, retract};
 use crate::private::PRIVATE;
 
 /// The node of bookmarks, and the namespace of each.
 pub const NS: &str = "urn:xmpp:bookmarks:1";
-/// The namespace of the list.
-const NS_LIST: &str = "storage:bookmarks";
+/// The namespace of the list, and the node where it is the only item.
+pub const NS_LIST: &str = "storage:bookmarks";
+/// The id of that item (XEP-0048 §4).
+const CURRENT: &str = "current";
 /// The key of the list in private storage.
 pub const LIST: &str = "storage:bookmarks storage";
 /// The most bookmarks of a list that become items.
@@ -129,8 +134,88 @@ pub async fn list(place: &Place, kept: Option<&[u8]>) -> Result<Option<Vec<u8>>,
     Ok(Some(w.finish()))
 }
 
-/// A list has been written: items are published where it says something new, and taken back where it has nothing any more.
+/// A client has changed what is at one of the two nodes: the other one follows, and private storage.
+pub async fn follow(place: &Place, from: &Jid, node: &str) -> Result<(), StanzaError> {
+    let Some(whole) = place.whole() else {
+        return Ok(());
+    };
+    let _alone = whole.bookmarks.lock().await;
+    if node == NS {
+        return show_list(place, from).await;
+    }
+    let Some(list) = list_at_node(place).await?.flatten() else {
+        return Ok(());
+    };
+    take_items(place, from, &list).await?;
+    let mut batch = Batch::new();
+    batch.put(&PRIVATE, place.jid.as_str(), LIST, list);
+    place.commit(batch).await
+}
+
+/// A list has been written to private storage: both nodes follow.
 pub async fn take(place: &Place, from: &Jid, list: &[u8]) -> Result<(), StanzaError> {
+    let Some(whole) = place.whole() else {
+        return Ok(());
+    };
+    let _alone = whole.bookmarks.lock().await;
+    take_items(place, from, list).await?;
+    show_list(place, from).await
+}
+
+/// What is there becomes the list's node, for the user who asks for it and does not find it.
+pub async fn offer_list(place: &Place, from: &Jid) -> Result<(), StanzaError> {
+    adopt(place, from).await?;
+    if let Some(list) = whole_list(place).await? {
+        publish_list(place, from, list).await?;
+    }
+    Ok(())
+}
+
+/// The list as it is now; `None` if there never was a bookmark.
+async fn whole_list(place: &Place) -> Result<Option<Vec<u8>>, StanzaError> {
+    let kept = place.server.store().get(&PRIVATE, place.jid.as_str(), LIST);
+    let kept = kept.await.map_err(|e| store_failure(&e))?;
+    Ok(list(place, kept.as_deref()).await?.or(kept))
+}
+
+/// The list at its node, if one is there; `None` if there is no node, or others may read it.
+async fn list_at_node(place: &Place) -> Result<Option<Option<Vec<u8>>>, StanzaError> {
+    let Some(node) = place.look(NS_LIST).await? else {
+        return Ok(None);
+    };
+    if node.lock().config.access != Access::Whitelist {
+        return Ok(None);
+    }
+    let latest = items::latest(place, &node).await?;
+    Ok(Some(latest.map(|(_, list)| list)))
+}
+
+/// Publishes the list where there is the node for it. XEP-0411 §5: not where others may read it.
+async fn show_list(place: &Place, from: &Jid) -> Result<(), StanzaError> {
+    let Some(before) = list_at_node(place).await? else {
+        return Ok(());
+    };
+    match whole_list(place).await? {
+        Some(list) if Some(&list) != before.as_ref() => publish_list(place, from, list).await,
+        _ => Ok(()),
+    }
+}
+
+async fn publish_list(place: &Place, from: &Jid, list: Vec<u8>) -> Result<(), StanzaError> {
+    let config = NodeConfig {
+        access: Access::Whitelist,
+        ..place.defaults()
+    };
+    let item = NewItem {
+        id: Some(CURRENT.into()),
+        payload: Some(list),
+        ns: NS_LIST.into(),
+    };
+    publish::publish_for_user(place, from, NS_LIST, config, item).await
+}
+
+/// A list has been written: items are published where it says something new, and taken back where it has nothing any more.
+async fn take_items(place: &Place, from: &Jid, list: &[u8]) -> Result<(), StanzaError> {
     let Ok(list) = OwnedElement::parse(list, "") else {
         return Ok(());
     };
@@ -169,10 +254,17 @@ pub async fn take(place: &Place, from: &Jid, list: &[u8]) -> Result<(), StanzaEr
 
 /// A list that was kept before there was the node becomes its items, for the user who asks for these.
 pub async fn adopt(place: &Place, from: &Jid) -> Result<(), StanzaError> {
+    if place.look(NS).await?.is_some() {
+        return Ok(());
+    }
     let kept = place.server.store().get(&PRIVATE, place.jid.as_str(), LIST);
-    match kept.await.map_err(|e| store_failure(&e))? {
+    let kept = kept.await.map_err(|e| store_failure(&e))?;
+    match kept {
         Some(kept) => take(place, from, &kept).await,
-        None => Ok(()),
+        None => match list_at_node(place).await? {
+            Some(Some(_)) => follow(place, from, NS_LIST).await,
+            _ => Ok(()),
+        },
     }
 }
 

@@ -27,6 +27,10 @@ pub async fn items(place: &Place, from: &Jid, name: &str, wanted: Wanted) -> IqR
             bookmarks::adopt(place, from).await?;
             place.node(name).await?
         }
+        None if name == bookmarks::NS_LIST && place.is_own(from) => {
+            bookmarks::offer_list(place, from).await?;
+            place.node(name).await?
+        }
         found => found.ok_or_else(StanzaError::item_not_found)?,
     };
     let asker = place.asker(&node, from).await?;

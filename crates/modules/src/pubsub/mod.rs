@@ -95,11 +95,9 @@ impl Module for PubSub {
         xep(163, "1.2.2", Coverage::Complete),
         xep(222, "1.0.1", Coverage::Complete),
         xep(223, "1.1.1", Coverage::Complete),
-        xep(
-            402,
-            "1.2.0",
-            Coverage::Partial("the same in private storage, not at the older node of bookmarks"),
-        ),
+        xep(48, "1.2", Coverage::Complete),
+        xep(402, "1.2.0", Coverage::Complete),
+        xep(411, "1.1.0", Coverage::Complete),
     ];
     type Config = ();
 
@@ -199,7 +197,7 @@ impl Module for PubSub {
     }
 }
 
-/// Bookmarks are the same in private storage.
+/// Bookmarks are the same at both nodes and in private storage.
 fn offer_bookmarks(r: &mut Registrar<'_, PubSub>) {
     let (reading, writing) = (r.module().core.clone(), r.module().core.clone());
     let mirror = Mirror {
@@ -214,7 +212,14 @@ fn offer_bookmarks(r: &mut Registrar<'_, PubSub>) {
         }),
     };
     r.provide(Target::Account, mirror)
-        .feature("urn:xmpp:bookmarks:1#compat");
+        .feature("urn:xmpp:bookmarks:1#compat")
+        .feature("urn:xmpp:bookmarks-conversion:0");
+    let follower = follow::Follower {
+        nodes: &[bookmarks::NS, bookmarks::NS_LIST],
+        changed: Box::new(|place, from, node| Box::pin(bookmarks::follow(place, from, node))),
+    };
+    r.provide(Target::Account, follower)
+        .feature("urn:xmpp:bookmarks:1#compat-pep");
 }
 
 impl OnIq<Request> for PubSub {

@@ -114,6 +114,8 @@ pub struct Personal {
     names: tokio::sync::OnceCell<Mutex<Names>>,
     /// What contacts on other servers want to hear of.
     pub remotes: Remotes,
+    /// Held while bookmarks of one format are made into the other.
+    pub bookmarks: tokio::sync::Mutex<()>,
 }
 
 /// Names of nodes, with the bytes of their items.

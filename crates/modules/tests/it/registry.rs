@@ -180,7 +180,19 @@ const PROMISES: &[(&str, &str)] = &[
     ),
     ("jid\\20escaping", "src/escape/escape.scs"),
     ("msgoffline", "src/offline/offline.scs"),
+    (
+        "urn:xmpp:bookmarks-conversion:0",
+        "src/pubsub/bookmarks_pep.scs",
+    ),
     ("urn:xmpp:bookmarks:1#compat", "src/pubsub/bookmarks.scs"),
+    (
+        "urn:xmpp:bookmarks:1#compat-pep",
+        "src/pubsub/bookmarks_pep.scs",
+    ),
+    (
+        "urn:xmpp:mds:server-assist:0",
+        "src/displayed/displayed.scs",
+    ),
     ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
     (
