@@ -3,7 +3,7 @@
 prepare() {
     local here root state
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-    for tool in python3 openssl cc tmux profanity node npm chromium nginx haproxy; do
+    for tool in python3 openssl cc tmux profanity gajim Xvfb dbus-daemon gdbus node npm chromium nginx haproxy; do
         command -v "$tool" >/dev/null || { echo "e2e: $tool is needed (see README.md)" >&2; return 2; }
     done
     root=${E2E_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/tercet-e2e}
