@@ -162,11 +162,22 @@ async def what_comes_while_a_gateway_restarts_waits_for_it(stage: Stage):
             for turn in range(20):
                 romeo.message(friend, f"meanwhile {ending} {turn}")
             await romeo.settle()
+            assert "not connected" in await listed(beside)
             component = await again(beside)
             for turn in range(20):
                 first = await component.inbox.expect("any message", lambda s: s.tag == "{jabber:client}message")
                 assert first.findtext("{jabber:client}body") == f"meanwhile {ending} {turn}"
+            assert "connected since" in await listed(beside)
             await component.close()
+        status, printed = await tercet(beside.server, "metrics")
+        assert status == 0 and f'tercet_component_sent_stanzas_total{{component="{beside.gateway}"}} ' in printed, printed
+
+
+async def listed(beside: Stage) -> str:
+    """What the command line says of the component."""
+    status, printed = await tercet(beside.server, "component", "list")
+    assert status == 0, printed
+    return next(line for line in printed.splitlines() if line.startswith(beside.gateway))
 
 
 async def again(beside: Stage) -> Component:

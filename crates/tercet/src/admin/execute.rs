@@ -9,6 +9,7 @@ use tercet_server::{AccountError, AccountRecord, Server};
 
 use super::archive;
 use super::block_lists;
+use super::components;
 use super::invites::{self, Wanted};
 use super::metrics;
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
@@ -115,6 +116,7 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             Ok(peers::list(server, domain.as_deref(), after.as_deref()))
         }
         Operation::DialbackSecret {} => Ok(peers::dialback_secret(server)),
+        Operation::ListComponents {} => Ok(components::list(server)),
         Operation::ListBlockLists {} => block_lists::list(server).await,
         Operation::CheckBlockLists { jid } => block_lists::check(server, &jid).await,
         Operation::Metrics {} => metrics::all(server).await,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tercet_modules::block_lists;
 use tercet_server::{AccountError, Server};
 
+use super::components;
 use super::operation::{Answer, Refusal};
+use crate::listen::Figures;
 use crate::peers::{Peers, Totals};
 use crate::tls::Expiries;
 
@@ -15,6 +17,7 @@ pub(super) async fn all(server: &Arc<Server>) -> Result<Answer, Refusal> {
     let mut text = String::new();
     streams(server, &mut text);
     certificates(server, &mut text);
+    components(server, &mut text);
     block_lists(server, &mut text).await?;
     text.push_str("# EOF\n");
     Ok(Answer::Metrics { text })
@@ -81,6 +84,58 @@ fn certificates(server: &Arc<Server>, text: &mut String) {
         "gauge",
         "Time until a certificate expires; below zero once it has.",
         &samples,
+    );
+}
+
+fn components(server: &Arc<Server>, text: &mut String) {
+    let all = components::all(server);
+    if all.is_empty() {
+        return;
+    }
+    let names: Vec<String> = all
+        .iter()
+        .map(|(_, component, _)| format!("component={:?}", component.domain))
+        .collect();
+    let mut write = |name, kind, help, value: fn(&Figures) -> u64| {
+        let values = all.iter().map(|(_, _, figures)| value(figures));
+        let samples: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(values).collect();
+        family(text, name, kind, help, &samples);
+    };
+    write(
+        "tercet_component_connected",
+        "gauge",
+        "1 while a component is connected.",
+        |figures| figures.connected.is_some().into(),
+    );
+    write(
+        "tercet_component_connections",
+        "counter",
+        "How often a component has connected since the start.",
+        |figures| figures.connections,
+    );
+    write(
+        "tercet_component_received_stanzas",
+        "counter",
+        "Stanzas that a component has sent.",
+        |figures| figures.received,
+    );
+    write(
+        "tercet_component_sent_stanzas",
+        "counter",
+        "Stanzas that were written to a component.",
+        |figures| figures.sent,
+    );
+    write(
+        "tercet_component_returned_stanzas",
+        "counter",
+        "Stanzas for a component that went back to their senders.",
+        |figures| figures.returned,
+    );
+    write(
+        "tercet_component_waiting_bytes",
+        "gauge",
+        "Bytes of stanzas that wait for a component.",
+        |figures| figures.waiting_bytes as u64,
     );
 }
 

@@ -6,6 +6,7 @@
 
 mod archive;
 mod block_lists;
+mod components;
 pub mod execute;
 mod invites;
 mod metrics;
@@ -20,6 +21,7 @@ mod uploads;
 mod way;
 
 pub use block_lists::{BlockList, BlockListed};
+pub use components::ComponentLine;
 pub use operation::{
     Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, RoomAffiliation, RoomLine,
     RoomShown, Secret, UploadedFile, User,

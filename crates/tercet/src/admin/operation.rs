@@ -5,6 +5,7 @@ use tercet_modules::mam::{Keep, Kept};
 use tercet_modules::outage::Outage;
 
 use super::block_lists::{BlockList, BlockListed};
+use super::components::ComponentLine;
 pub use super::secret::Secret;
 use crate::peers::Peer;
 
@@ -175,6 +176,8 @@ pub enum Operation {
         /// Only those behind this one.
         after: Option<String>,
     },
+    /// The components.
+    ListComponents {},
     /// The block lists that hosts have subscribed to.
     ListBlockLists {},
     /// The block lists that an address is on.
@@ -235,6 +238,11 @@ pub enum Answer {
         peers: Vec<Peer>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// Components.
+    Components {
+        /// Those of all hosts, in order.
+        components: Vec<ComponentLine>,
     },
     /// Block lists.
     BlockLists {

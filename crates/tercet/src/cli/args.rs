@@ -59,6 +59,9 @@ pub enum Command {
     /// Show what has happened with other servers
     #[command(subcommand)]
     Federation(Federation),
+    /// Show the components: gateways and other programs that speak for domains of this server
+    #[command(subcommand)]
+    Component(Component),
     /// Show the block lists that keep strangers away, and who is on them
     #[command(subcommand)]
     BlockList(BlockList),
@@ -92,6 +95,13 @@ pub enum Federation {
         /// Its domain
         domain: String,
     },
+}
+
+/// What to show of components (`[[component]]`).
+#[derive(Debug, Subcommand)]
+pub enum Component {
+    /// List them: since when and from where each is connected, what it has sent and got since the start, and what waits for it
+    List,
 }
 
 /// What to show of block lists (`lists` in `[modules.block_lists]`).

@@ -1,8 +1,9 @@
-//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `block-list …`, `metrics`.
+//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `component …`, `block-list …`, `metrics`.
 
 pub mod args;
 mod block_list;
 mod check;
+mod component;
 mod explain;
 mod federation;
 mod init;
@@ -93,6 +94,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::Federation(command)) => {
             federation::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Component(command)) => {
+            component::run(&configuration(arguments)?, command, arguments.json)
         }
         Some(Command::BlockList(command)) => {
             block_list::run(&configuration(arguments)?, command, arguments.json)

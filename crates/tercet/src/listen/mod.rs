@@ -39,7 +39,7 @@ use balancer::Balancers;
 pub use bytestreams::RelayLimits;
 use bytestreams::{Desk, Exchange};
 use component::Hub;
-pub use component::Place;
+pub use component::{Connected, Figures, Place, figures};
 use http::upload::Uploads;
 pub use http::{BoshLimits, HttpSettings, Times};
 use http::{Ports, Site};

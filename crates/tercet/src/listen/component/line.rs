@@ -71,6 +71,11 @@ impl<L> Line<L> {
         Ok(())
     }
 
+    /// How many things wait, and of how many bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.items.len(), self.bytes)
+    }
+
     /// Which connection it has.
     pub(super) fn here(&self) -> Option<Id> {
         match self.state {
@@ -163,6 +168,7 @@ mod tests {
             line.push(item, 2, now).unwrap();
         }
         assert_eq!(line.push(5, 1, now), Err((5, Why::Full)));
+        assert_eq!(line.size(), (5, 10));
         assert_eq!(line.take(1, 3), [0, 1]);
         line.push(6, 4, now).unwrap();
         assert_eq!(line.take(1, 100), [2, 3, 4, 6]);

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
 use super::line::Id;
-use super::{Arrived, Hub, Station, broken};
+use super::{Arrived, Connected, Hub, Station, broken};
 use crate::listen::gate::Pass;
 use crate::listen::wire::{Scratch, Wire, WireError};
 use crate::runtime::Load;
@@ -105,6 +105,7 @@ impl Link {
         }
         self.close().await;
         if let Some(seat) = seat {
+            seat.station.counters.returned(self.sent.len());
             for letter in self.sent.drain(..) {
                 self.hub.give_back(letter, broken(&seat.domain));
             }
@@ -118,6 +119,9 @@ impl Link {
                 Output::Write(bytes) => self.out.extend_from_slice(&bytes),
                 Output::Proved(domain) => self.proved(domain),
                 Output::Stanza(stanza) => {
+                    if let Some(seat) = &self.seat {
+                        seat.station.counters.received();
+                    }
                     self.hub
                         .server
                         .accept_from_elsewhere(stanza, &self.under_way)
@@ -133,7 +137,12 @@ impl Link {
     fn proved(&mut self, domain: Box<str>) {
         let now = Instant::now();
         let station = self.hub.station(&domain);
-        let arrived = station.and_then(|station| Some((station.arrive(self.id)?, station)));
+        let connected = Connected {
+            since_ms: self.hub.server.now_ms(),
+            address: self.peer,
+        };
+        let arrived =
+            station.and_then(|station| Some((station.arrive(self.id, connected)?, station)));
         let Some((Arrived { ready, ended }, station)) = arrived else {
             tracing::warn!(peer = %self.peer, component = %domain, "a second connection of a component is refused");
             let error = StreamError::new(StreamCondition::Conflict)
@@ -232,6 +241,7 @@ impl Link {
         if !letters.is_empty() {
             // There may be more.
             seat.ready.notify_one();
+            seat.station.counters.sent(letters.len());
         }
         for letter in letters {
             self.out.extend_from_slice(&letter.bytes);

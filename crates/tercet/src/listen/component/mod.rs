@@ -8,6 +8,7 @@
 //! away goes back to its sender. What the network has taken and a broken connection has lost is lost: the protocol has no
 //! acknowledgements.
 
+mod figures;
 mod line;
 mod link;
 
@@ -24,6 +25,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::s2s::{AtWork, Busy};
 use crate::runtime::Cores;
+pub use figures::{Connected, Figures, figures};
+use figures::{Counters, Known};
 use line::{Id, Line, Why};
 pub(super) use link::serve;
 
@@ -68,6 +71,7 @@ type Returned = (Letter, StanzaError, AtWork);
 struct Station {
     place: Mutex<Place>,
     state: Mutex<State>,
+    counters: Counters,
 }
 
 struct State {
@@ -76,6 +80,7 @@ struct State {
     ready: Arc<Notify>,
     /// Ends it.
     end: Option<oneshot::Sender<StreamCondition>>,
+    connected: Option<Connected>,
 }
 
 /// What a connection that has been let in hears.
@@ -95,7 +100,9 @@ impl Station {
                 line,
                 ready: Arc::default(),
                 end: None,
+                connected: None,
             }),
+            counters: Counters::default(),
         }
     }
 
@@ -113,7 +120,7 @@ impl Station {
     }
 
     /// Lets a connection in; `None` if there is one that stays.
-    fn arrive(&self, id: Id) -> Option<Arrived> {
+    fn arrive(&self, id: Id, connected: Connected) -> Option<Arrived> {
         let replace = self.place().replace;
         let mut state = self.lock();
         if state.line.here().is_some() && !replace {
@@ -125,6 +132,8 @@ impl Station {
             let _ = other.send(StreamCondition::Conflict);
         }
         state.line.arrive(id);
+        state.connected = Some(connected);
+        self.counters.connected();
         // One of its own: the other must not hear what is meant for this one.
         state.ready = Arc::default();
         state.ready.notify_one();
@@ -159,6 +168,7 @@ impl Hub {
         hub.set_places(places);
         cores.spawn_on(0, give_back(server.clone(), waiting)).await;
         server.set_components(hub.clone());
+        Known::of(&server).set(&hub);
         hub
     }
 
@@ -243,7 +253,7 @@ impl Hub {
             if !state.line.leave(id, now) {
                 return;
             }
-            state.end = None;
+            (state.end, state.connected) = (None, None);
             state.line.expire(now)
         };
         self.return_all(station, left);
@@ -271,6 +281,7 @@ impl Hub {
             return;
         }
         let error = away(&station.place().domain);
+        station.counters.returned(letters.len());
         for letter in letters {
             self.give_back(letter, error.clone());
         }
@@ -308,6 +319,7 @@ impl Components for Hub {
             Ok(()) => {}
             Err((letter, why)) => {
                 let domain = &station.place().domain;
+                station.counters.returned(1);
                 self.give_back(
                     letter,
                     match why {

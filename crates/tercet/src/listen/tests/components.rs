@@ -163,6 +163,9 @@ fn what_comes_in_the_middle_of_a_components_restart_waits_for_it() {
         romeo.send(&to_irc(&format!("m{number}")));
     }
     romeo.settle();
+    let away = figures(&scene.server, IRC).unwrap();
+    assert_eq!((away.connected, away.waiting), (None, 5));
+    assert!(away.waiting_bytes > 0 && away.connections == 1);
     let mut irc = scene.component(IRC);
     for number in 0..5 {
         assert!(
@@ -170,6 +173,10 @@ fn what_comes_in_the_middle_of_a_components_restart_waits_for_it() {
                 .contains(&format!("id='m{number}'"))
         );
     }
+    let back = figures(&scene.server, IRC).unwrap();
+    assert!(back.connected.is_some());
+    assert_eq!((back.connections, back.sent, back.waiting), (2, 6, 0));
+    assert_eq!((back.received, back.returned), (0, 0));
 }
 
 #[test]
