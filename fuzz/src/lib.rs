@@ -5,6 +5,7 @@
 //! coverage can feed them too.
 
 pub mod mutate;
+mod server;
 mod targets;
 
 /// A fuzz target.
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     targets::grammar::TARGET,
     targets::jid::TARGET,
     targets::proxy_header::TARGET,
+    targets::rooms::TARGET,
     targets::s2s_stream::TARGET,
     targets::sasl::TARGET,
     targets::socks::TARGET,

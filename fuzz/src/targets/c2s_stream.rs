@@ -282,7 +282,10 @@ impl Driver {
         };
         let answer = match question {
             Question::ScramKeys { account, hash, .. } => Answer::ScramKeys {
-                keys: credentials().keys(hash).clone(),
+                keys: credentials()
+                    .keys(hash)
+                    .expect("they are derived for each")
+                    .clone(),
                 account: self.known(account),
             },
             Question::CheckPassword {

@@ -7,6 +7,7 @@ pub(crate) mod c2s_stream;
 pub(crate) mod grammar;
 pub(crate) mod jid;
 pub(crate) mod proxy_header;
+pub(crate) mod rooms;
 pub(crate) mod s2s_stream;
 pub(crate) mod sasl;
 pub(crate) mod socks;
