@@ -43,6 +43,7 @@ pub mod strangers;
 pub mod time;
 pub mod upload;
 pub mod vcard;
+pub mod vcard4;
 pub mod version;
 
 use tercet_server::{HostBuilder, HostInfo, Role};
@@ -91,6 +92,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<last::Last>();
     b.add::<private::Private>();
     b.add::<vcard::VCard>();
+    b.add::<vcard4::VCard4>();
     b.add::<avatars::Avatars>();
     b.add::<upload::FileUpload>();
     b.add::<pubsub::PubSub>();

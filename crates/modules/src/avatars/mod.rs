@@ -28,7 +28,7 @@ use crate::pubsub::place::Place;
 use crate::pubsub::publish::publish_for_user;
 use crate::pubsub::retract::retract;
 use crate::pubsub::xml::NewItem;
-use crate::vcard::{Part, VCARD};
+use crate::vcard::{Part, VCARD, Writing};
 use photo::Photo;
 use shown::{Audience, Avatar, DATA, METADATA, Picture, Shown, find_out};
 use update::{Known, Said};
@@ -128,6 +128,12 @@ fn look_later(server: &Arc<Server>, account: &Arc<Account>) {
             let place = host.and_then(|host| Nodes::of(&host, &server, &account));
             let (Some(place), Some(avatar)) = (place, account.slot::<Avatar>()) else {
                 return;
+            };
+            // In this order, as where a vCard is written.
+            let writing = account.slot::<Writing>();
+            let _writing = match writing {
+                Some(writing) => Some(writing.0.lock().await),
+                None => None,
             };
             let alone = avatar.changing.lock().await;
             if avatar.lock().known {

@@ -5,12 +5,13 @@
 
 use std::pin::Pin;
 
-use tercet_core::{Element, StanzaError};
+use tercet_core::{BareJid, Element, StanzaError};
 use tercet_server::module::{
-    Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Target, Xep, xep,
+    Coverage, IqCx, IqKind, IqResult, Module, OnIq, Payload, Registrar, Reply, Slot, SlotFuture,
+    Target, Xep, xep,
 };
 use tercet_server::{HostInfo, store_failure};
-use tercet_store::{Batch, Kind, Owner};
+use tercet_store::{Batch, Kind, Owner, Store};
 
 /// The namespace.
 pub const NS: &str = "vcard-temp";
@@ -28,6 +29,16 @@ pub struct Part {
     pub read: Box<ReadFn>,
     /// Takes its part of a vCard that is written, and gives back what is to be kept of it.
     pub write: Box<WriteFn>,
+}
+
+/// Held while an account's vCard is written, by whomever.
+#[derive(Default)]
+pub struct Writing(pub tokio::sync::Mutex<()>);
+
+impl Slot for Writing {
+    fn load(_: &Store, _: &BareJid) -> SlotFuture<Self> {
+        Box::pin(std::future::ready(Ok(Writing::default())))
+    }
 }
 
 /// See [`Part::read`].
@@ -77,6 +88,7 @@ impl Module for VCard {
     }
 
     fn register(r: &mut Registrar<'_, Self>) {
+        r.needs::<Writing>();
         r.iq::<Get>(IqKind::Get, Target::Account)
             .feature(NS)
             .host_feature(NS);
@@ -114,7 +126,13 @@ impl OnIq<Get> for VCard {
 
 impl OnIq<Card> for VCard {
     async fn on_iq(&self, cx: IqCx<'_>, card: Card) -> IqResult {
-        let owner = cx.require_account()?.jid().as_str();
+        let account = cx.require_account()?;
+        let owner = account.jid().as_str();
+        let writing = account.slot::<Writing>();
+        let _alone = match writing {
+            Some(writing) => Some(writing.0.lock().await),
+            None => None,
+        };
         let mut kept = card.0;
         for part in cx.host.provided::<Part>() {
             kept = (part.write)(cx, kept).await?;

@@ -18,6 +18,7 @@ mod invites;
 mod large_rooms;
 mod mam;
 mod offline;
+mod profiles;
 mod push;
 mod registration;
 mod registry;

@@ -193,6 +193,7 @@ const PROMISES: &[(&str, &str)] = &[
         "urn:xmpp:mds:server-assist:0",
         "src/displayed/displayed.scs",
     ),
+    ("urn:ietf:params:xml:ns:vcard-4.0", "src/vcard4/vcard4.scs"),
     ("urn:xmpp:carbons:rules:0", "src/carbons/carbons.scs"),
     ("urn:xmpp:delay", "src/delay/forged.scs"),
     (
