@@ -217,6 +217,12 @@ impl VHost {
         &self.extension.insiders
     }
 
+    /// Whether one of them wants to hear of the presence of contacts.
+    pub(crate) fn hears_contacts(&self) -> bool {
+        let mut insiders = self.extension.insiders.iter();
+        insiders.any(|insider| insider.hears_contacts())
+    }
+
     /// What is behind the host's addresses with a localpart, where these are no accounts.
     pub(crate) fn entity(&self) -> Option<&EntityFn> {
         self.extension.entity.as_deref()

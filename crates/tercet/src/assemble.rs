@@ -186,6 +186,7 @@ fn component(component: &config::Component) -> Component {
         roster_push: component.roster_push,
         messages: component.messages,
         presence: component.presence,
+        contact_presence: component.contact_presence,
         requests: requests
             .map(|request| (request.ns.clone(), access(request.rights)))
             .collect(),

@@ -1,15 +1,18 @@
-//! XEP-0356 Privileged Entity 0.4.1. Gaps: the presence of users' contacts (`roster`); requests for a full JID go to its client.
+//! XEP-0356 Privileged Entity 0.4.1. Gaps: requests for a full JID go to its client.
 //!
 //! What a component may do in the name of a host's users says the configuration alone. A component is who sends from its very
 //! domain; addresses at that domain have no rights.
 
 mod request;
+mod seen;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tercet_core::{BareJid, Head, Jid, Stanza, StanzaError, XmlWriter, error_reply, ns};
 use tercet_server::module::{Coverage, Insider, IqCx, Module, Registrar, Taken, Xep, xep};
 use tercet_server::{Access, Account, Component, HostInfo, Routed, Server, VHost};
+
+use seen::Seen;
 
 const NS: &str = "urn:xmpp:privilege:2";
 const FORWARD: &str = "urn:xmpp:forward:0";
@@ -19,15 +22,13 @@ pub struct Privilege {
     host: String,
     /// Those with rights.
     components: Vec<Component>,
+    /// The presence of users and contacts, if one of them hears of both.
+    seen: OnceLock<Arc<Seen>>,
 }
 
 impl Module for Privilege {
     const NAME: &'static str = "privilege";
-    const XEPS: &'static [Xep] = &[xep(
-        356,
-        "0.4.1",
-        Coverage::Partial("not the presence of users' contacts"),
-    )];
+    const XEPS: &'static [Xep] = &[xep(356, "0.4.1", Coverage::Complete)];
     type Config = ();
 
     fn new((): (), host: &HostInfo) -> Self {
@@ -35,6 +36,7 @@ impl Module for Privilege {
         Privilege {
             host: host.domain.clone(),
             components: components.cloned().collect(),
+            seen: OnceLock::new(),
         }
     }
 
@@ -50,6 +52,7 @@ fn has_rights(component: &Component) -> bool {
     component.roster != Access::default()
         || component.messages
         || component.presence
+        || hears_contacts(component)
         || !component.requests.is_empty()
 }
 
@@ -88,11 +91,12 @@ fn permissions(component: &Component) -> Vec<u8> {
         }
         w.end();
     }
-    if component.presence {
-        w.leaf(
-            "perm",
-            &[("access", "presence"), ("type", "managed_entity")],
-        );
+    if component.presence || hears_contacts(component) {
+        let kind = match hears_contacts(component) {
+            true => "roster",
+            false => "managed_entity",
+        };
+        w.leaf("perm", &[("access", "presence"), ("type", kind)]);
     }
     w.end();
     w.finish()
@@ -103,7 +107,35 @@ fn pushes(component: &Component) -> bool {
     component.roster_push && component.roster.get
 }
 
+/// XEP-0356 §8.1: the presence of contacts is only for who may read the roster.
+fn hears_contacts(component: &Component) -> bool {
+    component.contact_presence && component.roster.get
+}
+
 impl Privilege {
+    fn seen(&self, server: &Server) -> &Seen {
+        self.seen
+            .get_or_init(|| server.kept(&self.host, Seen::default))
+    }
+
+    /// Those that hear of users and of contacts.
+    fn all_hearing(&self) -> impl Iterator<Item = &Component> {
+        self.components.iter().filter(|c| hears_contacts(c))
+    }
+
+    /// Shows components the presence of a user or a contact, unless they have been shown just that.
+    fn tell(&self, server: &Arc<Server>, of: &Jid, presence: &Stanza) {
+        // XEP-0356 §9: what several users get is told once.
+        for (jid, presence) in self.seen(server).take(of, presence) {
+            for component in self.all_hearing() {
+                // It knows of its own.
+                if jid.domain() != component.domain && server.is_connected(&component.domain) {
+                    self.show(server, component, &jid, &presence);
+                }
+            }
+        }
+    }
+
     /// The component that `from` is.
     fn component(&self, from: &Jid) -> Option<&Component> {
         let mut components = self.components.iter();
@@ -192,16 +224,23 @@ impl Insider for Privilege {
             .attr("id", &id);
         w.raw(&permissions(component)).end();
         self.post(server, &host, &component.domain, &w.finish());
-        if !component.presence {
+        if !component.presence && !hears_contacts(component) {
             return;
         }
-        // XEP-0356 §8: what it would have heard, had it been there before.
+        // XEP-0356 §9: what it would have heard, had it been there before.
         for account in server.loaded_accounts() {
             if account.jid().domain() != self.host {
                 continue;
             }
             for (session, presence) in available(&account) {
                 self.show(server, component, &session, &presence);
+            }
+        }
+        if hears_contacts(component) {
+            for (contact, presence) in self.seen(server).all() {
+                if contact.domain() != self.host && contact.domain() != component.domain {
+                    self.show(server, component, &contact, &presence);
+                }
             }
         }
     }
@@ -255,9 +294,32 @@ impl Insider for Privilege {
 
     fn presence(&self, server: &Arc<Server>, session: &Jid, presence: &Stanza) {
         // XEP-0356 §7.1: initial presence and its end, nothing in between.
-        for component in self.components.iter().filter(|c| c.presence) {
+        let some = self.components.iter().filter(|c| c.presence);
+        for component in some.filter(|c| !hears_contacts(c)) {
             if server.is_connected(&component.domain) {
                 self.show(server, component, session, presence);
+            }
+        }
+        if self.hears_contacts() {
+            self.tell(server, session, presence);
+        }
+    }
+
+    fn hears_contacts(&self) -> bool {
+        self.all_hearing().next().is_some()
+    }
+
+    fn contact_presence(&self, server: &Arc<Server>, contact: &Jid, presence: &Stanza) {
+        if self.hears_contacts() {
+            self.tell(server, contact, presence);
+        }
+    }
+
+    fn out_of_reach(&self, server: &Arc<Server>, domain: &str) {
+        if self.hears_contacts() {
+            let gone = self.seen(server).of_domain(domain);
+            for (contact, presence) in gone {
+                self.tell(server, &contact, &presence);
             }
         }
     }
@@ -321,6 +383,12 @@ mod tests {
              <perm access='message' type='outgoing'/><perm access='presence' type='managed_entity'/></privilege>"
         );
         assert!(has_rights(&component));
+        // Not without reading rosters.
+        component.contact_presence = true;
+        assert!(told(&component).contains("type='managed_entity'"));
+        component.roster.get = true;
+        component.presence = false;
+        assert!(told(&component).contains("<perm access='presence' type='roster'/>"));
         assert!(!has_rights(&Component::default()));
     }
 }

@@ -46,6 +46,18 @@ pub trait Insider: Send + Sync {
     /// A session of the host has become available, or unavailable after that. Not to wait, nor to come back to the account.
     fn presence(&self, _server: &Arc<Server>, _session: &Jid, _presence: &Stanza) {}
 
+    /// Whether it wants to hear of [`Insider::contact_presence`]: accounts are read from the store for that.
+    fn hears_contacts(&self) -> bool {
+        false
+    }
+
+    /// Somebody whose presence some account of the host may see is available or unavailable now, whether the account's user is there or not.
+    /// The same may be said several times. Not to wait.
+    fn contact_presence(&self, _server: &Arc<Server>, _contact: &Jid, _presence: &Stanza) {}
+
+    /// The server of this domain is out of reach, with all contacts there.
+    fn out_of_reach(&self, _server: &Arc<Server>, _domain: &str) {}
+
     /// An entry in an account's roster has changed; `push` is the payload of the push. The account is locked.
     fn contact_changed(&self, _server: &Server, _account: &BareJid, _push: &[u8]) {}
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{Jid, Stanza, StanzaError};
+use tercet_core::{BareJid, Jid, PresenceType, Stanza, StanzaError};
 
 use super::{Letter, Passage, Routed};
 use crate::account::Account;
@@ -25,6 +25,8 @@ pub struct Component {
     pub messages: bool,
     /// Whether it hears of the presence of the host's users (XEP-0356).
     pub presence: bool,
+    /// Whether it hears of that of their contacts, too (XEP-0356).
+    pub contact_presence: bool,
     /// Namespaces of requests that it may make in the name of the host's accounts (XEP-0356).
     pub requests: Vec<(String, Access)>,
     /// Namespaces of requests to the host and its accounts that it answers (XEP-0355).
@@ -112,6 +114,48 @@ impl Server {
         if let Some(host) = hosts.get(session.jid().domain()) {
             for insider in host.insiders() {
                 insider.presence(self, session.jid(), presence);
+            }
+        }
+    }
+
+    /// A session of an account has changed its presence, which `subscribers` see: tells the insiders of their hosts.
+    pub(super) fn contact_changed_presence(
+        self: &Arc<Self>,
+        session: &Session,
+        presence: &Stanza,
+        subscribers: &[BareJid],
+    ) {
+        for host in self.present_hosts().values() {
+            if host.hears_contacts() && subscribers.iter().any(|s| s.domain() == host.domain()) {
+                for insider in host.insiders() {
+                    insider.contact_presence(self, session.jid(), presence);
+                }
+            }
+        }
+    }
+
+    /// Presence has come to an account, by a way on which that of others of this server does not: tells the insiders of its host, if
+    /// the account may see it.
+    pub(super) fn presence_of_contact(
+        self: &Arc<Self>,
+        account: &Account,
+        from: &Jid,
+        presence: &Stanza,
+    ) {
+        let hosts = self.present_hosts();
+        let host = hosts.get(account.jid().domain());
+        let Some(host) = host.filter(|host| host.hears_contacts()) else {
+            return;
+        };
+        let sees = match presence.presence_type() {
+            Some(PresenceType::Available) => account.lock().roster.subscription(from.bare_str()).to,
+            // Who may not be seen any more says goodbye, too.
+            Some(PresenceType::Unavailable) => true,
+            _ => false,
+        };
+        if sees {
+            for insider in host.insiders() {
+                insider.contact_presence(self, from, presence);
             }
         }
     }

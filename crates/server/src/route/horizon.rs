@@ -198,6 +198,11 @@ impl Server {
                     (entry.0)(self, &host, domain);
                 }
             }
+            for insider in host.insiders() {
+                for domain in &lost {
+                    insider.out_of_reach(self, domain);
+                }
+            }
         }
         self.go_through(Round {
             lost,

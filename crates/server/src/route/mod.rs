@@ -241,7 +241,7 @@ impl Server {
         if let Some(account) = self.accounts().get(passage.to.bare_str()) {
             return self.to_account(&host, &account, passage, effects);
         }
-        if self.needs_nobody(passage) {
+        if !host.hears_contacts() && self.needs_nobody(passage) {
             return self.finish(passage, effects);
         }
         let server = self.clone();

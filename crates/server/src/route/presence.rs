@@ -196,6 +196,7 @@ impl Server {
         stanza: &Stanza,
         subscribers: &[BareJid],
     ) {
+        self.contact_changed_presence(session, stanza, subscribers);
         let account = session.account();
         let shared = stanza.share(Some(session.jid().as_str()), session.lang());
         for own in account.lock().available() {
@@ -431,6 +432,7 @@ impl Server {
         let event = match passage.stanza.presence_type() {
             Some(PresenceType::Available | PresenceType::Unavailable | PresenceType::Error) => {
                 self.refused_presence(account, passage);
+                self.presence_of_contact(account, passage.from, passage.stanza);
                 hand_over(account, passage.edited(&effects));
                 return self.finish(passage, effects);
             }

@@ -170,6 +170,8 @@ pub struct Component {
     pub messages: bool,
     /// Whether it hears of presence.
     pub presence: bool,
+    /// Whether it hears of that of contacts, too.
+    pub contact_presence: bool,
     /// Requests that it may make in the name of others.
     pub requests: Vec<Request>,
     /// Namespaces that it answers for.
@@ -236,6 +238,11 @@ fn read(reader: &mut Reader<'_>, hosts: &[Host], folder: &Path) -> Option<Compon
             None
         }
     };
+    if keys.contact_presence && !matches!(keys.roster, Rights::Get | Rights::Both) {
+        // XEP-0356 §8.1: who hears of contacts may read who they are.
+        let reason = "it needs `roster = \"get\"` or `roster = \"both\"`";
+        reader.fault("contact_presence", reason);
+    }
     let domain = keys.domain?;
     let host = match keys.host {
         Some(host) if hosts.iter().all(|served| served.domain != host) => {
@@ -261,6 +268,7 @@ fn read(reader: &mut Reader<'_>, hosts: &[Host], folder: &Path) -> Option<Compon
         roster_push: keys.roster_push,
         messages: keys.messages,
         presence: keys.presence,
+        contact_presence: keys.contact_presence,
         requests: keys.requests,
         delegated: keys.delegated,
         domain,

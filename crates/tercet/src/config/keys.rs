@@ -242,7 +242,7 @@ section! {
         queue_time: Period = Period(30), in 0..=3600 => Live;
         /// Bytes that may wait for it. Of what comes then, senders are told.
         queue_bytes: Size = Size(4 << 20), in 65_536..=1 << 30 => Live;
-        /// What it may do with the contact lists of the users of `host` (XEP-0356): `get`, `set` or `both`. This and the next five keys let it act in the name
+        /// What it may do with the contact lists of the users of `host` (XEP-0356): `get`, `set` or `both`. This and the next six keys let it act in the name
         /// of all of them: set them only for programs that you trust as much as this server.
         roster: Rights = Rights::None => Live;
         /// Whether it hears of changes in the lists that it may `get`.
@@ -251,6 +251,8 @@ section! {
         messages: bool = false => Live;
         /// Whether it hears of their coming and going (XEP-0356).
         presence: bool = false => Live;
+        /// Whether it hears of that of all their contacts, too (XEP-0356), wherever those are. It needs `roster` to be `get` or `both`, and includes `presence`.
+        contact_presence: bool = false => Live;
         /// Requests that it may make in their name (XEP-0356): namespaces, each with `get`, `set` or `both`.
         requests: Vec<Request> = Vec::new(), like "[\"http://jabber.org/protocol/pubsub=both\"]" => Live;
         /// Namespaces of requests to `host` and to its users that it answers in their place (XEP-0355), each with the attributes that the request must have,

@@ -512,3 +512,64 @@ fn a_delegated_namespace_of_the_server_is_the_components_and_not_announced_twice
     juliet.send("<iq type='get' id='j' to='romeo@localhost'><query xmlns='jabber:iq:private'><a xmlns='urn:a'/></query></iq>");
     assert!(juliet.expect("</iq>").contains("<forbidden"));
 }
+
+#[test]
+fn a_component_hears_of_the_presence_of_contacts_once_and_of_nobody_else() {
+    let scene = scene(|component| {
+        component.roster = GET;
+        component.contact_presence = true;
+    });
+    let mut irc = scene.component(IRC);
+    let told = irc.expect("</message>");
+    assert!(
+        told.contains("<perm access='presence' type='roster'/>"),
+        "{told}"
+    );
+    let mut wide = scene.component("wide.localhost");
+    let mut romeo = scene.session("romeo");
+    let mut juliet = scene.session("juliet");
+    for (user, name) in [(&mut romeo, "romeo"), (&mut juliet, "juliet")] {
+        user.send("<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>");
+        user.expect("</iq>");
+        user.send("<presence type='subscribe' to='friend@wide.localhost'/>");
+        wide.expect("type='subscribe'");
+        wide.send(&format!(
+            "<presence type='subscribed' from='friend@wide.localhost' to='{name}@localhost'/>"
+        ));
+        user.expect("subscription='to'");
+    }
+    // Nobody is available, and they are no contacts of each other.
+    let to = |from: &str, name: &str, content: &str| {
+        format!("<presence from='{from}@wide.localhost/x' to='{name}@localhost'{content}")
+    };
+    let settle = "<iq type='get' id='settled' from='irc.localhost' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+    for name in ["romeo", "juliet"] {
+        wide.send(&to("friend", name, "><show>away</show></presence>"));
+        wide.send(&to("stranger", name, "/>"));
+    }
+    wide.send(&to("friend", "romeo", "/>"));
+    let first = irc.expect("from='friend@wide.localhost/x'");
+    assert!(!first.contains("stranger"), "{first}");
+    irc.expect("<show>away</show></presence>");
+    let second = irc.expect("from='friend@wide.localhost/x'");
+    assert!(!second.contains("stranger") && !second.contains("away"));
+    // Who comes later is shown the same, and users.
+    romeo.send("<presence/>");
+    irc.expect("from='romeo@localhost/");
+    romeo.send("<presence><status>changed</status></presence>");
+    irc.send("</stream:stream>");
+    irc.rest();
+    let mut irc = scene.component(IRC);
+    irc.expect("from='romeo@localhost/");
+    irc.expect("from='friend@wide.localhost/x'");
+    // Its end, from whomever it comes first.
+    for name in ["romeo", "juliet"] {
+        wide.send(&to("friend", name, " type='unavailable'/>"));
+    }
+    wide.send("<iq type='get' id='w' from='wide.localhost' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    wide.expect("id='w'");
+    irc.expect("type='unavailable'");
+    irc.send(settle);
+    let rest = irc.expect("id='settled'");
+    assert!(!rest.contains("<presence"), "{rest}");
+}
