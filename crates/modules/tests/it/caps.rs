@@ -42,10 +42,23 @@ fn the_node_in_the_stream_features_is_answered_like_the_host() {
             other => panic!("{request} is answered with {other:?}"),
         }
     };
-    let with_node = format!(" node='{node}'");
-    let (plain, named) = (ask(""), ask(&with_node));
-    assert!(named.contains(&with_node), "{named}");
-    assert_eq!(plain, named.replace(&with_node, ""));
+    // XEP-0390 §5.5
+    let second = features.root().child("c", "urn:xmpp:caps").unwrap();
+    let hashes = second.children().map(|hash| {
+        let algo = hash.attr("algo").unwrap().into_owned();
+        format!("urn:xmpp:caps#{algo}.{}", hash.text())
+    });
+    let mut nodes: Vec<String> = hashes.collect();
+    assert_eq!(nodes.len(), 2, "SHA-256 and SHA3-256");
+    nodes.push(node);
+    let plain = ask("");
+    for node in nodes {
+        let with_node = format!(" node='{node}'");
+        let named = ask(&with_node);
+        assert!(named.contains(&with_node), "{named}");
+        assert_eq!(plain, named.replace(&with_node, ""));
+    }
+    assert!(ask(" node='urn:xmpp:caps#sha-256.AAAA'").contains("<item-not-found"));
     // RFC 6121 §2.6.1, §3.4
     for (name, ns) in [
         ("ver", "urn:xmpp:features:rosterver"),

@@ -8,6 +8,9 @@ const TUNE: &str = "http://jabber.org/protocol/tune";
 /// XEP-0115 §5.1 over what [`Scene::answer`] says.
 const VER: &str = "Typ2y7NU52Y+tPVqOQzbGpfy65A=";
 
+/// XEP-0390 §4.1 over the same, by SHA-256.
+const SECOND: &str = "8hUHcTfL/ojLtIcnAeqkLxO/sOspl4jcGM7qgxH+6DY=";
+
 /// Juliet and those around her.
 struct Scene(InProcess);
 
@@ -55,6 +58,16 @@ impl Scene {
             "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:client' ver='{VER}'/></presence>"
         );
         self.send(name, &caps);
+    }
+
+    fn present_second(&mut self, name: &str, hash: &str) {
+        self.send(
+            name,
+            &format!(
+                "<presence><c xmlns='urn:xmpp:caps'><hash xmlns='urn:xmpp:hashes:2' algo='blake2b-512'>AAAA</hash>\
+                 <hash xmlns='urn:xmpp:hashes:2' algo='sha-256'>{hash}</hash></c></presence>"
+            ),
+        );
     }
 
     /// Answers the question about capabilities; true if there was one. What the answer says does not matter but for the hash.
@@ -257,4 +270,59 @@ fn who_takes_the_name_of_an_account_that_is_gone_owns_no_nodes_of_it() {
         answer.iter().any(|a| a.contains("item-not-found")),
         "{answer:?}"
     );
+}
+
+#[test]
+fn who_says_what_it_wants_by_the_second_capabilities_alone_hears_it() {
+    let mut scene = Scene::new(&["Juliet", "Romeo", "Nurse", "Tybalt"]);
+    for name in ["Romeo", "Nurse", "Tybalt"] {
+        scene.befriend(name);
+    }
+    scene.all("Romeo");
+    scene.present_second("Romeo", SECOND);
+    let asked = scene.all("Romeo");
+    let question = asked.iter().find(|e| e.contains("disco#info")).unwrap();
+    // XEP-0390 §4.3: under the node of a hash whose function is known here.
+    let node = format!("node='urn:xmpp:caps#sha-256.{SECOND}'");
+    assert!(question.contains(&node), "{question}");
+    scene.send("Romeo", "<presence><show>away</show></presence>");
+    let id = question.split("id='").nth(1).unwrap();
+    let id = id.split('\'').next().unwrap();
+    scene.send(
+        "Romeo",
+        &format!(
+            "<iq type='result' to='localhost' id='{id}'><query xmlns='http://jabber.org/protocol/disco#info'>\
+             <feature var='{TUNE}+notify'/><feature var='http://jabber.org/protocol/disco#info'/>\
+             <identity category='client' type='pc' name='Romeo'/></query></iq>"
+        ),
+    );
+    // Verified: who has the same is not asked.
+    scene.present_second("Nurse", SECOND);
+    assert!(!scene.interested("Nurse"));
+    // Another hash is of another client, and what it says is not remembered by a hash that it has not.
+    scene.present_second("Tybalt", "AAAA");
+    assert!(scene.interested("Tybalt"));
+    scene.publish("one");
+    for name in ["Romeo", "Nurse", "Tybalt"] {
+        assert_eq!(scene.events(name).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_false_hash_poisons_nobody() {
+    let mut scene = Scene::new(&["Juliet", "Romeo", "Nurse"]);
+    scene.befriend("Nurse");
+    scene.present_second("Romeo", SECOND);
+    assert!(scene.answer("Romeo", &["urn:xmpp:ping"]));
+    scene.present_second("Nurse", SECOND);
+    assert!(scene.interested("Nurse"), "who has the hash is asked still");
+    scene.publish("one");
+    assert_eq!(scene.events("Nurse").len(), 1);
+    // Nor does one of XEP-0115 under that name.
+    let mut scene = Scene::new(&["Juliet", "Romeo"]);
+    scene.send(
+        "Romeo",
+        &format!("<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:xmpp:caps' ver='{VER}'/></presence>"),
+    );
+    assert!(!scene.interested("Romeo"));
 }

@@ -17,6 +17,7 @@ const SILENT: &[(&str, &str)] = &[(
 
 /// Features that are no request's namespace, each with the transcript that shows the promise kept.
 const PROMISES: &[(&str, &str)] = &[
+    ("urn:xmpp:caps", "src/caps/caps.scs"),
     ("http://jabber.org/protocol/caps", "src/caps/caps.scs"),
     (
         "http://jabber.org/protocol/pubsub#access-authorize",

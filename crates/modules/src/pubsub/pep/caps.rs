@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tercet_core::{Element, Stanza};
 
+use crate::caps::second;
 use crate::disco;
 
 const NS: &str = "http://jabber.org/protocol/caps";
@@ -19,7 +20,7 @@ const NODES: usize = 200;
 pub struct Caps {
     /// The hash's function; empty in a legacy format, which nobody can verify.
     pub hash: String,
-    /// The client.
+    /// The client; the namespace of XEP-0390 for a hash of that.
     pub node: String,
     /// The hash.
     pub ver: String,
@@ -28,6 +29,17 @@ pub struct Caps {
 impl Caps {
     /// Reads those of a presence stanza; `None` if it has none.
     pub fn of(presence: &Stanza) -> Option<Caps> {
+        if let Some(c) = presence.child("c", second::NS)
+            && let Some((algo, ver)) = second::chosen(c.parse().root())
+            && ver.len() <= MAX
+        {
+            // XEP-0390 §7.2: where there are both, what XEP-0115 says is not looked up.
+            return Some(Caps {
+                hash: algo.into(),
+                node: second::NS.into(),
+                ver,
+            });
+        }
         let c = presence.child("c", NS)?.parse();
         let attr = |name: &str| c.root().attr(name).map(|v| v.into_owned());
         let caps = Caps {
@@ -36,21 +48,34 @@ impl Caps {
             ver: attr("ver")?,
         };
         let all = [&caps.hash, &caps.node, &caps.ver];
-        all.iter().all(|v| v.len() <= MAX).then_some(caps)
+        let fits = all.iter().all(|v| v.len() <= MAX);
+        // Nobody mistakes one for a hash of XEP-0390.
+        (fits && !caps.is_second()).then_some(caps)
+    }
+
+    /// Whether the hash is one of XEP-0390.
+    pub fn is_second(&self) -> bool {
+        self.node == second::NS
     }
 
     /// Whether the hash can be verified, so that whoever sends it has these capabilities.
     pub fn is_verifiable(&self) -> bool {
-        function(&self.hash).is_some()
+        self.is_second() || function(&self.hash).is_some()
     }
 
     /// The node under which the client is asked.
     pub fn question(&self) -> String {
-        format!("{}#{}", self.node, self.ver)
+        match self.is_second() {
+            true => second::node(&self.hash, &self.ver),
+            false => format!("{}#{}", self.node, self.ver),
+        }
     }
 
-    /// XEP-0115 §5.4: whether the answer is what the hash was made of.
-    pub fn verify(&self, query: Element<'_>) -> bool {
+    /// XEP-0115 §5.4, XEP-0390 §4.4: whether the answer, in a stanza of the language `lang`, is what the hash was made of.
+    pub fn verify(&self, query: Element<'_>, lang: Option<&str>) -> bool {
+        if self.is_second() {
+            return second::verify(query, &self.hash, &self.ver, lang);
+        }
         let Some(function) = function(&self.hash) else {
             return false;
         };
@@ -122,9 +147,9 @@ mod tests {
             node: "http://code.google.com/p/exodus".into(),
             ver: "QgayPKawpkPSDYmwT/WM94uAlu0=".into(),
         };
-        assert!(caps.verify(answer("").root()));
+        assert!(caps.verify(answer("").root(), None));
         let more = answer("<feature var='tune+notify'/>");
-        assert!(!caps.verify(more.root()));
+        assert!(!caps.verify(more.root(), None));
         assert!(Interests::of(more.root()).has("tune"));
     }
 }

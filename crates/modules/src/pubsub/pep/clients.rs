@@ -75,7 +75,11 @@ impl Clients {
     /// A session has sent presence with these capabilities, or with none.
     pub fn meet(&self, jid: &Jid, caps: Option<Caps>) -> Met {
         let Some(caps) = caps else {
-            self.forget(jid);
+            let mut shard = self.shard(jid.as_str());
+            // XEP-0390 §7.2: who has them need not say so each time.
+            if !shard.get(jid.as_str()).is_some_and(|c| c.caps.is_second()) {
+                shard.remove(jid.as_str());
+            }
             return Met::Nothing;
         };
         let known = self.known(&caps);

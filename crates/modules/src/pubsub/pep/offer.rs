@@ -134,13 +134,16 @@ fn question(server: &Arc<Server>, core: &Arc<Core>, caps: Caps, asked: Asked) ->
 
 fn answer(server: &Arc<Server>, core: &Arc<Core>, caps: Caps, asked: Asked, answered: Answered) {
     let clients = clients(server);
-    let query: Option<OwnedElement> = match &answered {
-        Answered::Result(stanza) => stanza.child("query", disco::INFO).map(|q| q.parse()),
-        _ => None,
+    let (query, lang): (Option<OwnedElement>, _) = match &answered {
+        Answered::Result(stanza) => {
+            let query = stanza.child("query", disco::INFO).map(|q| q.parse());
+            (query, stanza.lang())
+        }
+        _ => (None, None),
     };
     let interests = query.as_ref().map(|q| Arc::new(Interests::of(q.root())));
     if let (Some(query), Some(interests)) = (&query, &interests)
-        && caps.verify(query.root())
+        && caps.verify(query.root(), lang.as_deref())
     {
         for waiting in clients.verified(&caps, interests) {
             learned(server, core, &clients, &caps, waiting, interests);
