@@ -20,6 +20,7 @@ pub mod disco;
 pub mod displayed;
 mod due;
 pub mod escape;
+pub mod external;
 pub mod hints;
 pub mod invites;
 pub mod last;
@@ -95,6 +96,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<vcard4::VCard4>();
     b.add::<avatars::Avatars>();
     b.add::<upload::FileUpload>();
+    b.add::<external::ExternalServices>();
     b.add::<pubsub::PubSub>();
     b.add::<displayed::Displayed>();
 }

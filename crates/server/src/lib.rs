@@ -34,5 +34,7 @@ pub use server::{
     Rooms, Server, store_failure,
 };
 pub use session::Session;
-pub use settings::{Archiving, Bytestreams, NodeCreation, PubSub, Uploads};
+pub use settings::{
+    Archiving, Bytestreams, Entry, External, NodeCreation, PubSub, Secret, Uploads,
+};
 pub use vhost::{HostBuilder, VHost};

@@ -21,7 +21,7 @@ use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
 use crate::route::{Component, Horizon, Ways};
 use crate::session::Hibernating;
-use crate::settings::{Archiving, Bytestreams, PubSub, Uploads};
+use crate::settings::{Archiving, Bytestreams, External, PubSub, Uploads};
 use crate::vhost::{HostBuilder, VHost};
 
 /// What this crate keeps in the store.
@@ -122,6 +122,8 @@ pub struct HostInfo {
     pub peers: Peers,
     /// Bounds on the files that its users share.
     pub uploads: Uploads,
+    /// Services outside XMPP that its users are told of.
+    pub external: Vec<External>,
     /// The components that belong to it.
     pub components: Vec<Component>,
     /// The table `[modules]`: one table a module.

@@ -99,6 +99,54 @@ impl Default for Uploads {
     }
 }
 
+/// A service outside XMPP that clients are told of (XEP-0215), such as one for calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// What it is: `stun`, `turn`, …
+    pub kind: &'static str,
+    /// Its name, or its IP address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// `udp` or `tcp`.
+    pub transport: &'static str,
+    /// What it is called, for people.
+    pub name: Option<String>,
+    /// How users get in.
+    pub entry: Entry,
+}
+
+/// How users get into a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Without a password.
+    Open,
+    /// With one that is made for each request, and holds for a while: by a secret that the service knows, too.
+    Made {
+        /// The secret.
+        secret: Secret,
+        /// How long a password holds, in seconds.
+        lifetime_s: u64,
+    },
+    /// With one that is everybody's.
+    Fixed {
+        /// The user's name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+}
+
+/// What is not to be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// The service that relays streams of bytes between clients (XEP-0065).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bytestreams {

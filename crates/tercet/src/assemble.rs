@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tercet_core::Peers;
 use tercet_server::{
-    Access, Archiving, Bytestreams, Clock, Component, Delegated, HostInfo, Invitations, Limits,
-    PubSub, RoomDefaults, Rooms, Server, Uploads,
+    Access, Archiving, Bytestreams, Clock, Component, Delegated, Entry, External, HostInfo,
+    Invitations, Limits, PubSub, RoomDefaults, Rooms, Secret, Server, Uploads,
 };
 use tercet_store::{Kind, Store, StoreError};
 
 use crate::config::{
-    self, Config, Host, NodeCreation, Place, Port, RegistrationPolicy, RelayUsers, Rights,
-    RoomCreation, Uri,
+    self, Config, Host, NodeCreation, Password, Place, Port, RegistrationPolicy, RelayUsers,
+    Rights, RoomCreation, Service, ServiceEntry, Uri,
 };
 
 /// Why a server could not be put together.
@@ -134,6 +134,12 @@ fn info(config: &Config, host: &Host) -> HostInfo {
             .collect(),
         pubsub: nodes(host),
         bytestreams: relay(config, host),
+        external: config
+            .services
+            .iter()
+            .filter(|service| service.host.as_ref().is_none_or(|h| *h == host.domain))
+            .map(external)
+            .collect(),
         modules: host.modules.0.clone(),
         limits: limits(config),
         ..HostInfo::default()
@@ -170,6 +176,28 @@ fn relay(config: &Config, host: &Host) -> Option<Bytestreams> {
             .to_owned(),
         everybody: host.proxy.users == RelayUsers::Everybody,
     })
+}
+
+fn external(service: &Service) -> External {
+    let secret = |password: &Password| Secret(password.reveal().to_owned());
+    External {
+        kind: service.kind.word(),
+        host: service.address.as_str().to_owned(),
+        port: service.port,
+        transport: service.transport.word(),
+        name: service.name.clone(),
+        entry: match &service.entry {
+            ServiceEntry::Open => Entry::Open,
+            ServiceEntry::Made(shared, lifetime) => Entry::Made {
+                secret: secret(shared),
+                lifetime_s: lifetime.0,
+            },
+            ServiceEntry::Fixed(username, password) => Entry::Fixed {
+                username: username.clone(),
+                password: secret(password),
+            },
+        },
+    }
 }
 
 fn component(component: &config::Component) -> Component {

@@ -15,8 +15,8 @@ use tercet_core::{
 };
 use tercet_modules::bytestreams::{Refusal, Relay, set_relay};
 use tercet_server::{
-    AccountError, Bytestreams, Clock, HostInfo, Limits, Outbox, PubSub, Receipt, RoomCreation,
-    Rooms, Server, Session, VHost,
+    AccountError, Bytestreams, Clock, Entry, External, HostInfo, Limits, Outbox, PubSub, Receipt,
+    RoomCreation, Rooms, Secret, Server, Session, VHost,
 };
 use tercet_store::Store;
 use tercet_testkit::{Arrival, Client, Peer, PeerError};
@@ -31,6 +31,26 @@ pub(crate) struct InProcess {
     server: Arc<Server>,
     domains: BTreeSet<String>,
     clients: BTreeMap<String, Connection>,
+}
+
+/// Two services for calls, one of which shares `secret`.
+fn calls(secret: &str) -> Vec<External> {
+    let service = |kind, name: Option<&str>, entry| External {
+        kind,
+        host: format!("{kind}.example.org"),
+        port: 3478,
+        transport: "udp",
+        name: name.map(str::to_owned),
+        entry,
+    };
+    let made = Entry::Made {
+        secret: Secret(secret.into()),
+        lifetime_s: 3600,
+    };
+    vec![
+        service("stun", None, Entry::Open),
+        service("turn", Some("Calls"), made),
+    ]
 }
 
 /// A relay to which nobody connects.
@@ -157,6 +177,10 @@ impl Peer for InProcess {
                     _ => return Err(PeerError::new(format!("transcripts cannot limit {key}"))),
                 }
             }
+        }
+        if let Some(external) = table.remove("external") {
+            let secret = external.get("secret").and_then(|secret| secret.as_str());
+            info.external = calls(secret.unwrap_or_default());
         }
         let mut rooms = Rooms::new("");
         if let Some(table) = table.remove("rooms") {

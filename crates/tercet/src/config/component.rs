@@ -289,7 +289,7 @@ fn parent(domain: &Domain, hosts: &[Host]) -> Option<Domain> {
 }
 
 /// The first line of a file.
-fn secret_in(file: &Path) -> Result<Password, String> {
+pub(super) fn secret_in(file: &Path) -> Result<Password, String> {
     let text = std::fs::read_to_string(file).map(Zeroizing::new);
     let text = text.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     Password::parse(text.lines().next().unwrap_or_default().trim())

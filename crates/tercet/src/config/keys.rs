@@ -7,9 +7,13 @@ use tercet_core::DomainPattern;
 
 use super::component::{Namespace, Password, Request, Text};
 use super::federation::{NameServer, Route};
-use super::net::{Network, Place};
+use super::net::Network;
 use super::section::section;
 use super::value::{Admin, BaseUrl, Domain, LogFilter, Period, Port, Size, Uri, choice};
+
+mod services;
+
+pub use services::*;
 
 choice! {
     /// Who may make an account.
@@ -478,32 +482,6 @@ section! {
         node_subscriptions: u32 = 10_000, in 1..=1_000_000 => Live;
         /// Nodes of the service that one user may be subscribed to or on the lists of.
         user_subscriptions: u32 = 1000, in 1..=1_000_000 => Live;
-    }
-}
-
-choice! {
-    /// Who may begin streams through the relay.
-    RelayUsers {
-        /// Who has an account on the domain that it belongs to.
-        Users = "users",
-        /// Everybody, users of other servers too.
-        Everybody = "everybody",
-    }
-}
-
-section! {
-    /// A relay for streams of bytes (XEP-0065), such as files that clients send each other and that no other way leads to. It is a service under a domain of its own,
-    /// and a port, `listen.proxy`. `limits.proxy_…` bounds it.
-    Proxy "proxy" {
-        /// Whether there is one.
-        enabled: bool = true => Live;
-        /// The domain of the service. Left out, it is `proxy.` before the domain that it belongs to.
-        domain: Option<Domain> = None, like "\"proxy.example.org\"" => Restart;
-        /// Where clients connect to: a name or an IP address, which has to lead to `listen.proxy` of this machine. Left out, it is the domain that the relay
-        /// belongs to.
-        address: Option<Place> = None, like "\"files.example.org\"" => Live;
-        /// Who may begin streams through it: `users` with an account on the domain, or `everybody`. The other end may be anybody.
-        users: RelayUsers = RelayUsers::Users => Live;
     }
 }
 

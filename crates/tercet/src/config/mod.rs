@@ -3,6 +3,7 @@
 //! [`keys`] declares every key once. Reading collects all faults, each with line, column, key and nearest known name, and never stops at the first.
 
 pub mod component;
+pub mod external;
 pub mod fault;
 pub mod federation;
 pub mod keys;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use component::{Component, Password};
+pub use external::{Service, ServiceEntry};
 use fault::{ConfigError, Fault, position};
 pub use federation::{NameServer, Route};
 pub use keys::{
@@ -45,6 +47,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// Components, each domain once, and none that is served otherwise.
     pub components: Vec<Component>,
+    /// Services outside XMPP that users are told of.
+    pub services: Vec<Service>,
     /// Listeners as written; see [`Config::addresses`].
     pub listen: Listen,
     /// What browsers see; see [`Config::public_url`].
@@ -194,12 +198,14 @@ impl Config {
             reader.adopt(inner.finish());
         }
         let components = component::read_all(&mut reader, text, &hosts, folder);
+        let services = external::read_all(&mut reader, text, &hosts, folder);
         let config = Config {
             file: None,
             data_dir: folder.join(general.data_dir),
             admins: general.admins,
             hosts,
             components,
+            services,
             listen,
             http,
             federation,
@@ -271,6 +277,7 @@ impl Config {
             changes.push((format!("host {fresh}"), Effect::Live));
         }
         changes.extend(component::changes(&self.components, &new.components));
+        changes.extend(external::changes(&self.services, &new.services));
         let in_both = |key: &Flat| {
             key.host
                 .as_ref()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::keys::{
     Archive, ComponentKeys, Contact, Federation, General, Http, Limits, Listen, Log, Login, Peers,
-    Proxy, PubSub, Registration, Rooms, Tls, Upload,
+    Proxy, PubSub, Registration, Rooms, ServiceKeys, Tls, Upload,
 };
 use super::section::{Effect, Key, Section};
 
@@ -29,7 +29,7 @@ fn table<S: Section>(per_host: bool) -> Table {
     }
 }
 
-fn tables() -> [Table; 17] {
+fn tables() -> [Table; 18] {
     [
         table::<General>(false),
         table::<Listen>(false),
@@ -50,6 +50,10 @@ fn tables() -> [Table; 17] {
         Table {
             list: true,
             ..table::<ComponentKeys>(false)
+        },
+        Table {
+            list: true,
+            ..table::<ServiceKeys>(false)
         },
     ]
 }

@@ -250,7 +250,7 @@ abuse = "mailto:abuse@example.org"
         "t.toml:1:1: domian: unknown key; did you mean domain?\n\
          t.toml:2:12: data_dir: the path is empty\n\
          t.toml:3:1: policy: unknown key; did you mean registration.policy?\n\
-         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, http, tls, peers, login, registration, federation, limits, archive, upload, rooms, pubsub, contact, log, modules, host, component\n\
+         t.toml:4:1: colour: unknown key; known here: domain, data_dir, admins, listen, http, tls, peers, login, registration, federation, limits, archive, upload, rooms, pubsub, proxy, contact, log, modules, host, component, service\n\
          t.toml:6:1: listen.adresses: unknown key; did you mean listen.addresses?\n\
          t.toml:7:7: listen.c2s: 70000 is out of range\n\
          t.toml:8:11: listen.c2s_tls: expected a port number (0: any free one), or false for none, found a string\n\
@@ -260,7 +260,7 @@ abuse = "mailto:abuse@example.org"
          t.toml:15:16: limits.stanza_bytes: 1 KiB is outside 10000 B to 16 MiB\n\
          t.toml:16:8: limits.idle: expected a time such as \"30 s\", \"15 min\", \"2 h\" or \"7 d\", or a number of seconds, found \"soon\"\n\
          t.toml:18:7: host: every [[host]] needs its own domain\n\
-         t.toml:18:7: host.limits: unknown key; known here: domain, tls, peers, login, registration, archive, upload, rooms, pubsub, contact, modules\n\
+         t.toml:18:7: host.limits: unknown key; known here: domain, tls, peers, login, registration, archive, upload, rooms, pubsub, proxy, contact, modules\n\
          t.toml:20:2: lgo: unknown key; did you mean log?\n\
          t.toml:23:9: log.level: \"inof\" is not error, warn, info, debug, trace or off, also by part as in \"info,tercet_stream=debug\"; did you mean \"info\"?\n\
          t.toml:25:9: contact.abuse: expected a list, each an address with its scheme, such as \"mailto:abuse@example.org\", found a string"
