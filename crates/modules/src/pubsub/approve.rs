@@ -32,7 +32,7 @@ struct Decision {
 pub fn ask(place: &Place, node: &Node, subscriber: &Jid) {
     let owners: Vec<BareJid> = match &place.account {
         Some(account) => vec![account.jid().clone()],
-        None => node.lock().owners().cloned().collect(),
+        None => node.owners(),
     };
     for owner in owners {
         ask_one(place, &node.name, subscriber, &owner);

@@ -11,7 +11,7 @@ use super::config::NodeConfig;
 use super::node::{Affiliation, Member, Node, State};
 use super::place::Place;
 use super::xml::{NS, NS_OWNER};
-use super::{notify, records};
+use super::{attachments, notify, records};
 
 /// §8.1: a node is made.
 pub async fn create(
@@ -30,6 +30,7 @@ pub async fn create(
     };
     // XEP-0060 §8.1.2: an instant node is named by the service.
     let chosen = name.clone().unwrap_or_else(|| fresh_id(place));
+    attachments::check_name(name.as_deref())?;
     if place.look(&chosen).await?.is_some() {
         return Err(StanzaError::conflict());
     }
@@ -166,6 +167,13 @@ fn answer_form(name: &str, node: Option<&str>, form: &Form) -> Reply {
 pub async fn delete(place: &Place, from: &Jid, name: &str, redirect: Option<String>) -> IqResult {
     let node = place.owned(name, from).await?;
     let _alone = node.changing.lock().await;
+    end(place, &node, redirect).await?;
+    Ok(Reply::Empty)
+}
+
+/// Ends a node, whose `changing` the caller holds, and tells of it.
+pub async fn end(place: &Place, node: &Node, redirect: Option<String>) -> Result<(), StanzaError> {
+    let name = &*node.name;
     let state = node.lock().clone();
     if state.gone {
         return Err(StanzaError::item_not_found());
@@ -188,7 +196,7 @@ pub async fn delete(place: &Place, from: &Jid, name: &str, redirect: Option<Stri
             w.leaf("redirect", &[("uri", uri)]);
         }
         w.end();
-        notify::tell(place, &node, &w.finish()).await?;
+        notify::tell(place, node, &w.finish()).await?;
     }
-    Ok(Reply::Empty)
+    Ok(())
 }

@@ -6,6 +6,7 @@ use tercet_server::module::{IqCx, IqResult, Reply};
 use tercet_server::store_failure;
 
 use super::access::{may_read, may_subscribe};
+use super::attachments::is_attachments;
 use super::config::Access;
 use super::place::Place;
 use super::records;
@@ -30,6 +31,7 @@ pub async fn node(
         Ok(asker) => asker,
         Err(error) => return Some(Err(error)),
     };
+    let owners = node.owners();
     let state = node.lock();
     // Who may not subscribe learns nothing, not even that the node is there.
     if let Err(error) = may_subscribe(&state.config, asker) {
@@ -47,7 +49,7 @@ pub async fn node(
             w.leaf("feature", &[("var", INFO)]);
             let owners: Vec<String> = match place.account {
                 Some(_) => vec![place.jid.to_string()],
-                None => state.owners().map(|owner| owner.to_string()).collect(),
+                None => owners.iter().map(|owner| owner.to_string()).collect(),
             };
             let subscribers = state.subscriptions();
             let meta = state.config.meta(state.created_ms, &owners, subscribers);
@@ -70,7 +72,9 @@ pub async fn node(
 /// The nodes of an account that the sender may subscribe to: their names and titles.
 pub async fn personal(place: &Place, cx: &IqCx<'_>) -> Result<Vec<(String, String)>, StanzaError> {
     let mut shown = Vec::new();
-    for name in place.names().await?.unwrap_or_default() {
+    let names = place.names().await?.unwrap_or_default();
+    // Attachments are found by their items.
+    for name in names.into_iter().filter(|name| !is_attachments(name)) {
         let Some(node) = place.look(&name).await? else {
             continue;
         };
@@ -100,6 +104,9 @@ pub async fn nodes(place: &Place, cx: &IqCx<'_>, page: Option<RsmRequest>) -> Iq
             let Some((state, _)) = records::read_node(&record) else {
                 continue;
             };
+            if is_attachments(&name) {
+                continue;
+            }
             let open = matches!(state.config.access, Access::Open | Access::Authorize);
             if open || joined.iter().any(|(of, _)| *of == name) {
                 all.push((name, state.config.title));

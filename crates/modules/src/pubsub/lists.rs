@@ -77,6 +77,7 @@ pub async fn set_subscriptions(
 /// §8.9.1: who is on its lists.
 pub async fn affiliations(place: &Place, from: &Jid, name: &str) -> IqResult {
     let node = place.owned(name, from).await?;
+    let node = node.basis().unwrap_or(node);
     let state = node.lock();
     let mut w = XmlWriter::new();
     w.start("pubsub").attr("xmlns", NS_OWNER);

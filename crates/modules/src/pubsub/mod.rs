@@ -2,12 +2,14 @@
 //! optional: digests and bodies of notifications, more than one subscription of one address, collections (XEP-0248).
 //!
 //! A [`place::Place`] is an account or a service with nodes; whatever is done to them is the same for both, a file for each deed
-//! (`create`, `publish`, `retract`, `items`, `subscribe`, `approve`, `lists`), by the rules in `access`. A `node` is read from the store
+//! (`create`, `publish`, `retract`, `items`, `subscribe`, `approve`, `lists`), by the rules in `access`; `attachments` are what
+//! is beside a node for something attached to its items (XEP-0470). A `node` is read from the store
 //! (`records`) at its first use, and leaves the memory when it is not used for a while (`shelf`). What changes is durable first; then
 //! it is told (`notify`), then the one who asked gets an answer. `pep` knows what clients want to hear of.
 
 pub mod access;
 pub mod approve;
+pub mod attachments;
 pub mod bookmarks;
 pub mod config;
 pub mod create;
@@ -98,6 +100,7 @@ impl Module for PubSub {
         xep(48, "1.2", Coverage::Complete),
         xep(402, "1.2.0", Coverage::Complete),
         xep(411, "1.1.0", Coverage::Complete),
+        xep(470, "0.2.0", Coverage::Complete),
     ];
     type Config = ();
 
@@ -123,6 +126,7 @@ impl Module for PubSub {
         for feature in FEATURES {
             handle = handle.feature(feature);
         }
+        handle = handle.feature(attachments::NS);
         for feature in PERSONAL.iter().filter(|_| personal) {
             handle = handle.feature(feature);
         }
@@ -230,9 +234,12 @@ impl OnIq<Request> for PubSub {
         let answer = match (is_set(&cx), request) {
             (true, Request::Create(node, form)) => create::create(&place, from, node, form).await,
             (true, Request::Publish(node, item, options)) => {
+                let options =
+                    attachments::prepare(&place, from, &node, item.as_ref(), options).await?;
                 publish::publish(&place, from, &node, item, options).await
             }
             (true, Request::Retract(node, id, notify)) => {
+                attachments::check_retracted(&place, &node)?;
                 retract::retract(&place, from, &node, &id, notify).await
             }
             (true, Request::Subscribe(node, jid, options)) => {
@@ -262,6 +269,7 @@ impl OnIq<Request> for PubSub {
             _ => Err(StanzaError::bad_request()),
         }?;
         if let Some(node) = changed {
+            attachments::follow(&place, &node).await?;
             follow::tell(cx.host, &place, from, &node).await?;
         }
         Ok(answer)
@@ -283,6 +291,9 @@ impl OnIq<OwnerRequest> for PubSub {
         let from = cx.from;
         let changed = request.changed().map(Box::<str>::from);
         let changed = changed.filter(|_| is_set(&cx));
+        if is_set(&cx) {
+            attachments::check_owner(&place, &request)?;
+        }
         let answer = match (is_set(&cx), request) {
             (false, OwnerRequest::Configure(node, _)) => {
                 create::configuration(&place, from, &node).await
@@ -310,6 +321,7 @@ impl OnIq<OwnerRequest> for PubSub {
             _ => Err(StanzaError::bad_request()),
         }?;
         if let Some(node) = changed {
+            attachments::follow(&place, &node).await?;
             follow::tell(cx.host, &place, from, &node).await?;
         }
         Ok(answer)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tercet_core::{BareJid, Jid};
 
@@ -250,6 +250,8 @@ pub struct Node {
     /// Held from the check of a change until it is durable and told of, so that all hear of changes in their order.
     pub changing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// The node whose lists count for this one (XEP-0470).
+    basis: Mutex<Option<Arc<Node>>>,
     used_ms: AtomicU64,
     /// Before this time no subscription ends by itself.
     calm_until_ms: AtomicU64,
@@ -263,6 +265,7 @@ impl Node {
             name: name.into(),
             changing: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
+            basis: Mutex::default(),
             used_ms: AtomicU64::new(0),
             calm_until_ms: AtomicU64::new(calm_until_ms),
         }
@@ -271,6 +274,35 @@ impl Node {
     /// Its state, locked. Hold it shortly, never across an await, and lock nothing else meanwhile.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lists of `basis` count for this one from here on.
+    pub fn rest_on(&self, basis: Arc<Node>) {
+        *self.basis.lock().unwrap_or_else(PoisonError::into_inner) = Some(basis);
+    }
+
+    /// The node whose lists count for this one, if it is not this one.
+    pub fn basis(&self) -> Option<Arc<Node>> {
+        let basis = self.basis.lock();
+        basis.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What somebody is to it, and whether it is subscribed.
+    pub fn standing(&self, bare: &str) -> (Affiliation, bool) {
+        let own = self.lock().member(bare);
+        let listed = self.basis().map(|basis| basis.lock().member(bare));
+        match listed {
+            None => (own.affiliation, own.is_subscribed()),
+            Some(one) => (one.affiliation, own.is_subscribed() || one.is_subscribed()),
+        }
+    }
+
+    /// Who owns it, by its lists.
+    pub fn owners(&self) -> Vec<BareJid> {
+        match self.basis() {
+            Some(basis) => basis.lock().owners().cloned().collect(),
+            None => self.lock().owners().cloned().collect(),
+        }
     }
 
     /// Notes that it is used now.

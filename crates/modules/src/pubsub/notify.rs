@@ -8,7 +8,7 @@ use tercet_server::{Fanout, Session};
 
 use super::access::may_read;
 use super::config::NodeConfig;
-use super::node::{Node, State, Subscribed};
+use super::node::{Member, Node, State, Subscribed};
 use super::options::Options;
 use super::pep::{Clients, clients};
 use super::place::Place;
@@ -206,17 +206,19 @@ fn contacts(place: &Place, node: &Node, config: &NodeConfig) -> Vec<BareJid> {
         return Vec::new();
     };
     let members = node.lock().members.clone();
+    let basis = node.basis().map(|basis| basis.lock().members.clone());
     let state = account.lock();
     let list = account.slot::<BlockList>().filter(|list| !list.is_empty());
     let may = |jid: &&BareJid| {
-        let member = members.get(jid.as_str()).cloned().unwrap_or_default();
+        let own = members.get(jid.as_str());
+        let listed = basis.as_ref().map_or(own, |all| all.get(jid.as_str()));
         let grouped = || {
             let item = state.roster.get(jid.as_str());
             item.is_some_and(|item| item.groups.iter().any(|g| config.allows_group(g)))
         };
         let asker = Asker {
-            affiliation: member.affiliation,
-            subscribed: member.is_subscribed(),
+            affiliation: listed.map(|member| member.affiliation).unwrap_or_default(),
+            subscribed: own.or(listed).is_some_and(Member::is_subscribed),
             sees_presence: true,
             in_group: config.access == Access::Roster && grouped(),
         };

@@ -8,6 +8,7 @@ use tercet_server::{Account, NodeCreation, Server, store_failure};
 use tercet_store::{Batch, StoreError};
 
 use super::access::Asker;
+use super::attachments::{Derived, is_derived};
 use super::config::NodeConfig;
 use super::node::{Affiliation, Node};
 use super::records::{self, ACCOUNTS, Kinds, SERVICE};
@@ -88,15 +89,25 @@ impl Place {
 
     /// The node of that name, if there is one.
     pub async fn look(&self, name: &str) -> Result<Option<Arc<Node>>, StanzaError> {
-        let found = self
-            .shelf
-            .find(&self.server, self.kinds, self.jid.as_str(), name)
-            .await;
-        let found = found.map_err(|e| store_failure(&e))?;
-        if let Some(node) = &found {
-            leases::end(self, node).await?;
+        let Some(node) = self.find(name).await? else {
+            return Ok(None);
+        };
+        if let Some(derived) = Derived::read(self.jid.as_str(), name) {
+            // What is beside a node is nothing without it.
+            let Some(basis) = self.find(derived.target().unwrap_or_default()).await? else {
+                return Ok(None);
+            };
+            node.rest_on(basis);
         }
-        Ok(found)
+        leases::end(self, &node).await?;
+        Ok(Some(node))
+    }
+
+    /// The same, whether the node beside which it is is there or not.
+    pub async fn find(&self, name: &str) -> Result<Option<Arc<Node>>, StanzaError> {
+        let owner = self.jid.as_str();
+        let found = self.shelf.find(&self.server, self.kinds, owner, name);
+        found.await.map_err(|e| store_failure(&e))
     }
 
     /// The node of that name.
@@ -132,7 +143,7 @@ impl Place {
     pub fn affiliation(&self, node: &Node, jid: &Jid) -> Affiliation {
         match self.is_own(jid) {
             true => Affiliation::Owner,
-            false => node.lock().member(jid.bare_str()).affiliation,
+            false => node.standing(jid.bare_str()).0,
         }
     }
 
@@ -155,9 +166,9 @@ impl Place {
             return Ok(vec![account.clone()]);
         }
         let owners: Vec<BareJid> = {
-            let state = node.lock();
-            match state.config.access {
-                Access::Presence | Access::Roster => state.owners().cloned().collect(),
+            let access = node.lock().config.access;
+            match access {
+                Access::Presence | Access::Roster => node.owners(),
                 _ => Vec::new(),
             }
         };
@@ -178,13 +189,11 @@ impl Place {
     /// The same, with the accounts of [`Place::hosts_of`].
     pub fn asker_among(&self, node: &Node, hosts: &[Arc<Account>], from: &Jid) -> Asker {
         let bare = from.bare_str();
-        let (member, config) = {
-            let state = node.lock();
-            (state.member(bare), state.config.clone())
-        };
+        let config = node.lock().config.clone();
+        let (affiliation, subscribed) = node.standing(bare);
         let mut asker = Asker {
-            affiliation: member.affiliation,
-            subscribed: member.is_subscribed(),
+            affiliation,
+            subscribed,
             ..Asker::default()
         };
         if self.is_own(from) {
@@ -221,7 +230,8 @@ impl Place {
     pub async fn check_room(&self, from: &Jid) -> Result<(), StanzaError> {
         let most = self.core.settings.nodes;
         let count = match self.names().await? {
-            Some(names) => names.len(),
+            // What is beside other nodes is counted for itself.
+            Some(names) => names.iter().filter(|name| !is_derived(name)).count(),
             None => self
                 .joined(from.bare_str())
                 .await?

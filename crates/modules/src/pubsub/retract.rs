@@ -6,7 +6,7 @@ use tercet_store::Batch;
 
 use super::access::may_publish;
 use super::create::note_bytes;
-use super::node::Affiliation;
+use super::node::{Affiliation, Node};
 use super::place::Place;
 use super::{errors, notify, records};
 
@@ -15,7 +15,7 @@ pub async fn retract(place: &Place, from: &Jid, name: &str, id: &str, notify: bo
     let node = place.node(name).await?;
     let asker = place.asker(&node, from).await?;
     let _alone = node.changing.lock().await;
-    let mut next = node.lock().clone();
+    let next = node.lock().clone();
     if next.gone {
         return Err(StanzaError::item_not_found());
     }
@@ -33,6 +33,14 @@ pub async fn retract(place: &Place, from: &Jid, name: &str, id: &str, notify: bo
     if !is_owner && publisher != Some(from.bare_str()) {
         return Err(StanzaError::forbidden());
     }
+    take(place, &node, id, notify).await?;
+    Ok(Reply::Empty)
+}
+
+/// Takes an item out, and tells of it if it is wanted or the node does. The caller holds the node's `changing`.
+pub async fn take(place: &Place, node: &Node, id: &str, notify: bool) -> Result<(), StanzaError> {
+    let name = &*node.name;
+    let mut next = node.lock().clone();
     next.items.retain(|item| &*item.id != id);
     let (owner, bytes) = (place.jid.as_str(), next.bytes());
     let mut batch = Batch::new();
@@ -46,9 +54,9 @@ pub async fn retract(place: &Place, from: &Jid, name: &str, id: &str, notify: bo
         let mut w = XmlWriter::new();
         w.start("items").attr("node", name);
         w.leaf("retract", &[("id", id)]).end();
-        notify::tell(place, &node, &w.finish()).await?;
+        notify::tell(place, node, &w.finish()).await?;
     }
-    Ok(Reply::Empty)
+    Ok(())
 }
 
 /// §8.5: all items.

@@ -96,9 +96,8 @@ async fn leave(place: &Place, name: &str, user: &BareJid) -> Result<(), StanzaEr
     let owns = node.lock().member(user.as_str()).affiliation == Affiliation::Owner;
     let owners = node.lock().owners().count();
     if owns && owners == 1 {
-        return super::create::delete(place, user, name, None)
-            .await
-            .map(drop);
+        super::create::delete(place, user, name, None).await?;
+        return super::attachments::follow(place, name).await;
     }
     let _alone = node.changing.lock().await;
     let mut batch = Batch::new();

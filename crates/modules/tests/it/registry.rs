@@ -226,6 +226,10 @@ const PROMISES: &[(&str, &str)] = &[
         "urn:xmpp:message-retract:1#tombstone",
         "src/mam/retract.scs",
     ),
+    (
+        "urn:xmpp:pubsub-attachments:1",
+        "src/pubsub/attachments/personal.scs",
+    ),
     ("urn:xmpp:raa:0#embed-message", "src/standing/forged.scs"),
     (
         "urn:xmpp:raa:0#embed-presence-directed",
