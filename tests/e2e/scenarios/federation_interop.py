@@ -10,6 +10,8 @@ import ssl
 import time
 import urllib.request
 
+from slixmpp.exceptions import IqError
+
 from harness.peers import PEERS, two_servers
 from harness.people import befriend, full_name, subscribe
 from harness.rooms import ask, enter_new, instant
@@ -183,8 +185,19 @@ async def either_server_restarts_and_nothing_is_lost_in_silence(stage: Stage, ma
         await talk(again, back, 5)
 
 
-async def flow_through_a_restart(sender: Slix, receiver: Slix, side: Stage) -> None:
-    """Sends messages while the receiver's server, `side`, restarts in the middle: each arrives or comes back."""
+async def reach(client: Slix, other: str) -> None:
+    """As `fence`, but a server that rests between its attempts to connect is asked again."""
+    while True:
+        try:
+            return await client.fence(other)
+        except IqError as error:
+            assert error.condition in ("remote-server-timeout", "remote-server-not-found"), error
+        await asyncio.sleep(0.2)
+
+
+async def flow_through_a_restart(sender: Slix, receiver: Slix, side: Stage, drops: bool) -> None:
+    """Sends messages while the receiver's server, `side`, restarts in the middle: each arrives or comes back. Of servers that
+    drop something themselves (`drops`), what they have taken in the last moment may be missing, and nothing before that."""
     await talk(sender, receiver, 5)
     count = 400
 
@@ -201,28 +214,35 @@ async def flow_through_a_restart(sender: Slix, receiver: Slix, side: Stage) -> N
     await asyncio.to_thread(side.server.start)
     # What came while nobody was there waits there.
     back = await Slix(side, Account(receiver.account.jid, receiver.account.password), "back").login()
-    await sender.fence(back.jid)
-    missing = {f"n{number}" for number in range(count)} - {"n100"}
-    for client in (receiver, back, sender):
-        missing -= {stanza.get("id") for stanza in client.inbox.taken(lambda s: s.get("id") in missing)}
-    assert not missing, f"neither arrived nor came back: {sorted(missing)}"
+    await reach(sender, back.jid)
+    sent = {f"n{number}": number for number in range(count)}
+
+    def at(*clients) -> set[int]:
+        return {sent[stanza.get("id")] for client in clients for stanza in client.inbox.taken(lambda s: s.get("id") in sent)}
+
+    arrived, returned = {100} | at(receiver, back), at(sender)
+    missing = set(sent.values()) - arrived - returned
+    if drops and missing:
+        last = max(number for number in arrived if number < min(returned, default=count))
+        assert min(missing) > last, f"what came later arrived: {sorted(missing)}"
+    else:
+        assert not missing, f"neither arrived nor came back: {sorted(missing)}"
 
 
-@scenario(servers=ONLY_HERE)
-async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage: Stage):
-    # With ejabberd, which has nothing acknowledged, some dozen of 400 are gone in one run of three: most likely what it had
-    # taken for a session that it then ended, which is not shown yet.
-    async with two_servers(stage, "prosody", secure=True) as (here, there):
+@with_each
+async def what_is_on_its_way_when_a_server_restarts_arrives_or_comes_back(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
         romeo, juliet = await people(here, there)
-        await flow_through_a_restart(romeo, juliet, there)
+        # ejabberd (23.01) answers what is asked behind messages that wait for a session, and ends that without a word of them.
+        await flow_through_a_restart(romeo, juliet, there, drops=maker == "ejabberd")
 
 
-@scenario(servers=ONLY_HERE)
-async def what_comes_while_this_server_restarts_arrives_or_comes_back(stage: Stage):
-    # A server that has nothing acknowledged, as ejabberd, cannot know of what it sent just before it read that we end.
-    async with two_servers(stage, "prosody", secure=True) as (here, there):
+@with_each
+async def what_comes_while_this_server_restarts_arrives_or_comes_back(stage: Stage, maker: str):
+    async with two_servers(stage, maker, secure=True) as (here, there):
         romeo, juliet = await people(here, there)
-        await flow_through_a_restart(juliet, romeo, here)
+        # What ejabberd has written before its own end of the stream is taken; what it takes from its users behind that, it drops.
+        await flow_through_a_restart(juliet, romeo, here, drops=maker == "ejabberd")
 
 
 @scenario(servers=ONLY_HERE)
