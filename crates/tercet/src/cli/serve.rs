@@ -85,6 +85,7 @@ async fn start(
     let local = files.local.as_ref().map(|local| local.ca_file.clone());
     let certificates = Certificates::load(files.files, files.ca_files)
         .map_err(|e| Failure::Other(e.to_string()))?;
+    missing_names(&config, &certificates);
     let settings = Settings::new(&config, &server);
     let listeners = Listeners::open(cores, server.clone(), certificates.clone(), settings)
         .await
@@ -102,6 +103,23 @@ async fn start(
     };
     running.announce(local).await;
     Ok(running)
+}
+
+/// Says for which domains and services there is no certificate that names them.
+fn missing_names(config: &Config, certificates: &Certificates) {
+    if !config.federates() {
+        return;
+    }
+    for host in &config.hosts {
+        for domain in std::iter::once(host.domain.as_str().to_owned()).chain(host.services()) {
+            if !certificates.cover(&domain) {
+                tracing::warn!(
+                    domain,
+                    "no certificate is for this domain: other servers may refuse it"
+                );
+            }
+        }
+    }
 }
 
 impl Running<'_> {

@@ -237,6 +237,11 @@ impl Config {
         )
     }
 
+    /// Whether there is a port for other servers.
+    pub fn federates(&self) -> bool {
+        self.server_ports() != (Port::Off, Port::Off)
+    }
+
     /// Where browsers reach the pages of `host`, without a slash at the end; `None` if nowhere, or on a port that only the running server knows.
     pub fn public_url(&self, host: &Host) -> Option<String> {
         let domain = host.domain.as_str();

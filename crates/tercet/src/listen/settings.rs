@@ -325,16 +325,25 @@ impl CertificateSettings {
         for host in &config.hosts {
             ca_files.extend(host.tls.ca_file.clone());
             let (Some(chain), Some(key)) = (&host.tls.certificate, &host.tls.key) else {
-                own.push(host.domain.as_str());
+                own.push(domain(host));
+                // The wildcard below a domain names the others.
+                own.extend(host.services().filter(|service| {
+                    let above = service.split_once('.').map(|(_, above)| above);
+                    above != Some(host.domain.as_str())
+                }));
                 continue;
             };
             match files
                 .iter_mut()
                 .find(|f| f.chain == *chain && f.key == *key)
             {
-                Some(same) => same.hosts.push(domain(host)),
+                Some(same) => {
+                    same.hosts.push(domain(host));
+                    same.services.extend(host.services());
+                }
                 None => files.push(CertificateFiles {
                     hosts: vec![domain(host)],
+                    services: host.services().collect(),
                     chain: chain.clone(),
                     key: key.clone(),
                 }),
@@ -344,14 +353,17 @@ impl CertificateSettings {
         ca_files.dedup();
         let local = match own.is_empty() {
             true => None,
-            false => Some(local_ca::ensure(&config.data_dir, &own, now)?),
+            false => {
+                let own: Vec<&str> = own.iter().map(String::as_str).collect();
+                Some(local_ca::ensure(&config.data_dir, &own, now)?)
+            }
         };
         if let Some(local) = &local {
             ca_files.push(local.ca_file.clone());
             // The first host's certificate is everybody else's too.
             let first = own
                 .first()
-                .is_some_and(|own| *own == config.hosts[0].domain.as_str());
+                .is_some_and(|own| own == config.hosts[0].domain.as_str());
             let place = if first { 0 } else { files.len() };
             files.insert(place, local.files.clone());
         }
@@ -360,5 +372,29 @@ impl CertificateSettings {
             ca_files,
             local,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::tls::Certificates;
+
+    #[test]
+    fn certificates_of_the_server_itself_name_the_services_wherever_they_are() {
+        let text = "domain = \"example.org\"\nrooms.domain = \"chat.example.net\"\n";
+        let (mut config, faults) = Config::parse(text, Path::new(""));
+        assert_eq!(faults, []);
+        let name = format!("tercet-settings-{}", std::process::id());
+        config.data_dir = std::env::temp_dir().join(name);
+        let settings = CertificateSettings::new(&config, SystemTime::now()).unwrap();
+        assert_eq!(settings.files[0].hosts, ["example.org", "chat.example.net"]);
+        let certificates = Certificates::load(settings.files, settings.ca_files).unwrap();
+        for domain in ["example.org", "chat.example.net", "pubsub.example.org"] {
+            assert!(certificates.cover(domain), "{domain}");
+        }
+        std::fs::remove_dir_all(&config.data_dir).unwrap();
     }
 }

@@ -25,6 +25,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub struct CertificateFiles {
     /// Domains it is for, besides the names it carries. May be empty.
     pub hosts: Vec<String>,
+    /// Domains of the services of those, such as that of their rooms: it is for them as well where no other names them.
+    pub services: Vec<String>,
     /// PEM file: the certificate, then its intermediates.
     pub chain: PathBuf,
     /// PEM file: the private key.
@@ -34,7 +36,8 @@ pub struct CertificateFiles {
 /// All certificates of the server, shared by its listeners and swapped as a whole.
 ///
 /// A host's certificate is found by the domain it is configured for, then by a name it carries, then by a wildcard of
-/// one label it carries (RFC 6125 §6.4.3); the first configured certificate serves everyone else.
+/// one label it carries (RFC 6125 §6.4.3); a service that none of them names has that of its host; the first configured
+/// certificate serves everyone else.
 pub struct Certificates {
     provider: Arc<CryptoProvider>,
     current: ArcSwap<Snapshot>,
@@ -51,6 +54,8 @@ struct Loaded {
 /// An immutable set of certificates with what depends on it.
 pub(super) struct Snapshot {
     by_name: HashMap<Box<str>, Arc<HostCertificate>>,
+    /// Those of their hosts.
+    services: HashMap<Box<str>, Arc<HostCertificate>>,
     default: Arc<HostCertificate>,
     /// New with every set, so that no ticket outlives the certificate it was issued under: a resumed session's
     /// `tls-server-end-point` is then the same on both sides.
@@ -148,6 +153,13 @@ impl Certificates {
         self.current.load().expiries.clone()
     }
 
+    /// Whether what is shown for `domain`, which is normalised (RFC 7622), names it.
+    pub fn cover(&self, domain: &str) -> bool {
+        let shown = self.current.load().choose(Some(&sni(domain)));
+        let own = shown.key.cert.first();
+        own.is_some_and(|own| CertificateNames::read(own).cover(domain))
+    }
+
     pub(super) fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
@@ -186,13 +198,16 @@ impl Snapshot {
             .map(|f| Ok((f, Arc::new(HostCertificate::load(provider, f)?))))
             .collect::<Result<Vec<_>, TlsError>>()?;
         let default = loaded.first().ok_or(TlsError::NoCertificate)?.1.clone();
-        let mut by_name = HashMap::new();
+        let (mut by_name, mut services) = (HashMap::new(), HashMap::new());
         for (files, certificate) in &loaded {
-            for host in &files.hosts {
-                let name = ascii_domain(host).unwrap_or(host.into());
-                by_name
-                    .entry(name.to_ascii_lowercase().into_boxed_str())
-                    .or_insert_with(|| certificate.clone());
+            for (map, domains) in [
+                (&mut by_name, &files.hosts),
+                (&mut services, &files.services),
+            ] {
+                for domain in domains {
+                    map.entry(sni(domain))
+                        .or_insert_with(|| certificate.clone());
+                }
             }
         }
         for (_, certificate) in &loaded {
@@ -208,6 +223,7 @@ impl Snapshot {
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         Ok(Snapshot {
             by_name,
+            services,
             default,
             expiries,
             tickets,
@@ -218,10 +234,12 @@ impl Snapshot {
     /// The certificate for a host name as it stands in SNI (lower case, A-labels), or the default one.
     pub(super) fn choose(&self, host: Option<&str>) -> Arc<HostCertificate> {
         let found = host.and_then(|host| {
-            self.by_name.get(host).or_else(|| {
+            let by_wildcard = || {
                 let (_, parent) = host.split_once('.')?;
                 self.by_name.get(format!("*.{parent}").as_str())
-            })
+            };
+            let by_name = self.by_name.get(host).or_else(by_wildcard);
+            by_name.or_else(|| self.services.get(host))
         });
         found.unwrap_or(&self.default).clone()
     }
@@ -271,6 +289,12 @@ impl HostCertificate {
         dns.map(|name| name.to_ascii_lowercase().into_boxed_str())
             .collect()
     }
+}
+
+/// A domain as it stands in SNI: A-labels, lower case.
+fn sni(domain: &str) -> Box<str> {
+    let ascii = ascii_domain(domain).unwrap_or(domain.into());
+    ascii.to_ascii_lowercase().into_boxed_str()
 }
 
 /// rustls' ciphers, with AES-128 before AES-256: it is as safe here, and its SHA-256 is done by the processor, which saves

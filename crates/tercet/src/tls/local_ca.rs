@@ -62,6 +62,7 @@ pub fn ensure(
     let ca_key_file = folder.join("ca.key");
     let files = CertificateFiles {
         hosts: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+        services: Vec::new(),
         chain: folder.join("server.crt"),
         key: folder.join("server.key"),
     };

@@ -45,7 +45,31 @@ pub(super) fn look(config: &Config, host: &Host) -> Vec<Finding> {
     if findings.len() == before {
         findings.push(Finding::ok(subject, chain.display().to_string()));
     }
+    if config.federates() {
+        findings.extend(services(config, host));
+    }
     findings
+}
+
+/// Services that no configured certificate is for: other servers are shown that of their host.
+fn services(config: &Config, host: &Host) -> Option<Finding> {
+    let files = config
+        .hosts
+        .iter()
+        .filter_map(|h| h.tls.certificate.as_ref());
+    let own = files.filter_map(|file| certificates(file).ok()?.into_iter().next());
+    let names: Vec<CertificateNames> = own.map(|own| CertificateNames::read(&own)).collect();
+    let covered = |service: &String| names.iter().any(|names| names.cover(service));
+    let missing: Vec<String> = host.services().filter(|s| !covered(s)).collect();
+    if missing.is_empty() || names.is_empty() {
+        return None;
+    }
+    let missing = missing.join(", ");
+    Some(Finding::warning(
+        format!("services of {}", host.domain.as_str()),
+        format!("no certificate is for {missing}: servers that require one refuse them"),
+        format!("Get a certificate that names {missing}, or all below the domain by a wildcard."),
+    ))
 }
 
 /// No certificate is configured: the server makes one.
@@ -275,6 +299,28 @@ mod tests {
         let files = Files::new("good", &["example.org", "*.example.net"]);
         assert_eq!(files.look("example.org", IN_2025), []);
         assert_eq!(files.look("chat.example.net", IN_2025), []);
+    }
+
+    #[test]
+    fn services_that_no_certificate_is_for_are_pointed_out() {
+        let files = Files::new("services", &["example.org", "*.example.org"]);
+        let config = |text: &str| {
+            let (chain, key) = (files.0.join("chain.pem"), files.0.join("key.pem"));
+            let tls = format!("[tls]\ncertificate = {chain:?}\nkey = {key:?}\n");
+            let text = format!("domain = \"example.org\"\n{text}\n{tls}");
+            let (config, faults) = Config::parse(&text, Path::new(""));
+            assert_eq!(faults, []);
+            config
+        };
+        let missing = |text: &str| {
+            let config = config(text);
+            let found = services(&config, &config.hosts[0])?;
+            assert_eq!(found.verdict, Verdict::Warning);
+            Some(found.message)
+        };
+        assert_eq!(missing(""), None);
+        let message = missing("rooms.domain = \"chat.example.net\"").unwrap();
+        assert!(message.starts_with("no certificate is for chat.example.net:"));
     }
 
     #[test]

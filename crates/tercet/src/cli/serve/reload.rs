@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::super::configuration;
-use super::{Running, with_ports};
+use super::{Running, missing_names, with_ports};
 use crate::assemble;
 use crate::config::Config;
 use crate::config::section::Effect;
@@ -64,6 +64,7 @@ impl Running<'_> {
             );
             return Err(error.to_string());
         }
+        missing_names(new, &self.certificates);
         self.listeners.reload(Settings::new(new, &self.server));
         self.logging.set_level(&new.log.level);
         Ok(())

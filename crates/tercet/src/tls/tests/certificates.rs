@@ -53,6 +53,48 @@ fn the_certificate_follows_sni_then_the_stream_then_the_default() {
 }
 
 #[test]
+fn a_service_that_no_certificate_names_has_that_of_its_host() {
+    let folder = Folder::new();
+    let file = |domain: &str, services: &[&str]| {
+        let local = local_ca::ensure(&folder.0.join(domain), &[domain], SystemTime::now()).unwrap();
+        CertificateFiles {
+            services: services
+                .iter()
+                .map(|service| (*service).to_owned())
+                .collect(),
+            ..local.files
+        }
+    };
+    let files = vec![
+        file("one.example", &["chat.example", "rooms.two.example"]),
+        file("two.example", &["talk.example", "bücher.example"]),
+    ];
+    let certificates = Certificates::load(files, Vec::new()).unwrap();
+    let shown = |name: &str| {
+        let shown = certificates.current().choose(Some(name));
+        CertificateNames::read(&shown.key.cert[0]).dns[0].clone()
+    };
+    for (name, expected) in [
+        ("chat.example", "one.example"),
+        ("talk.example", "two.example"),
+        ("xn--bcher-kva.example", "two.example"),
+        // A certificate that names it goes first, whosever service it is.
+        ("rooms.two.example", "two.example"),
+        ("other.example", "one.example"),
+    ] {
+        assert_eq!(shown(name), expected, "{name}");
+    }
+    for (domain, covered) in [
+        ("one.example", true),
+        ("rooms.two.example", true),
+        ("talk.example", false),
+        ("other.example", false),
+    ] {
+        assert_eq!(certificates.cover(domain), covered, "{domain}");
+    }
+}
+
+#[test]
 fn a_trusted_client_certificate_gives_its_xmpp_addresses_also_when_resumed() {
     let server = Server::new(&["one.example"], &[]);
     let (chain, key) = server.issue("one.example", &["romeo@one.example", "römer@one.example"]);

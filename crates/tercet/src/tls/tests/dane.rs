@@ -91,7 +91,15 @@ fn an_authority_that_is_named_has_to_have_signed_a_certificate_for_the_domain_or
         fs::write(&chain, fs::read_to_string(&chain).unwrap() + &above).unwrap();
         let hosts = Vec::new();
         server
-            .replace(vec![CertificateFiles { hosts, chain, key }], Vec::new())
+            .replace(
+                vec![CertificateFiles {
+                    hosts,
+                    services: Vec::new(),
+                    chain,
+                    key,
+                }],
+                Vec::new(),
+            )
             .unwrap();
         let seen = meet(
             TlsAcceptor::for_servers(server, false)

@@ -68,6 +68,7 @@ impl Authority {
         };
         let files = CertificateFiles {
             hosts: Vec::new(),
+            services: Vec::new(),
             chain: self.folder.0.join("chain.pem"),
             key: self.folder.0.join("key.pem"),
         };
@@ -156,6 +157,7 @@ fn two_servers_prove_their_domains_to_each_other_however_the_input_is_split() {
         let key = folder.folder.0.join("key.pem");
         let files_of = CertificateFiles {
             hosts: Vec::new(),
+            services: Vec::new(),
             chain,
             key,
         };
