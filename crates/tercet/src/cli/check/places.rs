@@ -153,7 +153,7 @@ mod tests {
         config.data_dir = "/nonexistent".into();
         let verdicts: Vec<_> = ports(&config).iter().map(|f| f.verdict).collect();
         use Verdict::{Fault, Ok};
-        assert_eq!(verdicts, [Fault, Ok, Ok, Ok]);
+        assert_eq!(verdicts, [Fault, Ok, Ok, Ok, Ok]);
     }
 
     #[test]
