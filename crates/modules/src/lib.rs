@@ -30,6 +30,7 @@ pub mod notable;
 pub mod offline;
 pub mod outage;
 pub mod ping;
+pub mod portable;
 pub mod private;
 pub mod privilege;
 pub mod pubsub;
@@ -97,6 +98,7 @@ fn accounts(b: &mut HostBuilder<'_>) {
     b.add::<avatars::Avatars>();
     b.add::<upload::FileUpload>();
     b.add::<external::ExternalServices>();
+    b.add::<portable::Portable>();
     b.add::<pubsub::PubSub>();
     b.add::<displayed::Displayed>();
 }
