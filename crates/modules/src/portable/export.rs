@@ -109,8 +109,7 @@ impl Page<'_> {
         account: &BareJid,
         record: &AccountRecord,
     ) -> Result<(Vec<u8>, Option<Cursor>), StoreError> {
-        self.out
-            .extend_from_slice(b"<user xmlns='urn:xmpp:pie:0' name='");
+        self.out.extend_from_slice(b"<user name='");
         tercet_core::escape_attr(account.local().unwrap_or_default(), &mut self.out);
         self.out.extend_from_slice(b"'>");
         let mut w = XmlWriter::into(std::mem::take(&mut self.out));

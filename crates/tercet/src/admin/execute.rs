@@ -15,6 +15,7 @@ use super::metrics;
 use super::operation::{Answer, Operation, Reason, Refusal, Report, User};
 use super::outages;
 use super::peers;
+use super::portable;
 use super::push;
 use super::rooms;
 use super::uploads;
@@ -58,6 +59,19 @@ pub async fn execute(server: &Arc<Server>, operation: Operation) -> Result<Answe
             tracing::info!(account = account.as_str(), "deleted an account");
             Ok(Answer::Done {})
         }
+        Operation::ExportUser { jid, cursor } => {
+            portable::export(server, &account(server, &jid)?, &cursor).await
+        }
+        Operation::CheckImport { jid } => portable::check(server, &account(server, &jid)?).await,
+        Operation::BeginImport {
+            jid,
+            password,
+            replace,
+        } => portable::begin(server, account(server, &jid)?, password, replace).await,
+        Operation::ImportPieces { import, pieces } => {
+            portable::pieces(server, &import, &pieces).await
+        }
+        Operation::EndImport { import, keep } => portable::end(server, &import, keep).await,
         Operation::ShowArchiveKeep { jid } => archive::show(server, &account(server, &jid)?).await,
         Operation::SetArchiveKeep { jid, keep } => {
             archive::set(server, &account(server, &jid)?, keep).await

@@ -13,6 +13,7 @@ mod metrics;
 pub mod operation;
 mod outages;
 mod peers;
+mod portable;
 mod push;
 mod rooms;
 mod secret;
@@ -24,6 +25,7 @@ pub use block_lists::{BlockList, BlockListed};
 pub use components::ComponentLine;
 pub use operation::{
     Answer, Invite, Operation, PushDevice, Reason, Refusal, Report, RoomAffiliation, RoomLine,
-    RoomShown, Secret, UploadedFile, User,
+    RoomShown, UploadedFile, User,
 };
+pub use secret::Secret;
 pub use way::{AdminError, Way, ask};

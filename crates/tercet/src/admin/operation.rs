@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tercet_modules::mam::{Keep, Kept};
 use tercet_modules::outage::Outage;
+use tercet_modules::portable::{Cursor, Piece};
 
 use super::block_lists::{BlockList, BlockListed};
 use super::components::ComponentLine;
@@ -45,6 +46,41 @@ pub enum Operation {
     DeleteUser {
         /// Its bare JID.
         jid: String,
+    },
+    /// A page of an account in the format of XEP-0227.
+    ExportUser {
+        /// Its bare JID.
+        jid: String,
+        /// Where the page begins.
+        cursor: Cursor,
+    },
+    /// Whether an account of that name could be brought in.
+    CheckImport {
+        /// Its bare JID.
+        jid: String,
+    },
+    /// Begins to bring an account in.
+    BeginImport {
+        /// Its bare JID.
+        jid: String,
+        /// Its password, if the file has it.
+        password: Option<Secret>,
+        /// One that is there goes. Only while the server does not run.
+        replace: bool,
+    },
+    /// Goes on to.
+    ImportPieces {
+        /// The import's id.
+        import: String,
+        /// What it has.
+        pieces: Vec<Piece>,
+    },
+    /// Ends an import.
+    EndImport {
+        /// Its id.
+        import: String,
+        /// Whether the account is to be there.
+        keep: bool,
     },
     /// How long the messages of an account are kept.
     ShowArchiveKeep {
@@ -215,6 +251,28 @@ pub enum Answer {
         users: Vec<User>,
         /// What to put into `after` for the next page; `None` at the end.
         next: Option<String>,
+    },
+    /// Some of an account.
+    Exported {
+        /// The page.
+        xml: String,
+        /// Where the next one begins; `None` at the end.
+        next: Option<Cursor>,
+    },
+    /// An account of that name could be brought in.
+    Importable {
+        /// Whether there is one already.
+        exists: bool,
+    },
+    /// An import has begun.
+    Import {
+        /// Its id.
+        import: String,
+    },
+    /// An import has ended.
+    Imported {
+        /// Whether its user can log in with a password.
+        login: bool,
     },
     /// How long the messages of an account are kept, by whom.
     ArchiveKeep(Kept),

@@ -21,10 +21,10 @@ use tokio::time::timeout;
 
 use super::operation::{Answer, Operation, Reason, Refusal};
 
-/// The longest request, in bytes, its line end included.
-pub const MAX_REQUEST: u64 = 16 << 10;
-/// The longest answer the client takes, in bytes.
-const MAX_ANSWER: u64 = 4 << 20;
+/// The longest request, in bytes, its line end included: pieces of an account that is imported, with what JSON adds.
+pub const MAX_REQUEST: u64 = 8 << 20;
+/// The longest answer the client takes, in bytes: a page of an account's data, likewise.
+const MAX_ANSWER: u64 = 64 << 20;
 /// How long a request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the client waits for an answer. Deriving keys and syncing a slow disk take their time.
@@ -328,7 +328,7 @@ mod tests {
             );
             assert!(!raw("{\"operation\":\"rm\",\"password\":\"hunter2\"}\n").contains("hunter2"));
             let long = "x".repeat(usize::try_from(MAX_REQUEST).unwrap());
-            assert!(raw(&long).contains("at most 16384 bytes"));
+            assert!(raw(&long).contains("at most 8388608 bytes"));
             let password = Secret::new("hunter2".into());
             let set = Operation::SetPassword {
                 jid: "a@b".into(),

@@ -38,6 +38,10 @@ pub enum Command {
     /// Make, change, show and delete accounts
     #[command(subcommand)]
     User(User),
+    /// Write accounts with all they have into a file that other servers read (XEP-0227)
+    Export(Export),
+    /// Bring accounts in from such a file
+    Import(Import),
     /// Invite people to make an account
     #[command(subcommand)]
     Invite(Invite),
@@ -125,6 +129,51 @@ pub struct Init {
     /// Replace the file if it exists
     #[arg(long)]
     pub force: bool,
+}
+
+/// Which accounts to write, and where to. Works whether the server runs or not.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Addresses of accounts [default: all]
+    #[arg(value_name = "ADDRESS")]
+    pub jids: Vec<String>,
+    /// All accounts of this domain
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "jids")]
+    pub host: Option<String>,
+    /// The file to write, which must not be there [default: standard output]
+    #[arg(long, value_name = "FILE", conflicts_with = "folder")]
+    pub out: Option<PathBuf>,
+    /// Write a file for each account into this folder, named by its address, as Prosody's xep0227 storage wants them
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Which file to read, and how. Works whether the server runs or not.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file; other files that it includes lie beside it
+    pub file: PathBuf,
+    /// What to do if an account is there already: import nothing, leave it as it is, or put the file's in its place (only
+    /// while the server does not run)
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub existing: Existing,
+    /// Import nothing if anything in the file cannot be taken
+    #[arg(long)]
+    pub strict: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// What becomes of accounts that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Existing {
+    /// Nothing is imported at all.
+    Refuse,
+    /// They stay as they are.
+    Skip,
+    /// They go.
+    Replace,
 }
 
 /// What to do with accounts. Works whether the server runs or not.

@@ -1,4 +1,4 @@
-//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `component …`, `block-list …`, `metrics`.
+//! The command line: `tercet serve`, `init`, `check`, `explain …`, `user …`, `export`, `import`, `report …`, `push …`, `upload …`, `room …`, `federation …`, `component …`, `block-list …`, `metrics`.
 
 pub mod args;
 mod block_list;
@@ -15,6 +15,7 @@ mod push;
 mod report;
 mod room;
 mod serve;
+mod transfer;
 mod upload;
 mod user;
 
@@ -70,6 +71,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Some(Command::User(command)) => {
             user::run(&configuration(arguments)?, command, arguments.json)
+        }
+        Some(Command::Export(export)) => {
+            transfer::export(&configuration(arguments)?, export, arguments.json)
+        }
+        Some(Command::Import(import)) => {
+            transfer::import(&configuration(arguments)?, import, arguments.json)
         }
         Some(Command::Invite(command)) => {
             invite::run(&configuration(arguments)?, command, arguments.json)

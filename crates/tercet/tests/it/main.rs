@@ -8,3 +8,4 @@ mod lab;
 mod rooms;
 mod running;
 mod transcripts;
+mod transfer;
