@@ -224,7 +224,7 @@ impl Incoming {
         let stamps = message.children().filter(|c| c.is("delay", delay::NS));
         let stamps = stamps.filter_map(|c| stamp(c.parse().root()));
         let at_ms = stamps.max().unwrap_or(self.now_ms).min(self.now_ms);
-        let value = self.written(&message)?;
+        let value = self.written(&message, None)?;
         batch.append(&OFFLINE, self.account.as_str(), at_ms, value);
         Ok(())
     }
@@ -239,7 +239,8 @@ impl Incoming {
         let mut xml = Vec::new();
         message.ok_or("no <message/>")?.to_xml(&mut xml);
         let message = stanza(&String::from_utf8_lossy(&xml), StanzaKind::Message)?;
-        let value = self.written(&message)?;
+        // Results have it inside other namespaces.
+        let value = self.written(&message, Some(tercet_core::ns::CLIENT))?;
         let own = |jid: &&Jid| jid.bare_str() == self.account.as_str();
         let from = message.from().ok().flatten();
         let to = message.to().ok().flatten();
@@ -263,7 +264,7 @@ impl Incoming {
     }
 
     /// A message as the server would have kept it.
-    fn written(&self, message: &Stanza) -> Result<Vec<u8>, String> {
+    fn written(&self, message: &Stanza, xmlns: Option<&str>) -> Result<Vec<u8>, String> {
         let address = |jid: Result<Option<&Jid>, StanzaError>| match jid {
             Ok(jid) => Ok(jid.map(|jid| jid.as_str().to_owned())),
             Err(_) => Err("a message with an address that is none"),
@@ -275,6 +276,7 @@ impl Incoming {
         let head = Head {
             from: Some(&from),
             to: Some(&to),
+            xmlns,
             ..Head::default()
         };
         message.write(&mut value, head);

@@ -185,7 +185,7 @@ async fn full() -> Arc<Server> {
     for number in 0..2500u64 {
         let id = server.store().archive_id(NOW - 1_000_000 + number * 10);
         let text = format!(
-            "<message from='romeo@example.net/orchard' to='juliet@example.org/balcony' type='chat' id='m{number}'><body>Call me but love {number}</body><stanza-id xmlns='urn:xmpp:sid:0' id='{id}' by='juliet@example.org'/></message>"
+            "<message xmlns='jabber:client' from='romeo@example.net/orchard' to='juliet@example.org/balcony' type='chat' id='m{number}'><body>Call me but love {number}</body><stanza-id xmlns='urn:xmpp:sid:0' id='{id}' by='juliet@example.org'/></message>"
         );
         let entry = ArchiveEntry {
             id,
