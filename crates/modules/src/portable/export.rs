@@ -144,9 +144,6 @@ impl Page<'_> {
             Part::Archive => ("<archive xmlns='urn:xmpp:pie:0#mam'>", "</archive>"),
             Part::Head | Part::Requests => ("", ""),
         };
-        if first {
-            self.out.extend_from_slice(open.as_bytes());
-        }
         let more = match self.cursor.part {
             Part::Head => None,
             Part::Contacts => self.contacts(false).await?,
@@ -157,7 +154,12 @@ impl Page<'_> {
             Part::Items => self.items().await?,
             Part::Archive => self.archive().await?,
         };
-        if more.is_none() {
+        // What has nothing in it is left out: ejabberd refuses an account with an empty one.
+        let is_there = !first || more.is_some() || !self.out.is_empty();
+        if first && is_there {
+            self.out.splice(0..0, open.bytes());
+        }
+        if more.is_none() && is_there {
             self.out.extend_from_slice(close.as_bytes());
         }
         self.end(more)

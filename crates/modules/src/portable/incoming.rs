@@ -126,8 +126,15 @@ impl Incoming {
         let rounds = rounds
             .filter(|rounds| rounds.get() <= ROUNDS)
             .ok_or_else(|| format!("<iter-count/> is no number from 1 to {ROUNDS}"))?;
-        let (salt, stored) = (bytes("salt")?, bytes("stored-key")?);
-        let keys = ScramKeys::new(hash, &salt, rounds, &stored, &bytes("server-key")?);
+        let mut parts = [bytes("salt")?, bytes("stored-key")?, bytes("server-key")?];
+        if parts[1].len() != hash.digest_len()
+            && let [Ok(salt), Ok(stored), Ok(server)] = parts.each_ref().map(|p| BASE64.decode(p))
+        {
+            // ejabberd (23.01 was seen to) writes in base64 what it keeps in base64.
+            parts = [salt, stored, server];
+        }
+        let [salt, stored, server] = &parts;
+        let keys = ScramKeys::new(hash, salt, rounds, stored, server);
         self.keys.push(keys.map_err(|error| error.to_string())?);
         Ok(())
     }

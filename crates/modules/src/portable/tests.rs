@@ -267,6 +267,22 @@ async fn what_is_not_taken_is_named_and_the_rest_is_taken() {
 }
 
 #[test]
+fn keys_that_ejabberd_has_encoded_twice_are_read() {
+    let mut incoming = Incoming::new(juliet(), NOW);
+    let piece = Piece {
+        section: Section::Credentials,
+        node: None,
+        xml: "<scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'><iter-count>4096</iter-count>\
+              <salt>L0w2TzVkRnd1UkE5bjR6NG1BOGI2dz09</salt><server-key>TXgydlpCODhwTUs1ZzRzMzRHV3ZrT3hPRndBPQ==</server-key>\
+              <stored-key>V1hBTmFpdUdFc3gySGNJRk02am43cFNkTkxvPQ==</stored-key></scram-credentials>"
+            .into(),
+    };
+    incoming.take(&piece, &mut Batch::new()).unwrap();
+    let credentials = incoming.finish(&mut Batch::new()).unwrap();
+    assert!(credentials.verify("secret") && !credentials.verify("other"));
+}
+
+#[test]
 fn a_file_that_is_none_is_refused_with_its_place() {
     let check = |file: &str, expected: &str| {
         for bytes in [1, 1000] {
