@@ -8,6 +8,7 @@ use tercet_store::Batch;
 
 use crate::pubsub::config::{Access, NodeConfig};
 use crate::pubsub::node::{Affiliation, Entry, Member, State, Subscribed};
+use crate::pubsub::options::Options;
 use crate::pubsub::records::{self, ACCOUNTS};
 use crate::pubsub::xml::MAX_ID;
 
@@ -106,6 +107,12 @@ impl Nodes {
         let mut bad = 0;
         for one in el.children() {
             let jid = one.attr("jid").and_then(|jid| Jid::parse(&jid).ok());
+            let options = one.children().find(|child| child.name() == "options");
+            let options = options.and_then(|el| el.child("x", forms::NS)).map(|x| {
+                let form = Form::parse(x).map_err(drop)?;
+                let known = Options::default();
+                known.submitted(&form, self.now_ms).map_err(drop)
+            });
             // Prosody writes the state into an attribute of another name.
             let state = one.attr("subscription").or_else(|| one.attr("subscribed"));
             let state = match state.as_deref() {
@@ -117,6 +124,11 @@ impl Nodes {
                 Some((jid, state)) => {
                     let member = self.member(name, &jid.to_bare())?;
                     member.set_subscription(&jid, Some(state));
+                    match options {
+                        Some(Ok(options)) => member.set_options(&jid, options),
+                        Some(Err(())) => bad += 1,
+                        None => {}
+                    }
                 }
                 None => bad += 1,
             }
@@ -223,9 +235,18 @@ pub(super) fn write_settings(name: &str, state: &State, w: &mut XmlWriter) {
     let subscriptions = || state.members.values().flat_map(|m| &m.subscriptions);
     if subscriptions().next().is_some() {
         w.start("subscriptions").attr("node", name);
-        for (jid, state) in subscriptions() {
-            let attributes = [("jid", jid.as_str()), ("subscription", state.as_str())];
-            w.leaf("subscription", &attributes);
+        for one in subscriptions() {
+            w.start("subscription")
+                .attr("jid", one.jid.as_str())
+                .attr("subscription", one.state.as_str());
+            if one.options != Options::default() {
+                let mut form = one.options.told();
+                form.kind = FormKind::Submit;
+                w.start("options");
+                form.write(w);
+                w.end();
+            }
+            w.end();
         }
         w.end();
     }

@@ -12,6 +12,7 @@ use super::reader::Level;
 use super::*;
 use crate::pubsub::config::{Access, NodeConfig};
 use crate::pubsub::node::{Affiliation, Entry, Member, State, Subscribed};
+use crate::pubsub::options::Options;
 use crate::pubsub::records::{self, ACCOUNTS};
 
 const NOW: u64 = 1_900_000_000_000;
@@ -163,6 +164,12 @@ async fn full() -> Arc<Server> {
             &Jid::parse("mercutio@example.net/x").unwrap(),
             Some(Subscribed::Yes),
         );
+        let options = Options {
+            deliver: false,
+            until_ms: Some(NOW + 1000),
+            ..Options::default()
+        };
+        member.set_options(&Jid::parse("mercutio@example.net/x").unwrap(), options);
         let mercutio = BareJid::parse("mercutio@example.net").unwrap();
         records::put_member(&mut batch, &ACCOUNTS, owner, name, &mercutio, &member);
         state.members.insert(mercutio, member);

@@ -1,6 +1,7 @@
 //! Bringing accounts in.
 
 use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tercet_core::{BareJid, Jid};
 use tercet_modules::portable::{Event, Incoming, Piece};
@@ -81,6 +82,7 @@ struct Look<'a> {
     existing: Existing,
     report: Report,
     host: String,
+    now_ms: u64,
     account: Option<Incoming>,
     /// Accounts that are to come.
     wanted: HashSet<BareJid>,
@@ -94,6 +96,7 @@ impl<'a> Look<'a> {
             existing,
             report: Report::default(),
             host: String::new(),
+            now_ms: now_ms(),
             account: None,
             wanted: HashSet::new(),
             there: Vec::new(),
@@ -146,7 +149,7 @@ impl<'a> Look<'a> {
         }
         if !exists || self.existing == Existing::Replace {
             self.report.accounts += 1;
-            self.account = Some(Incoming::new(jid.clone(), u64::MAX));
+            self.account = Some(Incoming::new(jid.clone(), self.now_ms));
             self.wanted.insert(jid);
         }
         Ok(())
@@ -263,4 +266,10 @@ fn address(name: &str, host: &str) -> Result<BareJid, String> {
     let jid = Jid::from_parts(Some(name), host, None);
     let jid = jid.map_err(|error| format!("{name:?} at {host:?} is no address: {error}"))?;
     Ok(jid.to_bare())
+}
+
+fn now_ms() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    let passed = passed.map(|passed| passed.as_millis());
+    passed.map_or(0, |ms| u64::try_from(ms).unwrap_or(u64::MAX))
 }
