@@ -80,13 +80,24 @@ impl OnAnnounce for Avatars {
         let avatar = cx.session.account().slot::<Avatar>()?;
         let said = update::said(cx.presence);
         let resource = cx.session.jid().resource();
+        // Said now, to all.
+        let said_now = !cx.again && cx.to.is_none();
+        let bound: Vec<Box<str>> = match said_now && said == Said::None {
+            true => {
+                let state = cx.session.account().lock();
+                let bound = state.resources.iter();
+                bound.map(|r| r.session.jid().resource().into()).collect()
+            }
+            false => Vec::new(),
+        };
         let (shown, wills, known) = {
             let mut now = avatar.lock();
-            if !cx.again && cx.to.is_none() {
-                match said {
-                    Said::None => now.deny.insert(resource.into()),
-                    _ => now.deny.remove(resource),
-                };
+            if said_now && said == Said::None {
+                // Who has gone denies nothing.
+                now.deny.retain(|resource| bound.contains(resource));
+                now.deny.insert(resource.into());
+            } else if said_now {
+                now.deny.remove(resource);
             }
             let wills = cx.again && !now.deny.contains(resource);
             (now.shown.clone(), wills, now.known)

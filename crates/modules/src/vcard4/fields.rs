@@ -165,7 +165,11 @@ fn old_field(el: Element<'_>) -> Option<Field> {
                 .filter(|c| [*first, *then].contains(&c.name()));
             all.map(text).filter(|text| !text.is_empty()).collect()
         }
-        Shape::Place => vec![part("LAT"), part("LON")],
+        Shape::Place => {
+            let place = vec![part("LAT"), part("LON")];
+            let is_place = place.iter().all(|text| !text.contains([',', ';']));
+            is_place.then_some(place)?
+        }
     };
     let mut field = Field::new(row, texts)?;
     if let Shape::Typed(..) | Shape::Parts(_) = TABLE[row].shape {
@@ -179,10 +183,8 @@ fn old_field(el: Element<'_>) -> Option<Field> {
 fn new_field(el: Element<'_>) -> Option<Field> {
     let row = TABLE.iter().position(|row| row.new == el.name())?;
     let values = el.children().filter(|c| !c.is("parameters", NS));
-    let value = || {
-        let mut all = el.children().filter(|c| !c.is("parameters", NS));
-        all.next().map(text).unwrap_or_default()
-    };
+    let first = el.children().find(|c| !c.is("parameters", NS));
+    let value = || first.map(text).unwrap_or_default();
     let part = |name| el.child(name, NS).map(text).unwrap_or_default();
     let texts = match &TABLE[row].shape {
         Shape::Text("uri", scheme) if !scheme.is_empty() => {
@@ -191,7 +193,10 @@ fn new_field(el: Element<'_>) -> Option<Field> {
         Shape::Text(..) => vec![value()],
         Shape::Typed(_, _, scheme) => {
             let value = value();
-            vec![value.strip_prefix(scheme).unwrap_or(&value).to_owned()]
+            // An address has a scheme; other text is the number as people write it.
+            let is_address = first.is_some_and(|c| c.name() == "uri");
+            let number = value.strip_prefix(scheme).filter(|_| is_address);
+            vec![number.unwrap_or(&value).to_owned()]
         }
         Shape::Parts(parts) => parts.iter().map(|(_, new)| part(new)).collect(),
         Shape::Commas | Shape::List(..) => {

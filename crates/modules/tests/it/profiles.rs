@@ -5,6 +5,7 @@ use tercet_modules::vcard::VCARD;
 use tercet_store::Batch;
 use tercet_testkit::{Arrival, Client, Peer};
 
+use crate::elsewhere;
 use crate::in_process::{InProcess, block_on};
 
 const JULIET: &str = "juliet@localhost";
@@ -125,4 +126,43 @@ fn two_devices_that_set_an_avatar_in_different_ways_end_with_one() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_contact_of_another_server_sees_the_avatar_and_a_stranger_there_does_not() {
+    let (mut server, bag) = elsewhere::juliet();
+    let romeo = "<presence from='romeo@far.example' to='juliet@localhost' type='subscribe'/>";
+    server.send("juliet", "<presence/>").unwrap();
+    elsewhere::from_elsewhere(&server, romeo);
+    let consent = "<presence to='romeo@far.example' type='subscribed'/>";
+    server.send("juliet", consent).unwrap();
+    bag.take();
+    // XEP-0163: who sees the presence may read.
+    publish_avatar(&mut server, "juliet");
+    let told = bag.texts();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains(HASH) && told[0].contains("to='romeo@far.example'"));
+    let ask = |server: &InProcess, who: &str, payload: &str| {
+        let iq = format!(
+            "<iq type='get' id='q' from='{who}@far.example/r' to='{JULIET}'>{payload}</iq>"
+        );
+        elsewhere::from_elsewhere(server, &iq);
+        bag.texts().concat()
+    };
+    let card = "<vCard xmlns='vcard-temp'/>";
+    let data = format!(
+        "<pubsub xmlns='{PUBSUB}'><items node='urn:xmpp:avatar:data'><item id='{HASH}'/></items></pubsub>"
+    );
+    for payload in [card, &data] {
+        let seen = ask(&server, "romeo", payload);
+        assert!(seen.contains("aGVsbG8="), "{seen}");
+        let refused = ask(&server, "tybalt", payload);
+        assert!(refused.contains("type='error'"), "{refused}");
+        assert!(!refused.contains("aGVsbG8="), "{refused}");
+    }
+    // To a stranger's address presence goes without it.
+    let directed = "<presence to='tybalt@far.example/r'/>";
+    server.send("juliet", directed).unwrap();
+    let directed = bag.texts().concat();
+    assert!(directed.contains("tybalt") && !directed.contains(HASH));
 }
