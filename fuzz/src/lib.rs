@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     targets::sasl::TARGET,
     targets::socks::TARGET,
     targets::stanza::TARGET,
+    targets::vcards::TARGET,
     targets::websocket::TARGET,
     targets::xml_framing::TARGET,
 ];

@@ -12,5 +12,6 @@ pub(crate) mod s2s_stream;
 pub(crate) mod sasl;
 pub(crate) mod socks;
 pub(crate) mod stanza;
+pub(crate) mod vcards;
 pub(crate) mod websocket;
 pub(crate) mod xml_framing;
