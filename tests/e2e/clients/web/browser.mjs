@@ -157,6 +157,12 @@ class Person {
     await this.contact(jid).locator(`.contact-name--${show}`).waitFor();
   }
 
+  /** Waits until the contact has a picture that is not `before`; returns its address. */
+  async avatar({ jid, before = "" }) {
+    const image = this.contact(jid).locator(`converse-avatar image:not([href="${before}"])`);
+    return image.first().getAttribute("href");
+  }
+
   /** Sets the own availability. */
   async appear({ show }) {
     await this.page.click(".change-status");
