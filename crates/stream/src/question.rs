@@ -85,6 +85,22 @@ pub enum Question {
         /// It wants a token for this mechanism.
         wants: Option<Mechanism>,
     },
+    /// Whether an account that has just logged in by its password has no keys of a hash function. Answer:
+    /// [`Answer::LacksKeys`].
+    LacksKeys {
+        /// The account that logged in.
+        account: BareJid,
+        /// The hash function.
+        hash: ScramHash,
+    },
+    /// Keeps keys for an account that has none of their hash function; where it has some by now, those stay. Answer:
+    /// [`Answer::KeysKept`], also where that failed: the client is logged in all the same.
+    KeepKeys {
+        /// The account that logged in.
+        account: BareJid,
+        /// The keys that its client has derived.
+        keys: ScramKeys,
+    },
     /// Binds a resource (RFC 6120 §7), settling conflicts by the owner's policy (§7.7.2.2).
     /// Answer: [`Answer::Bound`].
     Bind {
@@ -150,6 +166,10 @@ pub enum Answer {
     },
     /// A token for the next time, if the client is to have one.
     Client(Option<NewToken>),
+    /// Whether it lacks them.
+    LacksKeys(bool),
+    /// The keys are kept, or it was tried.
+    KeysKept,
     /// The new session. For an error the client may try again.
     Bound(Result<Bound, StanzaError>),
     /// The session is on this stream now, or why not.

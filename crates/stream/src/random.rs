@@ -11,6 +11,7 @@ pub(crate) enum Purpose {
     Nonce,
     Resource,
     Session,
+    Salt,
 }
 
 /// A counter under a keyed hash: never the same name twice, and none can be told from the others.
@@ -55,6 +56,7 @@ mod tests {
                 Purpose::Nonce,
                 Purpose::Resource,
                 Purpose::Session,
+                Purpose::Salt,
             ] {
                 let name = random.name(purpose);
                 assert_eq!(name.len(), 24);

@@ -350,6 +350,8 @@ impl Driver {
                 },
                 None => Answer::Account(Err(SaslFailure::NotAuthorized)),
             },
+            Question::LacksKeys { .. } => Answer::LacksKeys(true),
+            Question::KeepKeys { .. } => Answer::KeysKept,
             Question::Client { wants, .. } => Answer::Client(wants.map(|_| NewToken {
                 text: "token".to_owned().into(),
                 expires_ms: 0,

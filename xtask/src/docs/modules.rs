@@ -97,7 +97,7 @@ const ELSEWHERE: &[Elsewhere] = &[
     (
         388,
         "1.0.4",
-        "Extensible SASL Profile, without tasks",
+        "Extensible SASL Profile; of tasks, upgrades",
         "crates/stream/src/c2s/sasl2.rs",
     ),
     (
@@ -117,6 +117,12 @@ const ELSEWHERE: &[Elsewhere] = &[
         "0.2.0",
         "Stream Limits Advertisement",
         "crates/stream/src/limits.rs",
+    ),
+    (
+        480,
+        "0.2.0",
+        "SASL Upgrade Tasks, to SCRAM-SHA-256",
+        "crates/stream/src/c2s/upgrade.rs",
     ),
     (
         484,

@@ -231,6 +231,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn keys_that_a_client_gives_are_kept_where_there_are_none() {
+        use tercet_stream::sasl::{Credentials, ScramHash};
+        let store = Store::memory(KINDS);
+        let server = server(&store).await;
+        let user = BareJid::parse("user@example.org").unwrap();
+        let all = Credentials::derive("pencil", [7; 32]).unwrap();
+        let keys = |hash| all.keys(hash).unwrap().clone();
+        let lacks = |hash| server.lacks_keys(&user, hash);
+        assert!(!lacks(ScramHash::Sha256).await.unwrap(), "nobody is there");
+        let given = server.add_keys(&user, keys(ScramHash::Sha256)).await;
+        assert!(given.is_ok() && server.account(&user).await.unwrap().is_none());
+        let arrival = server.begin_arrival(&user, false).await.unwrap();
+        let record = AccountRecord {
+            credentials: Credentials::of([keys(ScramHash::Sha1)]),
+            ..RECORD
+        };
+        let done = server.arrive(&arrival, &record, Batch::new()).await;
+        done.unwrap();
+        assert!(lacks(ScramHash::Sha256).await.unwrap());
+        let given = server.add_keys(&user, keys(ScramHash::Sha256)).await;
+        given.unwrap();
+        assert!(!lacks(ScramHash::Sha256).await.unwrap());
+        assert!(server.check_password(&user, "pencil".into()).await.unwrap());
+        // What is there stays.
+        let others = Credentials::derive("pen", [8; 32]).unwrap();
+        for hash in [ScramHash::Sha1, ScramHash::Sha256] {
+            let other = others.keys(hash).unwrap().clone();
+            server.add_keys(&user, other).await.unwrap();
+            let (_, kept) = server.scram_keys_of(user.as_str(), hash).await.unwrap();
+            assert_eq!(kept.to_bytes(), keys(hash).to_bytes());
+        }
+    }
+
+    #[tokio::test]
     async fn keys_that_did_not_come_are_derived_from_the_password_once_it_is_known() {
         use tercet_stream::sasl::{Credentials, ScramHash};
         let store = Store::memory(KINDS);

@@ -323,6 +323,41 @@ impl Server {
         })
     }
 
+    /// Whether there is an account without keys of this hash function, so that it has others.
+    pub async fn lacks_keys(
+        &self,
+        account: &BareJid,
+        hash: ScramHash,
+    ) -> Result<bool, AccountError> {
+        let record = self.account_record(account).await?;
+        let credentials = record.and_then(|record| record.credentials);
+        Ok(credentials.is_some_and(|credentials| credentials.keys(hash).is_none()))
+    }
+
+    /// Keeps keys for an account that has some, but none of their hash function. Its client has derived them, and has just proved
+    /// to know the password.
+    pub async fn add_keys(&self, account: &BareJid, keys: ScramKeys) -> Result<(), AccountError> {
+        let _alone = self.accounts().alone(account.as_str()).await;
+        let Some(record) = self.account_record(account).await? else {
+            return Ok(());
+        };
+        // Who has another password since has keys of each.
+        let lacks = |credentials: &Credentials| credentials.keys(keys.hash()).is_none();
+        let (Some(credentials), Some(more)) = (
+            record.credentials.clone().filter(lacks),
+            Credentials::of([keys.clone()]),
+        ) else {
+            return Ok(());
+        };
+        let record = AccountRecord {
+            credentials: Some(credentials.or(more)),
+            ..record
+        };
+        let mut batch = Batch::new();
+        batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
+        Ok(self.store().commit(batch).await?)
+    }
+
     /// Derives the keys that `account` does not have yet from its password, which has just been checked.
     pub async fn complete_credentials(
         &self,

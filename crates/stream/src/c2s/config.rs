@@ -93,6 +93,8 @@ pub struct HostConfig {
     pub anonymous: bool,
     /// Tokens with which clients log in again (XEP-0484), where nobody can listen in.
     pub tokens: bool,
+    /// SCRAM-SHA-256. Without it, clients log in by SCRAM-SHA-1, for accounts that have no other keys.
+    pub sha256: bool,
     /// In-band registration (XEP-0077) before a login.
     pub registration: bool,
     /// Whether an invitation may be shown for it (XEP-0445).
@@ -112,6 +114,7 @@ impl HostConfig {
             tls: TlsPolicy::Required,
             anonymous: false,
             tokens: true,
+            sha256: true,
             registration: false,
             invitations: false,
             inline: Vec::new(),

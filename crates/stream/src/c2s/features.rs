@@ -6,7 +6,7 @@ use super::config::TlsPolicy;
 use super::context::Context;
 use super::{sasl2, sm};
 use crate::limits;
-use crate::sasl::Offer;
+use crate::sasl::{Mechanism, Offer};
 
 /// XEP-0440 0.4.2.
 const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
@@ -47,7 +47,13 @@ pub(super) fn offer(cx: &Context) -> Offer {
     let host = cx.host();
     let private = cx.tls.is_some() || cx.framer.is_private();
     let tokens = host.tokens && private;
-    Offer::new(&host.domain, host.anonymous, cx.tls.as_deref(), tokens)
+    let mut offer = Offer::new(&host.domain, host.anonymous, cx.tls.as_deref(), tokens);
+    if !host.sha256 {
+        let other =
+            |m: &mut Mechanism| !matches!(m, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus);
+        offer.mechanisms.retain(other);
+    }
+    offer
 }
 
 /// What a client that has not logged in can negotiate, but for the version of that.

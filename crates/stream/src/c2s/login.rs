@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::api::{Ending, Output, StreamEvent};
 use super::context::{Context, too_many_attempts};
 use super::state::{Attempt, Pending, State};
-use super::{features, sasl2, sm};
+use super::{features, sasl2, sm, upgrade};
 use crate::question::{Answer, Question};
 use crate::sasl::{Exchange, Mechanism, Offer, Scope, Step, Success};
 
@@ -175,6 +175,7 @@ pub(super) fn go_on(
                 mechanism: success.mechanism,
             });
             match about.inline {
+                Some(inline) if inline.upgrades => upgrade::begin(cx, success, inline),
                 Some(inline) => sasl2::succeeded(cx, success, *inline),
                 None => succeeded(cx, success),
             }

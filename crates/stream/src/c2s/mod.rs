@@ -18,6 +18,7 @@ mod opening;
 mod sasl2;
 pub mod sm;
 mod state;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Instant;

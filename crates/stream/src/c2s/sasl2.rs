@@ -3,7 +3,7 @@
 //! 0.2.0 it need not even wait for the features.
 //!
 //! The exchange is that of `login`; what follows its success is a chain of questions here, and one answer to the client at its
-//! end. Gaps: no tasks (a second factor, upgrades), no early data of TLS.
+//! end. Gaps: of tasks, upgrades alone (`upgrade`); no early data of TLS.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tercet_core::{
@@ -15,7 +15,7 @@ use super::api::Output;
 use super::context::Context;
 use super::login::{self, Try};
 use super::state::{Pending, State};
-use super::{BIND2, features, sm};
+use super::{BIND2, features, sm, upgrade};
 use crate::question::{Answer, BindInline, Bound, NewToken, NotResumed, Question, UserAgent};
 use crate::random::Purpose;
 use crate::sasl::{Exchange, Mechanism, Offer, ScramHash, Success, TokenUse};
@@ -36,6 +36,8 @@ pub(super) struct Inline {
     /// The session to go on with, and how many of its stanzas the client has handled; an error if it does not say that.
     resume: Option<Result<(String, u32), ()>>,
     bind: Option<Box<BindInline>>,
+    /// It wants to give keys that its account lacks (XEP-0480).
+    pub(super) upgrades: bool,
 }
 
 impl Inline {
@@ -75,6 +77,7 @@ impl Inline {
             shows_token: fast.is_some(),
             resume,
             bind,
+            upgrades: upgrade::is_wanted(root),
         }
     }
 
@@ -127,7 +130,9 @@ pub(super) fn write_features(cx: &Context, offer: &Offer, w: &mut XmlWriter) {
         }
         w.end();
     }
-    w.end().end();
+    w.end();
+    upgrade::write_features(w);
+    w.end();
 }
 
 /// XEP-0509 §2: the features in front of it have this version.

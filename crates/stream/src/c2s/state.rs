@@ -23,7 +23,7 @@ use tercet_core::{BareJid, Frame, FullJid, Stanza, StreamCondition, StreamError,
 
 use super::api::{Ending, StreamEvent};
 use super::context::Context;
-use super::{bind, bound, login, opening, sasl2, sm};
+use super::{bind, bound, login, opening, sasl2, sm, upgrade};
 use crate::question::{Answer, Ticket};
 use crate::sasl::Exchange;
 
@@ -37,6 +37,8 @@ pub(super) enum State {
     TlsHandshake,
     /// A challenge was sent.
     Authenticating(Box<Attempt>),
+    /// The client has proved its password, and is asked for more keys.
+    Upgrading(Box<upgrade::Upgrade>),
     /// A question is out; what comes from the client meanwhile is parked.
     Waiting(Ticket, Box<Pending>),
     /// The client has logged in, but has no resource yet.
@@ -64,6 +66,7 @@ pub(super) enum Pending {
     Login(Attempt),
     /// What is done with a login by XEP-0388 before the client hears of it.
     Finishing(sasl2::Finishing),
+    Upgrading(upgrade::Upgrade),
     Register,
     Bind {
         account: BareJid,
@@ -118,8 +121,11 @@ impl State {
             (State::Authenticating(attempt), Frame::Element(element)) => {
                 attempt.on_element(cx, element.root())
             }
+            (State::Upgrading(upgrade), Frame::Element(element)) => {
+                upgrade.on_element(cx, element.root())
+            }
             // RFC 6120 §4.9.3.12: stanzas before the login.
-            (State::Authenticating(_), Frame::Stanza(_)) => {
+            (State::Authenticating(_) | State::Upgrading(_), Frame::Stanza(_)) => {
                 Err(StreamCondition::NotAuthorized.into())
             }
             (State::Unbound { account }, Frame::Stanza(stanza)) => {
@@ -163,6 +169,7 @@ impl State {
         match pending {
             Pending::Login(attempt) => attempt.on_answer(cx, answer),
             Pending::Finishing(finishing) => finishing.on_answer(cx, answer),
+            Pending::Upgrading(upgrade) => upgrade.on_answer(cx, answer),
             Pending::Register => login::on_registered(cx, answer),
             Pending::Bind { account, request } => bind::on_answer(cx, account, &request, answer),
             Pending::Resume { account, previd } => sm::on_answer(cx, account, &previd, answer),

@@ -160,6 +160,23 @@ impl ScramKeys {
     ) -> Result<Self, KeyError> {
         let password = prepare_password(password)?;
         let salted = hash.salted_password(&password, salt, iterations);
+        Self::of_salted(hash, salted.as_slice(), salt, iterations)
+    }
+
+    /// Makes keys of a salted password, which a client has derived (XEP-0480 §3).
+    ///
+    /// # Errors
+    /// [`KeyError::Salt`] as for [`derive`](Self::derive), [`KeyError::Encoding`] if `salted` is not as long as a digest of `hash`.
+    pub fn of_salted(
+        hash: ScramHash,
+        salted: &[u8],
+        salt: &[u8],
+        iterations: NonZeroU32,
+    ) -> Result<Self, KeyError> {
+        if salted.len() != hash.digest_len() {
+            return Err(KeyError::Encoding);
+        }
+        let salted = Digest::new(salted);
         let stored_key = stored_key(hash, &salted);
         let server_key = hash.hmac(salted.as_slice(), b"Server Key");
         Self::new(

@@ -16,4 +16,5 @@ mod stanzas;
 mod support;
 mod timers;
 mod tls;
+mod upgrade;
 mod websocket;

@@ -506,6 +506,9 @@ fn answer(question: &Question) -> Answer {
             }
         }
         Question::Client { wants, .. } => Answer::Client(wants.map(new_token)),
+        // Romeo's account came from elsewhere.
+        Question::LacksKeys { account, .. } => Answer::LacksKeys(account.local() == Some("romeo")),
+        Question::KeepKeys { .. } => Answer::KeysKept,
         // Juliet has a session "sm-id", which was sent 10 stanzas and had handled 5.
         Question::Resume {
             account,
@@ -584,6 +587,11 @@ fn short(question: &Question) -> String {
         Question::Resume {
             previd, handled, ..
         } => format!("resume {previd} at {handled}"),
+        Question::LacksKeys { account, hash } => format!("{hash:?} keys of {account}"),
+        Question::KeepKeys { account, keys } => {
+            let right = verify_plain(keys, PASSWORD);
+            format!("{:?} keys of {account} that fit: {right}", keys.hash())
+        }
         Question::Register {
             host, invitation, ..
         } => match invitation {

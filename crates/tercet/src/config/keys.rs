@@ -270,6 +270,10 @@ section! {
     Login "login" {
         /// Whether anybody may log in without an account (SASL ANONYMOUS, RFC 4505), under an address made for that session.
         anonymous: bool = false => Live;
+        /// Whether clients may log in by SCRAM-SHA-256. Set it to `false` for a while after accounts have come from a server that knew SCRAM-SHA-1 alone (as Prosody
+        /// does by default): clients take the best that is offered, and would fail. Accounts get the missing keys as they log in, from clients that
+        /// know XEP-0480 or use PLAIN, and with each new password.
+        scram_sha256: bool = true => Live;
     }
 }
 

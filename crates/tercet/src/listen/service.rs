@@ -357,6 +357,27 @@ async fn answer(server: &Arc<Server>, question: Question) -> Answer {
                 Answer::Client(None)
             }
         },
+        Question::LacksKeys { account, hash } => {
+            Answer::LacksKeys(match server.lacks_keys(&account, hash).await {
+                Ok(lacks) => lacks,
+                Err(error) => {
+                    // It is logged in all the same, and may do it next time.
+                    tracing::error!(%account, %error, "its SCRAM keys could not be looked at");
+                    false
+                }
+            })
+        }
+        Question::KeepKeys { account, keys } => {
+            match server.add_keys(&account, keys).await {
+                Ok(()) => {
+                    tracing::info!(%account, "SCRAM keys of a further hash function are kept")
+                }
+                Err(error) => {
+                    tracing::error!(%account, %error, "its SCRAM keys could not be kept");
+                }
+            }
+            Answer::KeysKept
+        }
         Question::External { account } => Answer::Account(match server.account(&account).await {
             Ok(Some(_)) => Ok(account),
             Ok(None) => Err(SaslFailure::NotAuthorized),

@@ -188,6 +188,7 @@ fn streams(config: &Config, server: &Server) -> C2sConfig {
             false => TlsPolicy::Optional,
         };
         settings.anonymous = host.login.anonymous;
+        settings.sha256 = host.login.scram_sha256;
         settings.tokens = server.limits().token_ms > 0;
         if let Some(host) = server.host(host.domain.as_str()) {
             let open = host.info().registration != Registration::Closed;
