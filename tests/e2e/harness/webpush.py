@@ -38,9 +38,10 @@ class PushService:
     def __str__(self) -> str:
         return "push service"
 
-    async def start(self) -> "PushService":
+    async def start(self, certified: str | None = None) -> "PushService":
+        """Listens; with a certificate for another address if one is named."""
         address = self._stage.server.address
-        chain, key = self._stage.server.certificates.for_address(address, self._stage.folder)
+        chain, key = self._stage.server.certificates.for_address(certified or address, self._stage.folder)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(chain, key)
         self._server = await asyncio.start_server(self._serve, address, 0, ssl=context)

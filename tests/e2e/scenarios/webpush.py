@@ -91,6 +91,15 @@ async def a_browser_without_a_page_hears_of_messages_encrypted(stage: Stage):
         status, text = await tercet(stage.server, "push", "test", account.jid)
         assert status == 0 and "notified" in text, text
         await subscription.next(key)
+        # Subscriptions are for this key: it stays.
+        await page.close()
+        await asyncio.to_thread(stage.server.stop)
+        await asyncio.to_thread(stage.server.start)
+        assert settings(stage)["push"] == key
+        romeo = await Slix(stage, romeo.account, "again").login()
+        romeo.message(account.jid, "Good morning")
+        content, _ = await subscription.next(key)
+        assert content["from"] == romeo.jid, content
 
 
 @scenario(servers=ONLY_HERE)
@@ -146,6 +155,18 @@ async def a_browser_that_says_nonsense_is_refused(stage: Stage):
         assert await page.iq_error("set", full) == "resource-constraint"
         await page.iq("set", f"<disable xmlns='urn:xmpp:push:0' jid='{page.account.domain}'/>")
         assert not await log(stage, page.account)
+
+
+@scenario(servers=ONLY_HERE)
+async def nothing_is_posted_to_who_is_somebody_else(stage: Stage):
+    async with pushing(stage) as (stage, _):
+        service = await PushService(stage).start(certified="127.0.0.9")
+        romeo, = await pair(stage, "romeo")
+        account, _ = await subscribed(stage, service)
+        romeo.message(account.jid, "Hi")
+        device = await outcome(stage, account, "the certificate is for 127.0.0.9; again in 30 s")
+        assert device["failures"] == 1, device
+        assert service.requests.empty()
 
 
 @scenario(servers=ONLY_HERE)
