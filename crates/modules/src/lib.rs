@@ -177,6 +177,7 @@ pub static KINDS: &[&Kind] = &[
     &pubsub::JOINED,
     &report::REPORTS,
     &strangers::ASIDE,
+    &strangers::KNOWN,
     &vcard::VCARD,
     &upload::UPLOADS,
     &upload::INDEX,

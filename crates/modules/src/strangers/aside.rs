@@ -179,7 +179,7 @@ async fn accept(cx: IqCx<'_>, form: Form) -> Result<Outcome, StanzaError> {
         return Ok(Outcome::failed(format!("There is nothing from {who}.")));
     }
     if let Some(known) = account.slot::<Known>() {
-        known.add(who.as_str());
+        known.add(account.jid(), who.as_str(), cx.server.now_ms(), &mut left);
     }
     // First they are on their way: better twice than never.
     let count = taken.len();

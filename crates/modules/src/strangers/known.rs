@@ -6,24 +6,38 @@ use std::sync::{Mutex, PoisonError};
 use tercet_core::{BareJid, Jid};
 use tercet_server::Account;
 use tercet_server::module::{Slot, SlotFuture};
-use tercet_store::Store;
+use tercet_store::{Batch, Kind, Owner, Store};
 
 /// People to whom a user has written that are remembered.
-const WRITTEN_TO: usize = 64;
+const WRITTEN_TO: usize = 200;
 
-/// To whom the user has written, or whose messages the user has accepted, the last first; as long as the account is in memory.
+/// To whom the user has written: a record each, keyed by the bare JID, with the time.
+pub static KNOWN: Kind = Kind {
+    name: "written-to",
+    owner: Owner::Account,
+    what: "people of other servers, no contacts, to whom the user has written or whose messages the user has accepted: the last 200",
+};
+
+/// To whom the user has written, or whose messages the user has accepted, the last first.
 #[derive(Default)]
 pub(crate) struct Known(Mutex<VecDeque<Box<str>>>);
 
 impl Slot for Known {
-    fn load(_: &Store, _: &BareJid) -> SlotFuture<Self> {
-        Box::pin(std::future::ready(Ok(Known::default())))
+    fn load(store: &Store, account: &BareJid) -> SlotFuture<Self> {
+        let kept = store.list(&KNOWN, account.as_str());
+        Box::pin(async move {
+            let mut kept = kept.await?;
+            // Times of the same length compare as their bytes do.
+            kept.sort_by(|a, b| b.1.cmp(&a.1));
+            let known = kept.into_iter().map(|(bare, _)| bare.into());
+            Ok(Known(Mutex::new(known.take(WRITTEN_TO).collect())))
+        })
     }
 }
 
 impl Known {
-    /// Remembers one more.
-    pub(super) fn add(&self, bare: &str) {
+    /// Remembers one more, and has the batch of `account` do so; who has been written to longest ago is forgotten.
+    pub(super) fn add(&self, account: &BareJid, bare: &str, now_ms: u64, batch: &mut Batch) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.iter().position(|known| &**known == bare) {
             Some(0) => {}
@@ -33,7 +47,13 @@ impl Known {
                 }
             }
             None => {
-                known.truncate(WRITTEN_TO - 1);
+                let stays = known.len().min(WRITTEN_TO - 1);
+                let forgotten = known.split_off(stays);
+                for gone in forgotten {
+                    batch.delete(&KNOWN, account.as_str(), &gone);
+                }
+                let time = now_ms.to_be_bytes().to_vec();
+                batch.put(&KNOWN, account.as_str(), bare, time);
                 known.push_front(bare.into());
             }
         }
@@ -51,12 +71,18 @@ pub(crate) fn knows(account: &Account, peer: &Jid) -> bool {
     if account.slot::<Known>().is_some_and(|known| known.has(bare)) {
         return true;
     }
+    if is_contact(account, bare) {
+        return true;
+    }
+    let state = account.lock();
+    let mut resources = state.resources.iter();
+    resources.any(|resource| resource.session.shows_itself_to(bare))
+}
+
+/// Whether somebody is on the user's contact list.
+pub(super) fn is_contact(account: &Account, bare: &str) -> bool {
     let state = account.lock();
     state.roster.get(bare).is_some_and(|item| item.in_roster)
-        || state
-            .resources
-            .iter()
-            .any(|resource| resource.session.shows_itself_to(bare))
 }
 
 #[cfg(test)]
@@ -65,12 +91,15 @@ mod tests {
 
     #[test]
     fn the_last_are_remembered() {
+        let account = BareJid::parse("juliet@x").unwrap();
         let known = Known::default();
+        let mut batch = Batch::new();
+        let mut add = |bare: &str| known.add(&account, bare, 1, &mut batch);
         for number in 0..WRITTEN_TO {
-            known.add(&format!("u{number}@a"));
+            add(&format!("u{number}@a"));
         }
-        known.add("u0@a");
-        known.add("new@a");
+        add("u0@a");
+        add("new@a");
         assert!(known.has("u0@a") && known.has("new@a") && known.has("u2@a"));
         assert!(!known.has("u1@a"));
     }

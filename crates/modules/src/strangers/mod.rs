@@ -1,8 +1,8 @@
 //! What people of other servers may send to users who do not know them. No specification; what clients see are errors
 //! and the commands of `aside`.
 //!
-//! Known to a user are those in the contact list, rooms and others whom the user has shown presence to, and those to whom the
-//! user has written since the account was last loaded. Servers themselves, people of this one and what its components stand for are never strangers. Messages of
+//! Known to a user are those in the contact list, rooms and others whom the user has shown presence to, and the last 200 to
+//! whom the user has written, or whose messages the user has accepted. Servers themselves, people of this one and what its components stand for are never strangers. Messages of
 //! strangers are counted for each user and for each of their domains; they are delivered, refused or put aside by
 //! `policy`. Of a user's entries so many are requests of strangers; further requests come to nothing.
 //! A name without an account decides like a user who knows nobody, and what can't be told apart there is silent.
@@ -11,6 +11,7 @@ mod aside;
 mod known;
 
 pub use aside::ASIDE;
+pub use known::KNOWN;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -118,11 +119,7 @@ impl OnStanza for Strangers {
             return Flow::Continue;
         }
         if cx.side == Side::Sender {
-            if cx.stanza.message_type() != MessageType::Error
-                && let Some(known) = cx.account.slot::<Known>()
-            {
-                known.add(cx.peer().bare_str());
-            }
+            self.written(cx);
             return Flow::Continue;
         }
         if !is_addressed(cx.stanza) || knows(cx.account, cx.from) {
@@ -153,6 +150,23 @@ impl OnStanza for Strangers {
 }
 
 impl Strangers {
+    /// The user writes to somebody, who is known from here on.
+    fn written(&self, cx: &mut StanzaCx<'_>) {
+        let bare = cx.peer().bare_str();
+        // A room is known as long as the user is there, a contact as long as it is one.
+        let counts = !matches!(
+            cx.stanza.message_type(),
+            MessageType::Error | MessageType::Groupchat
+        );
+        if let Some(known) = cx.account.slot::<Known>()
+            && counts
+            && !known::is_contact(cx.account, bare)
+        {
+            let now_ms = cx.server.now_ms();
+            known.add(cx.account.jid(), bare, now_ms, cx.effects.keep());
+        }
+    }
+
     /// What becomes of a stranger's message, whether the name has an account or not.
     fn judge(&self, server: &Server, host: &str, from: &Jid, to: &Jid) -> Flow {
         if self.config.policy == Policy::Refuse {

@@ -1,9 +1,14 @@
 //! What strangers of other servers may send.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tercet_core::Stanza;
+use tercet_server::{Clock, HostInfo, Limits, Server};
 use tercet_testkit::Peer;
 
 use crate::elsewhere::{Mailbag, from_elsewhere, juliet, received};
-use crate::in_process::InProcess;
+use crate::in_process::{InProcess, block_on};
 
 fn write(server: &InProcess, from: &str, to: &str, text: &str) {
     let xml = format!(
@@ -215,4 +220,49 @@ fn requests_of_strangers_do_not_fill_the_contact_list() {
         "<presence from='u19@example.net' to='juliet@localhost' type='subscribe'/>",
     );
     assert_eq!(received(&mut server).len(), 1);
+}
+
+#[test]
+fn to_whom_the_user_has_written_is_known_after_a_restart() {
+    let (mut server, bag) = juliet();
+    server
+        .send(
+            "juliet",
+            "<message to='romeo@example.net' type='chat'><body>hi</body></message>",
+        )
+        .unwrap();
+    server
+        .send(
+            "juliet",
+            "<message to='garden@rooms.example.net' type='groupchat'><body>hi</body></message>",
+        )
+        .unwrap();
+    bag.take();
+    let kept = |owner: &str| {
+        let store = server.server().store();
+        let kept = block_on(store.list(&tercet_modules::strangers::KNOWN, owner)).unwrap();
+        kept.into_iter().map(|(jid, _)| jid).collect::<Vec<_>>()
+    };
+    assert_eq!(kept("juliet@localhost"), ["romeo@example.net"]);
+
+    let clock = Clock::Manual(AtomicU64::new(server.server().now_ms()));
+    let store = server.server().store().clone();
+    let again = block_on(Server::new(store, Limits::default(), clock)).unwrap();
+    let host = HostInfo {
+        domain: "localhost".into(),
+        modules: "[strangers]\npolicy = 'refuse'".parse().unwrap(),
+        ..HostInfo::default()
+    };
+    again
+        .configure(vec![host], tercet_modules::modules)
+        .unwrap();
+    let back = Arc::new(Mailbag::default());
+    assert!(again.set_elsewhere(back.clone()));
+    for (from, is_refused) in [("romeo@example.net", false), ("paris@example.net", true)] {
+        let (from, to) = (from.parse().unwrap(), "juliet@localhost".parse().unwrap());
+        let message =
+            Stanza::parse(b"<message type='chat' id='m'><body>yes?</body></message>").unwrap();
+        block_on(again.route(&from, &to, &message).wait());
+        assert_eq!(!back.texts().is_empty(), is_refused, "{from}");
+    }
 }
