@@ -96,7 +96,8 @@ mod tests {
     use tercet_store::Store;
 
     use super::*;
-    use crate::server::{Clock, KINDS, Limits};
+    use crate::server::{Clock, KINDS};
+    use crate::settings::Limits;
 
     #[tokio::test]
     async fn jobs_are_done_once_in_order_and_not_before_their_time() {

@@ -29,12 +29,10 @@ pub use route::{
     Access, Component, Components, Delegated, Elsewhere, Fanout, Handed, Letter, Paced, Resumed,
     Routed, UnderWay,
 };
-pub use server::{
-    Clock, HostInfo, Invitations, KINDS, Limits, Registration, Role, RoomCreation, RoomDefaults,
-    Rooms, Server, store_failure,
-};
+pub use server::{Clock, KINDS, Server, store_failure};
 pub use session::Session;
 pub use settings::{
-    Archiving, Bytestreams, Entry, External, NodeCreation, PubSub, Secret, Uploads,
+    Archiving, Bytestreams, Entry, External, HostInfo, Invitations, Limits, NodeCreation, PubSub,
+    Registration, Role, RoomCreation, RoomDefaults, Rooms, Secret, Uploads,
 };
 pub use vhost::{HostBuilder, VHost};

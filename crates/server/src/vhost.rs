@@ -12,7 +12,7 @@ use crate::module::{
     PresenceEntry, Registrar, SessionEntry, Side, SlotDef, Stage, StageEntry, StreamFeature,
     Target, Xep,
 };
-use crate::server::{HostInfo, Role};
+use crate::settings::{HostInfo, Role};
 
 /// One domain that this server speaks for.
 pub struct VHost {

@@ -148,7 +148,8 @@ pub(crate) async fn remove_left_arrivals(store: &Store) -> Result<(), StoreError
 mod tests {
     use super::*;
     use crate::account::CLIENT;
-    use crate::server::{Clock, HostInfo, KINDS, Limits};
+    use crate::server::{Clock, KINDS};
+    use crate::settings::{HostInfo, Limits};
     use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
 

@@ -69,7 +69,8 @@ pub(crate) async fn remove_left_guests(store: &Store) -> Result<(), StoreError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::{Clock, HostInfo, KINDS, Limits};
+    use crate::server::{Clock, KINDS};
+    use crate::settings::{HostInfo, Limits};
     use std::sync::atomic::AtomicU64;
 
     async fn server(store: &Store) -> Arc<Server> {

@@ -48,7 +48,8 @@ use serde::de::DeserializeOwned;
 use tercet_core::{BareJid, Element, IqType, Stanza, StanzaError, StreamError};
 use tercet_store::Batch;
 
-use crate::server::{HostInfo, Server};
+use crate::server::Server;
+use crate::settings::HostInfo;
 use crate::vhost::VHost;
 
 /// An extension: one folder, one concern, usually one XEP.

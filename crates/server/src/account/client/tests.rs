@@ -4,7 +4,8 @@ use tercet_store::Store;
 
 use super::*;
 use crate::outbox::Outbox;
-use crate::server::{Clock, HostInfo, KINDS, Limits};
+use crate::server::{Clock, KINDS};
+use crate::settings::{HostInfo, Limits};
 
 const JULIET: &str = "juliet@example.org";
 const DAY: u64 = 86_400_000;
