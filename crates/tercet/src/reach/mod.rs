@@ -23,7 +23,7 @@ pub mod queue;
 pub mod race;
 mod road;
 #[cfg(test)]
-mod signed;
+pub(crate) mod signed;
 #[cfg(test)]
 mod tests;
 

@@ -12,7 +12,7 @@ use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, NSEC, RRSIG};
 use hickory_resolver::proto::dnssec::{Algorithm, DnssecSigner, SigningKey};
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector, TLSA};
-use hickory_resolver::proto::rr::rdata::{NS, SOA, SRV};
+use hickory_resolver::proto::rr::rdata::{A, NS, SOA, SRV};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordSet, RecordType};
 use tercet_core::Condition;
 use tokio::net::UdpSocket;
@@ -23,7 +23,7 @@ use crate::tls::dane::{self, Tlsa};
 
 /// What is wrong with the signatures.
 #[derive(Clone, Copy, PartialEq)]
-enum Wrong {
+pub(crate) enum Wrong {
     Nothing,
     /// They are of another key.
     Key,
@@ -33,7 +33,7 @@ enum Wrong {
     NoneOfTlsa,
 }
 
-fn named(text: &str) -> Name {
+pub(crate) fn named(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
 }
 
@@ -63,6 +63,14 @@ fn set(signer: &DnssecSigner, name: &Name, data: Vec<RData>, expired: bool) -> V
 
 /// A way by a name server with these records, whose key is trusted.
 async fn reach(table: &[(&str, RData)], wrong: Wrong) -> Reach {
+    let settings = serve(table, wrong).await;
+    let reach = Reach::new(&settings).unwrap();
+    std::fs::remove_file(settings.trust_anchor.unwrap()).unwrap();
+    reach
+}
+
+/// A name server with these records, as long as this runtime; the settings that ask it and trust its key, which is in a file.
+pub(crate) async fn serve(table: &[(&str, RData)], wrong: Wrong) -> Federation {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let (key, other) = (Arc::new(signer()), signer());
     let mut records: HashMap<(Name, RecordType), Vec<RData>> = HashMap::new();
@@ -79,12 +87,10 @@ async fn reach(table: &[(&str, RData)], wrong: Wrong) -> Reach {
     let settings = Federation {
         dns_servers: vec![NameServer(socket.local_addr().unwrap())],
         dnssec: true,
-        trust_anchor: Some(file.clone()),
+        trust_anchor: Some(file),
         routes: vec![Route::parse("routed.test=127.0.0.1:1").unwrap()],
         ..Federation::default()
     };
-    let reach = Reach::new(&settings).unwrap();
-    std::fs::remove_file(file).unwrap();
     tokio::spawn(async move {
         let mut buffer = [0; 4096];
         loop {
@@ -128,8 +134,14 @@ async fn reach(table: &[(&str, RData)], wrong: Wrong) -> Reach {
                     );
                     let none = RData::DNSSEC(DNSSECRData::NSEC(none));
                     answer.add_authorities(set(&key, &open, vec![none], false));
-                } else if !records.keys().any(|(other, _)| *other == name) && kind != RecordType::NS
-                {
+                } else if records.keys().any(|(other, _)| *other == name) {
+                    let there = records.keys().filter(|(other, _)| *other == name);
+                    let signatures = [RecordType::NSEC, RecordType::RRSIG];
+                    let types = there.map(|(_, kind)| *kind).chain(signatures);
+                    let none =
+                        RData::DNSSEC(DNSSECRData::NSEC(NSEC::new(named("zz.test."), types)));
+                    answer.add_authorities(set(&key, &name, vec![none], false));
+                } else if kind != RecordType::NS {
                     answer.metadata.response_code = ResponseCode::NXDomain;
                     // Nothing is between the zone's own name and its end.
                     let next = named("test.");
@@ -147,14 +159,14 @@ async fn reach(table: &[(&str, RData)], wrong: Wrong) -> Reach {
                 .unwrap();
         }
     });
-    reach
+    settings
 }
 
 fn srv(host: &str) -> RData {
     RData::SRV(SRV::new(1, 0, 5269, named(host)))
 }
 
-fn tlsa(usage: CertUsage, matching: Matching, data: &[u8]) -> RData {
+pub(crate) fn tlsa(usage: CertUsage, matching: Matching, data: &[u8]) -> RData {
     RData::TLSA(TLSA::new(usage, Selector::Spki, matching, data.to_vec()))
 }
 
@@ -196,6 +208,17 @@ fn records_count_where_all_on_the_way_is_signed() {
         };
         assert_eq!(asked(&reach, "a.test").await.unwrap(), [expected]);
         assert_eq!(asked(&reach, "routed.test").await, Ok(Vec::new()));
+    });
+}
+
+#[test]
+fn an_address_is_found_beside_one_that_is_proved_not_to_be_there() {
+    run(async {
+        let address = Ipv4Addr::new(127, 0, 0, 9);
+        let table = [("x.test.", RData::A(A(address)))];
+        let reach = reach(&table, Wrong::Nothing).await;
+        let found = reach.addresses("x.test").await;
+        assert_eq!(found, Ok(vec![address.into()]));
     });
 }
 

@@ -5,6 +5,7 @@ mod bytestreams;
 mod client;
 mod components;
 mod connections;
+mod dane;
 mod files;
 mod http2;
 mod login;
