@@ -44,6 +44,7 @@ fn list(var: &str, mut names: Vec<BareJid>, wanted: usize) -> Outcome {
     Outcome {
         form: Some(form),
         note: (all > wanted).then(|| (false, format!("{wanted} of {all} or more."))),
+        ..Outcome::default()
     }
 }
 

@@ -1,8 +1,10 @@
-//! XEP-0133 Service Administration 1.3.1: accounts, lists, numbers and announcements. Gaps: disabling accounts, messages of the
-//! day, welcome messages, white and black lists, ending sessions. Nobody can get a user's password, since none is kept.
+//! XEP-0133 Service Administration 1.3.1: accounts, sessions, contacts and figures of users, lists, numbers and announcements. Gaps:
+//! disabling accounts, last logins, who is active or idle (nobody keeps that), messages of the day, welcome messages, and what the
+//! configuration says: white and black lists, administrators, restart and end. Nobody can get a user's password, since none is kept.
 
 mod accounts;
 mod lists;
+mod people;
 
 use tercet_core::forms::{Field, Form};
 use tercet_core::{BareJid, Jid, Stanza, StanzaError, XmlWriter, ns};
@@ -22,7 +24,7 @@ impl Module for Admin {
     const XEPS: &'static [Xep] = &[xep(
         133,
         "1.3.1",
-        Coverage::Partial("accounts, lists, numbers and announcements"),
+        Coverage::Partial("accounts, sessions, contacts, lists, numbers and announcements"),
     )];
     type Config = ();
 
@@ -38,7 +40,7 @@ impl Module for Admin {
     }
 }
 
-fn commands() -> [Command; 8] {
+fn commands() -> [Command; 11] {
     [
         Command {
             node: "http://jabber.org/protocol/admin#add-user",
@@ -60,6 +62,27 @@ fn commands() -> [Command; 8] {
             who: Who::Admins,
             form: Some(accounts::password_form),
             run: Box::new(|cx, form| Box::pin(accounts::password(cx, form))),
+        },
+        Command {
+            node: "http://jabber.org/protocol/admin#end-user-session",
+            name: "End sessions of users",
+            who: Who::Admins,
+            form: Some(people::end_form),
+            run: Box::new(|cx, form| Box::pin(people::end(cx, form))),
+        },
+        Command {
+            node: "http://jabber.org/protocol/admin#get-user-roster",
+            name: "Get a user's contacts",
+            who: Who::Admins,
+            form: Some(people::roster_form),
+            run: Box::new(|cx, form| Box::pin(people::roster(cx, form))),
+        },
+        Command {
+            node: "http://jabber.org/protocol/admin#user-stats",
+            name: "Get figures of a user",
+            who: Who::Admins,
+            form: Some(people::stats_form),
+            run: Box::new(|cx, form| Box::pin(people::stats(cx, form))),
         },
         Command {
             node: "http://jabber.org/protocol/admin#get-registered-users-num",

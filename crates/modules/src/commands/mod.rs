@@ -60,6 +60,8 @@ pub type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<Outcome, StanzaError
 pub struct Outcome {
     /// Data for who asked.
     pub form: Option<Form>,
+    /// What stands in that form behind its fields.
+    pub inside: Vec<u8>,
     /// What to tell people, and whether it is about a failure.
     pub note: Option<(bool, String)>,
 }
@@ -68,8 +70,8 @@ impl Outcome {
     /// It is done.
     pub fn done(text: impl Into<String>) -> Outcome {
         Outcome {
-            form: None,
             note: Some((false, text.into())),
+            ..Outcome::default()
         }
     }
 
@@ -77,15 +79,15 @@ impl Outcome {
     pub fn result(form: Form) -> Outcome {
         Outcome {
             form: Some(form),
-            note: None,
+            ..Outcome::default()
         }
     }
 
     /// It could not be done.
     pub fn failed(text: impl Into<String>) -> Outcome {
         Outcome {
-            form: None,
             note: Some((true, text.into())),
+            ..Outcome::default()
         }
     }
 }

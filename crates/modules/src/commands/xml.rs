@@ -79,7 +79,14 @@ pub(crate) fn completed(node: &str, session: &str, outcome: &Outcome) -> Reply {
             w.start("note").attr("type", kind).text(text).end();
         }
         if let Some(form) = &outcome.form {
-            form.write(w);
+            let mut xml = XmlWriter::new();
+            form.write(&mut xml);
+            let mut xml = xml.finish();
+            if let Some(open) = xml.strip_suffix(b"</x>") {
+                let end = open.len();
+                xml.splice(end..end, outcome.inside.iter().copied());
+            }
+            w.raw(&xml);
         }
     })
 }

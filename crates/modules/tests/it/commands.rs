@@ -302,3 +302,62 @@ fn users_list_and_revoke_their_own_invitations_and_no_others() {
     assert_eq!(links(&list(&mut server, "Romeo")), of_romeo[1..]);
     assert_eq!(links(&list(&mut server, "Bard")), of_bard);
 }
+
+#[test]
+fn an_administrator_sees_a_users_contacts_and_figures_and_ends_sessions() {
+    const ROSTER: &str = "http://jabber.org/protocol/admin#get-user-roster";
+    const STATS: &str = "http://jabber.org/protocol/admin#user-stats";
+    const END: &str = "http://jabber.org/protocol/admin#end-user-session";
+    let mut server = server();
+    let set = "<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='juliet@localhost' name='J &amp; &lt;'><group>G</group></item></query></iq>";
+    server.send("Romeo", set).unwrap();
+    server.receive("Romeo").unwrap();
+    let romeo = [("accountjids", "romeo@localhost")];
+    // XEP-0133 §4.8: the roster stands in the form.
+    let answer = run(&mut server, ROSTER, &romeo);
+    let roster = "<field var='accountjids'><value>romeo@localhost</value></field><query xmlns='jabber:iq:roster'>\
+        <item jid='juliet@localhost' name='J &amp; &lt;' subscription='none'><group>G</group></item></query></x>";
+    assert!(answer.contains(roster), "{answer}");
+    let answer = run(&mut server, STATS, &romeo);
+    let size = "<field var='rostersize'><value>1</value></field>";
+    let online = "<field var='onlineresources'><value>globe</value></field>";
+    assert!(answer.contains(size) && answer.contains(online), "{answer}");
+    for node in [ROSTER, STATS, END] {
+        for bad in ["romeo@elsewhere", "localhost"] {
+            let answer = run(&mut server, node, &[("accountjids", bad)]);
+            assert!(
+                answer.contains("<note type='error'>"),
+                "{node} {bad}: {answer}"
+            );
+        }
+    }
+    for node in [ROSTER, STATS] {
+        let nobody = run(&mut server, node, &[("accountjids", "nobody@localhost")]);
+        assert!(nobody.contains("<note type='error'>"), "{nobody}");
+        let answer = ask(
+            &mut server,
+            "Romeo",
+            &format!("<command xmlns='http://jabber.org/protocol/commands' node='{node}'/>"),
+        );
+        assert!(answer.contains("<forbidden"), "{answer}");
+    }
+    let nobody = run(&mut server, END, &[("accountjids", "nobody@localhost")]);
+    assert!(nobody.contains("0 sessions"), "{nobody}");
+    // XEP-0133 §4.5: a full JID means one session alone.
+    let other = run(
+        &mut server,
+        END,
+        &[("accountjids", "romeo@localhost/other")],
+    );
+    assert!(other.contains("0 sessions"), "{other}");
+    let ended = run(
+        &mut server,
+        END,
+        &[("accountjids", "romeo@localhost/globe")],
+    );
+    assert!(ended.contains("1 sessions"), "{ended}");
+    match server.receive("Romeo").unwrap() {
+        Arrival::Element(error) => assert!(error.contains("policy-violation"), "{error}"),
+        other => panic!("the session ends with {other:?}"),
+    }
+}
