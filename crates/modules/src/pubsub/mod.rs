@@ -95,11 +95,13 @@ impl Module for PubSub {
     const XEPS: &'static [Xep] = &[
         xep(60, "1.31.1", Coverage::Complete),
         xep(163, "1.2.2", Coverage::Complete),
+        xep(172, "1.1", Coverage::Complete),
         xep(222, "1.0.1", Coverage::Complete),
         xep(223, "1.1.1", Coverage::Complete),
         xep(48, "1.2", Coverage::Complete),
         xep(402, "1.2.0", Coverage::Complete),
         xep(411, "1.1.0", Coverage::Complete),
+        xep(492, "0.2.0", Coverage::Complete),
         xep(470, "0.2.0", Coverage::Complete),
     ];
     type Config = ();
