@@ -19,7 +19,7 @@ use crate::account::{
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
-use crate::route::{Horizon, Ways};
+use crate::route::{Afar, Horizon, Ways};
 use crate::session::Hibernating;
 use crate::settings::{HostInfo, Limits};
 use crate::vhost::{HostBuilder, VHost};
@@ -91,6 +91,7 @@ pub struct Server {
     asked: Asked,
     removals: broadcast::Sender<BareJid>,
     ways: Ways,
+    afar: Afar,
     horizon: Horizon,
     kept: Mutex<HashMap<(TypeId, Box<str>), Kept>>,
 }
@@ -133,6 +134,7 @@ impl Server {
             asked: Asked::default(),
             removals: broadcast::channel(REMOVALS).0,
             ways: Ways::default(),
+            afar: Afar::default(),
             horizon: Horizon::default(),
             kept: Mutex::default(),
         }))
@@ -268,6 +270,10 @@ impl Server {
 
     pub(crate) fn agenda(&self) -> &Agenda {
         &self.agenda
+    }
+
+    pub(crate) fn afar(&self) -> &Afar {
+        &self.afar
     }
 
     pub(crate) fn ways(&self) -> &Ways {

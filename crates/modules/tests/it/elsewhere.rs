@@ -1,5 +1,6 @@
 //! Other servers, as the router sees them: what it gives out for them, and what comes from there.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tercet_core::{Frame, Limits, Stanza, StanzaError, StreamParser};
@@ -10,17 +11,36 @@ use crate::in_process::{InProcess, block_on};
 
 /// Keeps what it is given.
 #[derive(Default)]
-pub(crate) struct Mailbag(Mutex<Vec<Letter>>);
+pub(crate) struct Mailbag {
+    letters: Mutex<Vec<Letter>>,
+    /// Bytes above which it has no room; 0: it always has.
+    room: AtomicUsize,
+}
 
 impl Elsewhere for Mailbag {
     fn send(&self, letter: Letter) {
-        self.0.lock().unwrap().push(letter);
+        self.letters.lock().unwrap().push(letter);
+    }
+
+    fn has_room(&self, _: &str, _: &str) -> bool {
+        let room = self.room.load(Ordering::Relaxed);
+        if room == 0 {
+            return true;
+        }
+        let letters = self.letters.lock().unwrap();
+        let waiting: usize = letters.iter().map(|letter| letter.bytes.len()).sum();
+        waiting < room
     }
 }
 
 impl Mailbag {
     pub(crate) fn take(&self) -> Vec<Letter> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+        std::mem::take(&mut *self.letters.lock().unwrap())
+    }
+
+    /// From now on it has room for so many bytes.
+    pub(crate) fn bound(&self, bytes: usize) {
+        self.room.store(bytes, Ordering::Relaxed);
     }
 
     /// What goes out, as it is on the stream.

@@ -1,6 +1,7 @@
 //! Rooms and people of two servers: theirs in ours, ours in theirs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tercet_core::{Stanza, StanzaError};
 use tercet_server::Letter;
@@ -487,4 +488,76 @@ fn the_end_of_the_service_is_told_to_each_occupant_wherever_it_is_and_nobody_ent
     let refused = text(&received(&mut server));
     assert_eq!(refused.matches("<recipient-unavailable ").count(), 1);
     assert!(bag.take().is_empty());
+}
+
+#[test]
+fn much_for_another_server_goes_as_it_is_taken_complete_and_in_order() {
+    const PEOPLE: usize = 120;
+    const ROOMY: usize = 20_000;
+    let (mut server, bag) = room();
+    server.configure("[rooms]\nlarge = 20").unwrap();
+    for n in 0..PEOPLE {
+        enter(&server, &format!("p{n}@big.example/x"), &format!("n{n}"));
+    }
+    server.advance(Duration::from_secs(1)).unwrap();
+    received(&mut server);
+    bag.take();
+    bag.bound(ROOMY);
+    enter(&server, ROMEO, "romeo");
+    for n in 0..5 {
+        let said = format!("<message to='{ROOM}' type='groupchat'><body>word {n}</body></message>");
+        server.send("juliet", &said).unwrap();
+    }
+    let mut to_romeo = Vec::new();
+    let mut most = 0;
+    loop {
+        let letters = bag.take();
+        if letters.is_empty() {
+            break;
+        }
+        let bytes: usize = letters.iter().map(|letter| letter.bytes.len()).sum();
+        most = most.max(bytes);
+        let texts = letters
+            .into_iter()
+            .map(|l| (l.to, String::from_utf8(l.bytes).unwrap()));
+        to_romeo.extend(texts.filter_map(|(to, text)| (to.as_str() == ROMEO).then_some(text)));
+        server.advance(Duration::from_millis(50)).unwrap();
+    }
+    assert!(most < 2 * ROOMY, "{most} bytes at once");
+    let own = to_romeo.iter().position(|s| s.contains("code='110'"));
+    let own = own.unwrap();
+    assert_eq!(own, PEOPLE + 1, "all others come first, each once");
+    let words = to_romeo[own..].iter().filter(|s| s.contains("<body>"));
+    let words: Vec<_> = words
+        .map(|s| s.split("<body>").nth(1).unwrap().split('<').next().unwrap())
+        .collect();
+    assert_eq!(words, ["word 0", "word 1", "word 2", "word 3", "word 4"]);
+    // The way is free again.
+    bag.bound(0);
+    server
+        .send(
+            "juliet",
+            &format!("<message to='{ROOM}/romeo' type='chat'><body>psst</body></message>"),
+        )
+        .unwrap();
+    assert_eq!(bag.texts().len(), 1);
+}
+
+#[test]
+fn who_is_told_more_than_another_server_ever_takes_leaves_the_room() {
+    let (mut server, bag) = room_with_romeo();
+    bag.bound(1);
+    let body = "x".repeat(200_000);
+    let said = format!("<message to='{ROOM}' type='groupchat'><body>{body}</body></message>");
+    let mut told = String::new();
+    for _ in 0..100 {
+        server.send("juliet", &said).unwrap();
+        told += &text(&received(&mut server)).replace(&body, "");
+        if told.contains("code='333'") {
+            break;
+        }
+    }
+    assert!(LOST.iter().all(|part| told.contains(part)), "{told}");
+    let waiting: usize = bag.take().iter().map(|letter| letter.bytes.len()).sum();
+    assert!(waiting < 1 << 20, "{waiting}");
 }

@@ -15,6 +15,13 @@ pub trait Elsewhere: Send + Sync {
     /// Takes a stanza on its way, and does not wait. What cannot be brought there comes back by [`Server::undelivered`].
     /// Stanzas between the same two addresses go out in the order of the calls.
     fn send(&self, letter: Letter);
+
+    /// Whether what waits for the domain `remote` of what comes from `local` is so little that somebody who has very much to say
+    /// may go on: others find place behind it.
+    fn has_room(&self, local: &str, remote: &str) -> bool {
+        let _ = (local, remote);
+        true
+    }
 }
 
 /// The ways out of this server.
@@ -186,14 +193,26 @@ impl Server {
         }
         match Letter::parse(stanza.to_vec()) {
             Some(letter) if letter.from.bare_str() == from.bare_str() && letter.to == *to => {
-                self.hand_in(letter);
+                self.hand_in_order(letter);
             }
             _ => return false,
         }
         true
     }
 
-    fn hand_in(&self, letter: Letter) {
+    /// Whether more of an entity may go to a domain now.
+    pub(super) fn has_room(&self, from: &Jid, domain: &str) -> bool {
+        let ways = self.ways();
+        match ways.components.get() {
+            Some(components) if components.has(domain) => components.has_room(domain),
+            _ => {
+                let servers = ways.servers.get();
+                servers.is_none_or(|servers| servers.has_room(from.domain(), domain))
+            }
+        }
+    }
+
+    pub(super) fn hand_in(&self, letter: Letter) {
         let ways = self.ways();
         match ways.components.get() {
             Some(components) if components.has(letter.to.domain()) => components.send(letter),

@@ -241,7 +241,16 @@ impl<'a> Fanout<'a> {
     /// Hands over a list of any length, no faster than the client reads it: what else comes from the same bare JID stays behind it.
     pub fn list(&mut self, jid: &Jid, to: Option<&Arc<Session>>, all: &Announcements) -> Handed {
         let Some(session) = to else {
-            return self.post_all(jid, all.iter().map(|one| &**one));
+            if !self.is_spoken_with(jid) {
+                return Handed::Gone;
+            }
+            if !self.server.is_elsewhere(jid.domain()) {
+                return self.post_all(jid, all.iter().map(|one| &**one));
+            }
+            return match self.server.list_afar(self.from, jid, all) {
+                true => Handed::Taken,
+                false => Handed::Gone,
+            };
         };
         let unwanted = self.unwanted(session, all.iter().map(|one| &**one));
         let (from, outbox) = (self.from.bare_str(), session.outbox());

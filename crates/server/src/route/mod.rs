@@ -4,6 +4,7 @@
 //! needs the store, or an asynchronous handler, comes back as [`Routed::Later`], which the sender's connection awaits before
 //! its next stanza, so that order holds.
 
+mod afar;
 mod announce;
 mod component;
 mod consent;
@@ -23,6 +24,7 @@ mod session;
 mod stages;
 mod under_way;
 
+pub(crate) use afar::Afar;
 pub use component::{Access, Component, Components, Delegated};
 pub(crate) use contact::ChangeError;
 pub(crate) use elsewhere::Ways;

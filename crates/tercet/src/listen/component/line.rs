@@ -76,6 +76,11 @@ impl<L> Line<L> {
         (self.items.len(), self.bytes)
     }
 
+    /// Whether what waits is far below the bound.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes < self.most / 4
+    }
+
     /// Which connection it has.
     pub(super) fn here(&self) -> Option<Id> {
         match self.state {

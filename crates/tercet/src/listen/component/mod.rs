@@ -303,6 +303,11 @@ impl Components for Hub {
         station.is_some_and(|station| station.lock().line.here().is_some())
     }
 
+    fn has_room(&self, domain: &str) -> bool {
+        let station = self.station(domain);
+        station.is_none_or(|station| station.lock().line.has_room())
+    }
+
     fn send(&self, letter: Letter) {
         let Some(station) = self.station(letter.to.domain()) else {
             // It has just been taken away.

@@ -231,6 +231,10 @@ impl Elsewhere for S2s {
     fn send(&self, letter: Letter) {
         self.post.push(letter);
     }
+
+    fn has_room(&self, local: &str, remote: &str) -> bool {
+        self.post.has_room(&DomainPair::new(local, remote))
+    }
 }
 
 /// Does what the lines have to do at some time.

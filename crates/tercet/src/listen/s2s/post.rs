@@ -103,6 +103,11 @@ impl Post {
         }
     }
 
+    /// Whether what waits for `pair` is far below its bound.
+    pub(super) fn has_room(&self, pair: &DomainPair) -> bool {
+        self.lock().queues.has_room(pair)
+    }
+
     /// The stream of this desk takes the stanzas of `pair` from now on, and is told there when there are some. False if
     /// another one does.
     pub(super) fn connected(&self, pair: &DomainPair, desk: &Arc<Desk>) -> bool {

@@ -194,6 +194,12 @@ impl<L> Queues<L> {
         self.settle(pair);
     }
 
+    /// Whether what waits for `pair`, and for all, is far below the bounds.
+    pub fn has_room(&self, pair: &DomainPair) -> bool {
+        let waiting = self.lines.get(pair).map_or(0, |line| line.bytes);
+        waiting < self.limits.line_bytes / 4 && self.bytes < self.limits.bytes / 2
+    }
+
     /// The next letters for the connection of `pair`: at most so many bytes, but at least one.
     pub fn take(&mut self, pair: &DomainPair, most: usize) -> Vec<Item<L>> {
         let mut taken = Vec::new();

@@ -384,3 +384,21 @@ fn five_thousand_servers_that_do_not_exist_are_bounded_in_memory_and_forgotten()
     }
     assert!(bench.queues.is_empty() && bench.queues.timers.is_empty());
 }
+
+#[test]
+fn who_has_much_to_say_finds_room_below_a_quarter_of_a_line_and_half_of_all() {
+    let mut bench = Bench::new(QueueLimits {
+        line_bytes: 400,
+        bytes: 300,
+        ..limits()
+    });
+    bench.push("b", 1, 99);
+    assert!(bench.queues.has_room(&pair("b")));
+    bench.push("b", 2, 1);
+    assert!(!bench.queues.has_room(&pair("b")) && bench.queues.has_room(&pair("c")));
+    bench.push("d", 3, 50);
+    assert!(!bench.queues.has_room(&pair("c")));
+    bench.connect("b");
+    bench.take("b", 100);
+    assert!(bench.queues.has_room(&pair("b")) && bench.queues.has_room(&pair("c")));
+}
