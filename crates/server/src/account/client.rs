@@ -4,6 +4,7 @@
 //! the one it uses, the one it was given last and has not used yet, and the one before, which is good for one thing: whoever comes
 //! with it has stolen it, or the one after it was stolen, so that all of them end (promise 6 of the bad-input list).
 
+mod count;
 mod record;
 
 use std::sync::Arc;
@@ -91,7 +92,8 @@ impl Server {
         let _alone = self.accounts().alone(login.account).await;
         let kept = self.store().get(&CLIENT, login.account, &name).await;
         let kept = kept.map_err(|error| temporary(&error.into()))?;
-        let mut client = match kept.as_deref().map(ClientRecord::from_bytes) {
+        let kept = kept.as_deref();
+        let mut client = match kept.map(|kept| self.up_to_date(login.account, &name, kept)) {
             Some(Some(client)) => client,
             Some(None) => return Err(temporary(&AccountError::Corrupt)),
             None => return Err(SaslFailure::NotAuthorized),
@@ -122,7 +124,11 @@ impl Server {
             .or(rotates.then(|| login.proof.mechanism()))
             .and_then(|mechanism| self.new_token(&mut client, mechanism));
         let stale = client.is_seen(login.client, now);
-        if used.changed || login.invalidate || wanted.is_some() {
+        // XEP-0484 §3.4: the next one with this count is refused from here on.
+        let uncounted = used
+            .count
+            .is_some_and(|count| !self.note_count(login.account, &name, count));
+        if used.changed || login.invalidate || wanted.is_some() || uncounted {
             self.keep_client(login.account, &name, &client).await?;
         } else if stale {
             let mut batch = Batch::new();
@@ -146,7 +152,7 @@ impl Server {
         let name = self.client_name(owner, &agent.id);
         let _alone = self.accounts().alone(owner).await;
         let kept = self.store().get(&CLIENT, owner, &name).await?;
-        let kept = kept.as_deref().and_then(ClientRecord::from_bytes);
+        let kept = kept.and_then(|kept| self.up_to_date(owner, &name, &kept));
         let mut batch = Batch::new();
         if kept.is_none() {
             self.make_room(owner, &mut batch).await?;

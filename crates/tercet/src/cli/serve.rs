@@ -170,6 +170,7 @@ impl Running<'_> {
             }
             () = ends.next() => tracing::warn!("told twice to end: not waiting for clients"),
         }
+        self.server.keep_counts().await;
         Ok(self.logging)
     }
 }

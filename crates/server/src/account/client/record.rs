@@ -6,6 +6,7 @@ use tercet_stream::sasl::{Mechanism, TokenProof};
 use zeroize::Zeroizing;
 
 use super::NOTED_MS;
+use super::count::Count;
 
 /// A client of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +134,8 @@ pub(super) struct Used {
     pub(super) issued_ms: u64,
     /// The tokens are others than before.
     pub(super) changed: bool,
+    /// How many times the token has been used by now, if the client counts.
+    pub(super) count: Option<Count>,
 }
 
 /// Why a token does not log in.
@@ -189,13 +192,31 @@ impl Tokens {
                 return Err(Refused::Stolen);
             }
             self.count = count;
-            changed = true;
         }
+        let issued_ms = token.issued_ms;
         Ok(Used {
             answer,
-            issued_ms: token.issued_ms,
+            issued_ms,
             changed,
+            count: count.map(|count| Count { issued_ms, count }),
         })
+    }
+
+    /// Takes what is known of the current token's use. Whether that was news.
+    pub(super) fn catch_up(&mut self, known: Count) -> bool {
+        let current = self.current.as_ref();
+        let news = current.is_some_and(|token| token.issued_ms == known.issued_ms)
+            && self.count < known.count;
+        if news {
+            self.count = known.count;
+        }
+        news
+    }
+
+    /// How many times the current one has been used.
+    #[cfg(test)]
+    pub(super) fn uses(&self) -> u32 {
+        self.count
     }
 
     /// Another token. XEP-0484 §3.5: it takes the place of one that was not used, and leaves the current one.

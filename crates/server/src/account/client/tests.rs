@@ -150,6 +150,40 @@ async fn a_stolen_token_ends_all_tokens_and_sessions_of_its_client() {
 }
 
 #[tokio::test]
+async fn what_was_counted_is_durable_a_moment_later_and_lost_by_nobody_who_writes_meanwhile() {
+    let server = server().await;
+    let token = given(&server, "phone").await;
+    let kept = async || {
+        let all = server.store().list(&CLIENT, JULIET).await.unwrap();
+        let records = all.iter().map(|(_, bytes)| ClientRecord::from_bytes(bytes));
+        records
+            .map(|record| record.unwrap().tokens.uses())
+            .collect::<Vec<_>>()
+    };
+    for count in [1, 2] {
+        let counted = login(&server, "phone", &token, |l| l.count = Some(count));
+        assert_eq!(counted.await, Ok(None));
+    }
+    // The first use has made it the current one, which was written at once.
+    assert_eq!(kept().await, [1]);
+    // A login with the password writes the same record.
+    let _ = server
+        .note_client(&jid(), &agent("phone"), Some(Mechanism::TokenUnbound))
+        .await;
+    assert_eq!(kept().await, [2]);
+    let counted = login(&server, "phone", &token, |l| l.count = Some(3));
+    assert_eq!(counted.await, Ok(None));
+    assert_eq!(kept().await, [2]);
+    server.advance(1000);
+    for job in server.run_due() {
+        job.wait().await;
+    }
+    assert_eq!(kept().await, [3]);
+    let again = login(&server, "phone", &token, |l| l.count = Some(3));
+    assert_eq!(again.await, WRONG);
+}
+
+#[tokio::test]
 async fn a_login_that_is_heard_again_ends_the_tokens() {
     let server = server().await;
     let token = given(&server, "phone").await;
