@@ -23,6 +23,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     targets::bosh::TARGET,
     targets::c2s_stream::TARGET,
+    targets::component::TARGET,
     targets::grammar::TARGET,
     targets::jid::TARGET,
     targets::proxy_header::TARGET,

@@ -19,6 +19,7 @@ use tercet_stream::{
     Question, Resumed, StreamEvent, Ticket, TlsInfo, TlsPolicy, messages,
 };
 
+use super::script;
 use crate::Target;
 
 pub(crate) const TARGET: Target = Target {
@@ -64,28 +65,7 @@ pub(crate) const TARGET: Target = Target {
 };
 
 fn run(data: &[u8]) {
-    play(data);
-}
-
-fn play(data: &[u8]) -> Driver {
-    let (flags, script) = data
-        .split_first()
-        .map_or((0, data), |(flags, rest)| (*flags, rest));
-    let mut driver = Driver::new(flags);
-    let mut piece = Vec::new();
-    for byte in script {
-        match byte {
-            0x00 => driver.bytes(&mut piece),
-            0x04..=0x06 | 0x1e => {
-                driver.bytes(&mut piece);
-                driver.event(*byte);
-            }
-            other => piece.push(*other),
-        }
-    }
-    driver.bytes(&mut piece);
-    driver.end();
-    driver
+    script::play(data, Driver::new);
 }
 
 /// What a connection would do, and what it watches.
@@ -140,31 +120,6 @@ impl Driver {
         }
         driver
     }
-
-    fn bytes(&mut self, piece: &mut Vec<u8>) {
-        if !piece.is_empty() {
-            self.input(Input::Bytes(piece));
-            piece.clear();
-        }
-        if self.question.is_some() && !self.stream.is_waiting() {
-            self.question = None;
-        }
-    }
-
-    fn event(&mut self, event: u8) {
-        match event {
-            0x04 => self.input(Input::PeerClosed),
-            0x05 => self.input(Input::Close(StreamError::new(
-                StreamCondition::SystemShutdown,
-            ))),
-            0x06 => self.answer(),
-            _ => {
-                self.now += Duration::from_secs(60);
-                self.input(Input::Tick);
-            }
-        }
-    }
-
     fn input(&mut self, input: Input<'_>) {
         self.stream.handle(self.now, input);
         self.drain();
@@ -367,6 +322,31 @@ impl Driver {
         self.proven.clone_from(&account);
         account.ok_or(SaslFailure::NotAuthorized)
     }
+}
+
+impl script::Driver for Driver {
+    const EVENTS: &'static [u8] = &[0x04, 0x05, 0x06, 0x1e];
+
+    fn bytes(&mut self, piece: &[u8]) {
+        self.input(Input::Bytes(piece));
+    }
+
+    fn event(&mut self, event: u8) {
+        if !self.stream.is_waiting() {
+            self.question = None;
+        }
+        match event {
+            0x04 => self.input(Input::PeerClosed),
+            0x05 => self.input(Input::Close(StreamError::new(
+                StreamCondition::SystemShutdown,
+            ))),
+            0x06 => self.answer(),
+            _ => {
+                self.now += Duration::from_secs(60);
+                self.input(Input::Tick);
+            }
+        }
+    }
 
     /// A connection that ends leaves nothing to wait for.
     fn end(&mut self) {
@@ -421,7 +401,10 @@ mod tests {
             ("scram", false),
             ("early_bind", false),
         ] {
-            let driver = play(&std::fs::read(folder.join(name)).expect("a kept script"));
+            let driver = script::play(
+                &std::fs::read(folder.join(name)).expect("a kept script"),
+                Driver::new,
+            );
             assert_eq!(driver.bound.is_some(), bound, "{name}");
         }
     }

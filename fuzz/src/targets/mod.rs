@@ -1,9 +1,11 @@
 //! The targets, a file each.
 
 mod same;
+mod script;
 
 pub(crate) mod bosh;
 pub(crate) mod c2s_stream;
+pub(crate) mod component;
 pub(crate) mod grammar;
 pub(crate) mod jid;
 pub(crate) mod proxy_header;

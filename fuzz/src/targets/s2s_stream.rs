@@ -16,6 +16,7 @@ use tercet_stream::s2s::{
 };
 use tercet_stream::{NotResumed, Ticket, TlsPolicy};
 
+use super::script;
 use crate::Target;
 
 pub(crate) const TARGET: Target = Target {
@@ -62,28 +63,7 @@ pub(crate) const TARGET: Target = Target {
 };
 
 fn run(data: &[u8]) {
-    play(data);
-}
-
-fn play(data: &[u8]) -> Driver {
-    let (flags, script) = data
-        .split_first()
-        .map_or((0, data), |(flags, rest)| (*flags, rest));
-    let mut driver = Driver::new(flags);
-    let mut piece = Vec::new();
-    for byte in script {
-        match byte {
-            0x00 => driver.bytes(&mut piece),
-            0x04..=0x06 | 0x15..=0x17 | 0x1e => {
-                driver.bytes(&mut piece);
-                driver.event(*byte);
-            }
-            other => piece.push(*other),
-        }
-    }
-    driver.bytes(&mut piece);
-    driver.end();
-    driver
+    script::play(data, Driver::new);
 }
 
 /// What a connection would do, and what it watches.
@@ -142,36 +122,6 @@ impl Driver {
         }
         driver
     }
-
-    fn bytes(&mut self, piece: &mut Vec<u8>) {
-        if !piece.is_empty() {
-            self.input(Input::Bytes(piece));
-            piece.clear();
-        }
-    }
-
-    fn event(&mut self, event: u8) {
-        match event {
-            0x04 => self.input(Input::PeerClosed),
-            0x05 => self.input(Input::Close(StreamError::new(
-                StreamCondition::SystemShutdown,
-            ))),
-            0x06 => self.answer(true),
-            0x15 => self.answer(false),
-            0x16 if self.receiving => self.input(Input::Verify(KeyClaim {
-                pair: pair("b.example"),
-                id: "other".into(),
-                key: "key".into(),
-            })),
-            0x16 => self.input(Input::Authenticate(pair("c.example"))),
-            0x17 => self.input(Input::Manage(Manage::Enable)),
-            _ => {
-                self.now += Duration::from_secs(60);
-                self.input(Input::Tick);
-            }
-        }
-    }
-
     fn input(&mut self, input: Input<'_>) {
         self.stream.handle(self.now, input);
         self.drain();
@@ -277,6 +227,36 @@ impl Driver {
         };
         self.input(Input::Answer(ticket, answer));
     }
+}
+
+impl script::Driver for Driver {
+    const EVENTS: &'static [u8] = &[0x04, 0x05, 0x06, 0x15, 0x16, 0x17, 0x1e];
+
+    fn bytes(&mut self, piece: &[u8]) {
+        self.input(Input::Bytes(piece));
+    }
+
+    fn event(&mut self, event: u8) {
+        match event {
+            0x04 => self.input(Input::PeerClosed),
+            0x05 => self.input(Input::Close(StreamError::new(
+                StreamCondition::SystemShutdown,
+            ))),
+            0x06 => self.answer(true),
+            0x15 => self.answer(false),
+            0x16 if self.receiving => self.input(Input::Verify(KeyClaim {
+                pair: pair("b.example"),
+                id: "other".into(),
+                key: "key".into(),
+            })),
+            0x16 => self.input(Input::Authenticate(pair("c.example"))),
+            0x17 => self.input(Input::Manage(Manage::Enable)),
+            _ => {
+                self.now += Duration::from_secs(60);
+                self.input(Input::Tick);
+            }
+        }
+    }
 
     /// A connection that ends leaves nothing to wait for.
     fn end(&mut self) {
@@ -314,7 +294,10 @@ mod tests {
             ("early", 0, 0),
             ("initiating", 0, 1),
         ] {
-            let driver = play(&std::fs::read(folder.join(name)).expect("a kept script"));
+            let driver = script::play(
+                &std::fs::read(folder.join(name)).expect("a kept script"),
+                Driver::new,
+            );
             let reached = (driver.authenticated.len(), driver.authorized);
             assert_eq!(reached, (authenticated, authorized), "{name}");
         }
