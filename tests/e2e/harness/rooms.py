@@ -78,6 +78,11 @@ def join(room: str, nick: str, inside: str = "", extra: str = "", from_: str | N
     return f"<presence{sender} to={quoteattr(f'{room}/{nick}')} id='join-{next(_numbers)}'><x xmlns='{MUC}'>{inside}</x>{extra}</presence>"
 
 
+def out_of_band(stanza: ET.Element) -> bool:
+    """Whether the room tells somebody, inside or not, that the own affiliation has changed: at any time."""
+    return stanza.tag == CLIENT + "message" and 101 in codes(stanza)
+
+
 def ask(client: Slix, room: str, nick: str, password: str | None = None, history: str | None = None, extra: str = "") -> None:
     """Asks to be let in. `history`: attributes of that element."""
     inside = f"<password>{escape(password)}</password>" if password is not None else ""
@@ -92,7 +97,7 @@ async def enter(client: Slix, room: str, nick: str, **how) -> Entered:
     ask(client, room, nick, **how)
     others, own, history = {}, None, []
     while True:
-        stanza = await client.inbox.expect(f"what {room} sends at a join", lambda s: of_room(s, room))
+        stanza = await client.inbox.expect(f"what {room} sends at a join", lambda s: of_room(s, room) and not out_of_band(s))
         if stanza.tag == CLIENT + "presence":
             if stanza.get("type") == "error":
                 raise Refused(stanza)

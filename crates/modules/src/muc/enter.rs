@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tercet_core::{
-    BareJid, Element, ErrorType, Jid, PresenceType, StanzaError, StanzaKind, XmlWriter,
-};
+use tercet_core::{BareJid, Element, Jid, PresenceType, StanzaError, StanzaKind, XmlWriter};
 use tercet_server::module::EntityCx;
 use tercet_server::{Announcements, RoomCreation, Routed, store_failure};
 
@@ -259,12 +257,11 @@ fn admit(
     if state.occupants.by_nick(nick).is_none() {
         let most = call.core.settings.occupants;
         let own = state.config.max_users.map(|n| n as usize);
-        // XEP-0045 §7.2.11: a full room is service-unavailable, of type wait; its admins get in.
+        // XEP-0045 §7.2.11: a full room is service-unavailable; its admins get in. The example has the type wait, RFC 6120
+        // §8.3.3.19 cancel, and there are clients that show it with that one alone.
         let full = state.occupants.len() >= own.unwrap_or(most) && affiliation < Affiliation::Admin;
         if full || state.occupants.len() >= most {
-            return Err(StanzaError::service_unavailable()
-                .kind(ErrorType::Wait)
-                .text("the room is full"));
+            return Err(StanzaError::service_unavailable().text("the room is full"));
         }
     }
     Ok(Standing { affiliation, role })
