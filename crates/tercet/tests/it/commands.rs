@@ -98,7 +98,7 @@ fn check_says_what_is_wrong_with_a_sentence_for_each_mend() {
     ] {
         assert!(said.out.contains(words), "{words}\n{}", said.out);
     }
-    assert_eq!(said.err, "tercet: 4 faults, 0 warnings\n");
+    assert_eq!(said.err, "tercet: 5 faults, 0 warnings\n");
     let json = lab.run("check --json");
     assert_eq!(json.code, 1);
     assert_eq!(json.err, "");
