@@ -4,7 +4,7 @@ use tercet_core::BareJid;
 use tercet_modules::muc::affiliation::Affiliation;
 use tercet_modules::muc::control::{self, ControlError};
 use tercet_modules::muc::{AFFILIATED, AFFILIATION, keep_up};
-use tercet_server::{HostInfo, Rooms};
+use tercet_server::{HostInfo, RoomCreation, Rooms};
 use tercet_testkit::{Arrival, Client, Peer};
 
 use crate::in_process::{InProcess, block_on};
@@ -266,4 +266,22 @@ fn a_room_that_nobody_uses_for_long_goes_and_one_that_is_used_stays() {
     }
     let shown = block_on(control::show(server.server(), &used, 0));
     assert!(matches!(shown, Err(ControlError::Missing(_))));
+}
+
+#[test]
+fn rooms_are_made_by_those_whom_the_service_lets() {
+    let made = |creation| {
+        let mut server = server(|rooms| rooms.creation = creation);
+        enter(&mut server, "juliet", "new@rooms.localhost")
+    };
+    assert!(made(RoomCreation::Everybody).contains("code='201'"));
+    assert!(made(RoomCreation::Users).contains("code='201'"));
+    // XEP-0045 §10.1.1: not-allowed, with what was asked for; and there is no room after it.
+    let refused = made(RoomCreation::Admins);
+    assert!(refused.contains("<not-allowed "), "{refused}");
+    assert!(
+        refused.contains("<x xmlns='http://jabber.org/protocol/muc'/>"),
+        "{refused}"
+    );
+    assert!(!refused.contains("code="), "{refused}");
 }
