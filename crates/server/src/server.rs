@@ -12,10 +12,7 @@ use tercet_core::{BareJid, StanzaError};
 use tercet_store::{Batch, Kind, Owner, Store, StoreError};
 use tokio::sync::broadcast;
 
-use crate::account::{
-    ACCOUNT, ARRIVING, Account, AccountTable, CLIENT, GUEST, remove_left_arrivals,
-    remove_left_guests,
-};
+use crate::account::{ACCOUNT, ARRIVING, Account, AccountTable, CLIENT, GUEST, remove_left};
 use crate::agenda::Agenda;
 use crate::asked::Asked;
 use crate::roster::{ROSTER, ROSTER_VERSION};
@@ -117,8 +114,9 @@ impl Server {
                 secret
             }
         };
-        remove_left_guests(&store).await?;
-        remove_left_arrivals(&store).await?;
+        for mark in [&GUEST, &ARRIVING] {
+            remove_left(&store, mark).await?;
+        }
         let accounts = AccountTable::new(limits.idle_accounts);
         let since_ms = clock.now_ms();
         Ok(Arc::new(Server {

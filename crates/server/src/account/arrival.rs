@@ -5,7 +5,7 @@
 //! whoever makes an account of that name meanwhile gets an empty one, and ends the arrival.
 
 use tercet_core::{BareJid, mint_local};
-use tercet_store::{Batch, Kind, Owner, Store, StoreError};
+use tercet_store::{Batch, Kind, Owner};
 
 use super::{ACCOUNT, AccountError, AccountRecord};
 use crate::server::Server;
@@ -16,9 +16,6 @@ pub static ARRIVING: Kind = Kind {
     owner: Owner::Account,
     what: "a mark on what has been written of an account that is being imported, until it is there",
 };
-
-/// Accounts that are removed in one batch.
-const BATCH: usize = 256;
 
 /// An account on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,21 +126,6 @@ impl Server {
     }
 }
 
-/// Removes what has been written of accounts that never arrived, since the process before this one ended.
-pub(crate) async fn remove_left_arrivals(store: &Store) -> Result<(), StoreError> {
-    loop {
-        let left = store.owners(&ARRIVING, None, BATCH).await?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        for owner in &left {
-            batch.erase_owner(owner);
-        }
-        store.commit(batch).await?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +134,7 @@ mod tests {
     use crate::settings::{HostInfo, Limits};
     use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
+    use tercet_store::Store;
 
     async fn server(store: &Store) -> Arc<Server> {
         let clock = Clock::Manual(AtomicU64::new(0));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tercet_core::BareJid;
-use tercet_store::{Batch, Kind, Owner, Store, StoreError};
+use tercet_store::{Batch, Kind, Owner};
 
 use super::{ACCOUNT, AccountError, AccountRecord};
 use crate::server::Server;
@@ -15,9 +15,6 @@ pub static GUEST: Kind = Kind {
     owner: Owner::Account,
     what: "a mark on accounts of anonymous sessions, which go with their session",
 };
-
-/// Guests that are removed in one batch.
-const BATCH: usize = 256;
 
 impl Server {
     /// Makes an account for one anonymous session on `host`. It must be given back by [`end_guest`](Self::end_guest).
@@ -51,27 +48,14 @@ impl Server {
     }
 }
 
-/// Removes the guests whose sessions ended with the process before this one.
-pub(crate) async fn remove_left_guests(store: &Store) -> Result<(), StoreError> {
-    loop {
-        let left = store.owners(&GUEST, None, BATCH).await?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        for guest in &left {
-            batch.erase_owner(guest);
-        }
-        store.commit(batch).await?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::left::BATCH;
     use crate::server::{Clock, KINDS};
     use crate::settings::{HostInfo, Limits};
     use std::sync::atomic::AtomicU64;
+    use tercet_store::Store;
 
     async fn server(store: &Store) -> Arc<Server> {
         let clock = Clock::Manual(AtomicU64::new(0));

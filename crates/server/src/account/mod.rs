@@ -4,14 +4,14 @@ mod arrival;
 mod client;
 mod credentials;
 mod guest;
+mod left;
 mod table;
 
-pub(crate) use arrival::remove_left_arrivals;
 pub use arrival::{ARRIVING, Arrival};
 pub use client::{CLIENT, ClientRecord, Revocation, TokenLogin};
 pub use credentials::{ACCOUNT, AccountError, AccountRecord};
 pub use guest::GUEST;
-pub(crate) use guest::remove_left_guests;
+pub(crate) use left::remove_left;
 pub(crate) use table::AccountTable;
 use table::Queued;
 
