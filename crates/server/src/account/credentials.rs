@@ -202,6 +202,7 @@ impl Server {
         password: &str,
     ) -> Result<(), AccountError> {
         let credentials = Some(self.derive(password).await?);
+        let _alone = self.accounts().alone(account.as_str()).await;
         let record = self
             .account_record(account)
             .await?
@@ -210,7 +211,6 @@ impl Server {
             credentials,
             ..record
         };
-        let _alone = self.accounts().alone(account.as_str()).await;
         let mut batch = Batch::new();
         batch.put(&ACCOUNT, account.as_str(), "", record.to_bytes());
         // Who knows the old one alone is to stay out.
@@ -228,6 +228,8 @@ impl Server {
         let Some(live) = self.account(account).await? else {
             return Err(AccountError::Missing(account.clone()));
         };
+        // A change of its record that is under way is written before the removal, or finds nothing after it.
+        let alone = self.accounts().alone(account.as_str()).await;
         // Nothing may be written for the account from here on, or a change under way could outlive it.
         let was_removed = std::mem::replace(&mut live.lock().removed, true);
         if was_removed {
@@ -239,6 +241,7 @@ impl Server {
             live.lock().removed = false;
             return Err(error.into());
         }
+        drop(alone);
         self.tell_removal(account);
         let sessions: Vec<_> = live
             .lock()
@@ -433,5 +436,52 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Clock, KINDS};
+    use crate::settings::{HostInfo, Limits};
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn a_change_of_the_password_that_is_under_way_does_not_bring_a_removed_account_back() {
+        // One thread for what takes long: what is asked of it next is done when the keys are.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let store = tercet_store::Store::memory(KINDS);
+            let clock = Clock::Manual(AtomicU64::new(0));
+            let server = Server::new(store.clone(), Limits::default(), clock);
+            let server = server.await.unwrap();
+            let info = HostInfo {
+                domain: "example.org".into(),
+                ..HostInfo::default()
+            };
+            server.configure(vec![info], |_| {}).unwrap();
+            let romeo = BareJid::parse("romeo@example.org").unwrap();
+            server.create_account(&romeo, "first", false).await.unwrap();
+            let alone = server.accounts().alone(romeo.as_str()).await;
+            let (on, of) = (server.clone(), romeo.clone());
+            let change = tokio::spawn(async move { on.set_password(&of, "second").await });
+            tokio::task::yield_now().await;
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            let (on, of) = (server.clone(), romeo.clone());
+            let removal = tokio::spawn(async move { on.delete_account(&of, None).await });
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            drop(alone);
+            let _ = change.await.unwrap();
+            removal.await.unwrap().unwrap();
+            assert!(server.account_record(&romeo).await.unwrap().is_none());
+        });
     }
 }
