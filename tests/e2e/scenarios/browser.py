@@ -285,6 +285,8 @@ async def two_browsers_and_a_phone_show_the_same_conversation_live(stage: Stage)
     tablet = await at(stage, browser, "tablet", account, juliet)
     phone = await with_copies(stage, account, "phone")
     await talk.hears("to whoever is there")
+    for one in (laptop, tablet):
+        await one.conversation(until="to whoever is there")
     for person in (laptop, tablet):
         where = await talk.says(person, f"from the {person.name}")
         for one in (laptop, tablet):
